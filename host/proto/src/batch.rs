@@ -1,0 +1,464 @@
+//! Events in columns: what the WIT's `batch` is inside the host.
+//!
+//! A [`Batch`] is a view, an index range over columns that are shared and never change. Splitting,
+//! retaining and handing on copy nothing.
+//!
+//! ```text
+//! payloads  a l p h a b e t a        ends  5 9        event 0 = "alpha", event 1 = "beta"
+//! topics    "x" "y"              topic_of  0 1        event 0 has topic "x"
+//! ```
+
+use std::{fmt, ops::Range, sync::Arc};
+
+/// What one batch may be at most. Checked where a batch enters the host, from a guest or the network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BatchLimits {
+    /// Unit: events. Default 65,536: a full `max_demand` of 1,000 many times over, and the most
+    /// that keeps 4-byte columns of one message below 1 MiB.
+    pub events_max: u32,
+    /// Unit: bytes over all columns. Default 4 MiB, half of the longest frame.
+    pub bytes_max: u32,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { events_max: 65_536, bytes_max: 4 << 20 }
+    }
+}
+
+/// Columns contradict each other, or are too large.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BatchError {
+    /// A column of ends falls somewhere.
+    #[error("column `{column}` falls from {before} to {found} at event {index}; ends never fall")]
+    EndsFall {
+        /// Which column.
+        column: &'static str,
+        /// At which event.
+        index: usize,
+        /// The end before it.
+        before: u32,
+        /// The end found.
+        found: u32,
+    },
+    /// The last end is not the length of the bytes.
+    #[error("the last of column `{column}` is {found}, but there are {expected} bytes; they must be equal")]
+    LastEnd {
+        /// Which column.
+        column: &'static str,
+        /// The last end.
+        found: usize,
+        /// The length of the bytes.
+        expected: usize,
+    },
+    /// A column that goes with the events has another length.
+    #[error("column `{column}` has {found} entries for {expected} events; expected none or one for each")]
+    Length {
+        /// Which column.
+        column: &'static str,
+        /// Its length.
+        found: usize,
+        /// The number of events.
+        expected: usize,
+    },
+    /// An index points outside its table.
+    #[error("column `{column}` holds index {found}; expected one below {expected}")]
+    Index {
+        /// Which column.
+        column: &'static str,
+        /// The index.
+        found: u64,
+        /// The length of what it points into.
+        expected: usize,
+    },
+    /// Headers are not sorted by event.
+    #[error("header {at} belongs to event {found}, after one of event {before}; sort headers by event")]
+    HeaderOrder {
+        /// Which header.
+        at: usize,
+        /// Its event.
+        found: u32,
+        /// The event of the header before.
+        before: u32,
+    },
+    /// Topics are named but not used, or the reverse.
+    #[error("{topics} topics for {used} uses; both columns must be empty, or neither")]
+    Topics {
+        /// The length of `topics`.
+        topics: usize,
+        /// The length of `topic_of`.
+        used: usize,
+    },
+    /// More events than allowed.
+    #[error("{found} events in one batch, {max} are allowed; emit smaller batches or raise `limits.batch_events`")]
+    Events {
+        /// How many.
+        found: usize,
+        /// How many are allowed.
+        max: u32,
+    },
+    /// More bytes than allowed.
+    #[error("a batch of {found} bytes, {max} are allowed; emit smaller batches or raise `limits.batch_bytes`")]
+    Bytes {
+        /// How many.
+        found: usize,
+        /// How many are allowed.
+        max: u32,
+    },
+}
+
+/// The columns, not yet checked. See the WIT's `batch` for their meaning.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Columns {
+    /// Payloads, one after the other.
+    pub payloads: Vec<u8>,
+    /// Where each payload ends.
+    pub ends: Vec<u32>,
+    /// Topics that occur.
+    pub topics: Vec<String>,
+    /// Index of the topic, per event.
+    pub topic_of: Vec<u16>,
+    /// Keys, one after the other.
+    pub keys: Vec<u8>,
+    /// Where each key ends.
+    pub key_ends: Vec<u32>,
+    /// (event, name, value), sorted by event.
+    pub headers: Vec<(u32, String, String)>,
+}
+
+impl Columns {
+    fn bytes(&self) -> usize {
+        let texts = self.topics.iter().map(String::len).sum::<usize>();
+        let headers = self.headers.iter().map(|(_, name, value)| 12 + name.len() + value.len()).sum::<usize>();
+        let fixed = 4 * self.ends.len() + 2 * self.topic_of.len() + 4 * self.key_ends.len() + 4 * self.topics.len();
+        self.payloads.len() + self.keys.len() + texts + headers + fixed
+    }
+
+    fn check(&self, limits: &BatchLimits) -> Result<(), BatchError> {
+        let events = self.ends.len();
+        let bytes = self.bytes();
+        if events > limits.events_max as usize {
+            return Err(BatchError::Events { found: events, max: limits.events_max });
+        }
+        if bytes > limits.bytes_max as usize {
+            return Err(BatchError::Bytes { found: bytes, max: limits.bytes_max });
+        }
+        check_ends("ends", &self.ends, self.payloads.len())?;
+        if !self.key_ends.is_empty() && self.key_ends.len() != events {
+            return Err(BatchError::Length { column: "key-ends", found: self.key_ends.len(), expected: events });
+        }
+        check_ends("key-ends", &self.key_ends, self.keys.len())?;
+        self.check_topics(events)?;
+        self.check_headers(events)
+    }
+
+    fn check_topics(&self, events: usize) -> Result<(), BatchError> {
+        if self.topics.is_empty() != self.topic_of.is_empty() {
+            return Err(BatchError::Topics { topics: self.topics.len(), used: self.topic_of.len() });
+        }
+        if !self.topic_of.is_empty() && self.topic_of.len() != events {
+            return Err(BatchError::Length { column: "topic-of", found: self.topic_of.len(), expected: events });
+        }
+        match self.topic_of.iter().find(|&&index| usize::from(index) >= self.topics.len()) {
+            Some(&index) => {
+                Err(BatchError::Index { column: "topic-of", found: index.into(), expected: self.topics.len() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_headers(&self, events: usize) -> Result<(), BatchError> {
+        let mut before = 0;
+        for (at, &(event, ..)) in self.headers.iter().enumerate() {
+            if event as usize >= events {
+                return Err(BatchError::Index { column: "headers", found: event.into(), expected: events });
+            }
+            if event < before {
+                return Err(BatchError::HeaderOrder { at, found: event, before });
+            }
+            before = event;
+        }
+        Ok(())
+    }
+}
+
+fn check_ends(column: &'static str, ends: &[u32], bytes: usize) -> Result<(), BatchError> {
+    let mut before = 0;
+    for (index, &found) in ends.iter().enumerate() {
+        if found < before {
+            return Err(BatchError::EndsFall { column, index, before, found });
+        }
+        before = found;
+    }
+    if before as usize != bytes {
+        return Err(BatchError::LastEnd { column, found: before as usize, expected: bytes });
+    }
+    Ok(())
+}
+
+/// One event, borrowed from its batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Event<'a> {
+    /// The payload.
+    pub payload: &'a [u8],
+    /// The topic, if events of this batch have topics.
+    pub topic: Option<&'a str>,
+    /// The key; empty if there is none.
+    pub key: &'a [u8],
+}
+
+/// Checked events, as a view over shared columns. Cheap to clone and to split.
+#[derive(Clone, Default)]
+pub struct Batch {
+    columns: Arc<Columns>,
+    range: Range<usize>,
+}
+
+impl Batch {
+    /// Checks `columns` and takes them over; nothing is copied.
+    ///
+    /// # Errors
+    /// [`BatchError`] names the column that is wrong, or the limit that is exceeded.
+    pub fn new(columns: Columns, limits: &BatchLimits) -> Result<Self, BatchError> {
+        columns.check(limits)?;
+        let range = 0..columns.ends.len();
+        Ok(Self { columns: Arc::new(columns), range })
+    }
+
+    /// A batch of bare payloads.
+    ///
+    /// # Panics
+    /// If the payloads are 4 GiB or more in all.
+    pub fn from_payloads<P: AsRef<[u8]>>(payloads: impl IntoIterator<Item = P>) -> Self {
+        let mut columns = Columns::default();
+        for payload in payloads {
+            columns.payloads.extend_from_slice(payload.as_ref());
+            columns.ends.push(u32::try_from(columns.payloads.len()).expect("payloads of less than 4 GiB"));
+        }
+        let range = 0..columns.ends.len();
+        Self { columns: Arc::new(columns), range }
+    }
+
+    /// How many events.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The events of `range`, counted within this batch, without copying.
+    ///
+    /// # Panics
+    /// If `range` is outside the batch.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {} events", self.len());
+        let start = self.range.start;
+        Self { columns: Arc::clone(&self.columns), range: start + range.start..start + range.end }
+    }
+
+    /// Takes the first `count` events off, or all there are.
+    pub fn take_front(&mut self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let front = self.slice(0..count);
+        self.range.start += count;
+        front
+    }
+
+    /// One event.
+    ///
+    /// # Panics
+    /// If `index` is outside the batch.
+    pub fn event(&self, index: usize) -> Event<'_> {
+        assert!(index < self.len(), "event {index} of {}", self.len());
+        let at = self.range.start + index;
+        let columns = &*self.columns;
+        Event {
+            payload: piece(&columns.payloads, &columns.ends, at),
+            topic: columns.topic_of.get(at).map(|&topic| &*columns.topics[usize::from(topic)]),
+            key: if columns.key_ends.is_empty() { &[] } else { piece(&columns.keys, &columns.key_ends, at) },
+        }
+    }
+
+    /// The events in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
+        (0..self.len()).map(|index| self.event(index))
+    }
+
+    /// The headers of this view: (event, name, value), the event counted within the view.
+    pub fn headers(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        let (start, end) = (self.range.start, self.range.end);
+        let headers = &self.columns.headers;
+        let from = headers.partition_point(|&(event, ..)| (event as usize) < start);
+        headers[from..].iter().take_while(move |&&(event, ..)| (event as usize) < end).map(
+            move |(event, name, value)| {
+                let within = *event as usize - start;
+                (u32::try_from(within).expect("no larger than the index it was"), &**name, &**value)
+            },
+        )
+    }
+
+    /// This view as columns of its own: what is handed to a guest or written to the wire.
+    ///
+    /// Payloads and keys are one copy each; topics keep the table of the whole batch.
+    pub fn to_columns(&self) -> Columns {
+        let range = self.range.clone();
+        let columns = &*self.columns;
+        if range == (0..columns.ends.len()) {
+            return columns.clone();
+        }
+        let (payloads, ends) = cut(&columns.payloads, &columns.ends, range.clone());
+        let (keys, key_ends) = match columns.key_ends.is_empty() {
+            true => (Vec::new(), Vec::new()),
+            false => cut(&columns.keys, &columns.key_ends, range.clone()),
+        };
+        let topic_of = columns.topic_of.get(range).unwrap_or_default().to_vec();
+        let topics = if topic_of.is_empty() { Vec::new() } else { columns.topics.clone() };
+        let headers = self.headers().map(|(event, name, value)| (event, name.to_owned(), value.to_owned())).collect();
+        Columns { payloads, ends, topics, topic_of, keys, key_ends, headers }
+    }
+
+    /// Joins batches, in order. Copies unless there is only one.
+    ///
+    /// # Panics
+    /// If the joined columns pass 4 GiB or 65,536 topics, which the limits of one batch and of a
+    /// subscription's demand rule out.
+    pub fn concat(batches: &[Self]) -> Self {
+        if let [one] = batches {
+            return one.clone();
+        }
+        let mut joined = Columns::default();
+        let (any_keys, any_topics) = batches.iter().filter(|batch| !batch.is_empty()).fold((false, false), |any, b| {
+            (any.0 || !b.columns.key_ends.is_empty(), any.1 || !b.columns.topics.is_empty())
+        });
+        for batch in batches {
+            joined.append(batch, any_keys, any_topics);
+        }
+        let range = 0..joined.ends.len();
+        Self { columns: Arc::new(joined), range }
+    }
+}
+
+impl Columns {
+    fn append(&mut self, batch: &Batch, any_keys: bool, any_topics: bool) {
+        let narrow = |n: usize| u32::try_from(n).expect("joined columns stay below 4 GiB");
+        let first = narrow(self.ends.len());
+        self.headers.extend(batch.headers().map(|(event, name, value)| (first + event, name.into(), value.into())));
+        for event in batch.iter() {
+            self.payloads.extend_from_slice(event.payload);
+            self.ends.push(narrow(self.payloads.len()));
+            if any_keys {
+                self.keys.extend_from_slice(event.key);
+                self.key_ends.push(narrow(self.keys.len()));
+            }
+            if any_topics {
+                let topic = event.topic.unwrap_or_default();
+                let known = self.topics.iter().rposition(|known| known == topic);
+                let index = known.unwrap_or_else(|| {
+                    self.topics.push(topic.to_owned());
+                    self.topics.len() - 1
+                });
+                self.topic_of.push(u16::try_from(index).expect("no more topics than 65,536"));
+            }
+        }
+    }
+}
+
+fn piece<'a>(bytes: &'a [u8], ends: &[u32], at: usize) -> &'a [u8] {
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    &bytes[start as usize..ends[at] as usize]
+}
+
+fn cut(bytes: &[u8], ends: &[u32], range: Range<usize>) -> (Vec<u8>, Vec<u32>) {
+    let base = if range.start == 0 { 0 } else { ends[range.start - 1] };
+    let ends: Vec<u32> = ends[range].iter().map(|end| end - base).collect();
+    let len = ends.last().copied().unwrap_or(0);
+    (bytes[base as usize..(base + len) as usize].to_vec(), ends)
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter()) && self.headers().eq(other.headers())
+    }
+}
+
+impl Eq for Batch {}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|event| String::from_utf8_lossy(event.payload).into_owned())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Columns {
+        Columns {
+            payloads: b"alphabetagamma".to_vec(),
+            ends: vec![5, 9, 14],
+            topics: vec!["x".into(), "y".into()],
+            topic_of: vec![0, 1, 0],
+            keys: b"k2".to_vec(),
+            key_ends: vec![0, 2, 2],
+            headers: vec![(1, "h".into(), "1".into()), (2, "h".into(), "2".into())],
+        }
+    }
+
+    fn checked(columns: Columns) -> Result<Batch, BatchError> {
+        Batch::new(columns, &BatchLimits::default())
+    }
+
+    #[test]
+    fn a_view_keeps_every_column() {
+        let batch = checked(sample()).unwrap();
+        let tail = batch.slice(1..3);
+        assert_eq!(tail.event(0), Event { payload: b"beta", topic: Some("y"), key: b"k2" });
+        assert_eq!(tail.headers().collect::<Vec<_>>(), [(0, "h", "1"), (1, "h", "2")]);
+        assert_eq!(checked(tail.to_columns()).unwrap(), tail);
+    }
+
+    #[test]
+    fn joining_the_parts_gives_the_whole() {
+        let whole = checked(sample()).unwrap();
+        let mut rest = whole.clone();
+        let front = rest.take_front(1);
+        assert_eq!(Batch::concat(&[front, rest]), whole);
+    }
+
+    #[test]
+    fn joining_with_and_without_keys_keeps_keys() {
+        let whole = checked(sample()).unwrap();
+        let joined = Batch::concat(&[Batch::from_payloads(["bare"]), whole]);
+        assert_eq!(joined.event(0).key, b"");
+        assert_eq!(joined.event(2).key, b"k2");
+        assert!(checked(joined.to_columns()).is_ok());
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let with = |change: fn(&mut Columns)| {
+            let mut columns = sample();
+            change(&mut columns);
+            checked(columns).unwrap_err()
+        };
+        assert!(matches!(with(|c| c.ends[1] = 4), BatchError::EndsFall { column: "ends", index: 1, .. }));
+        assert!(matches!(with(|c| c.ends[2] = 13), BatchError::LastEnd { column: "ends", found: 13, expected: 14 }));
+        assert!(matches!(with(|c| c.key_ends.truncate(2)), BatchError::Length { column: "key-ends", .. }));
+        assert!(matches!(with(|c| c.topic_of[2] = 2), BatchError::Index { column: "topic-of", found: 2, .. }));
+        assert!(matches!(with(|c| c.topics.clear()), BatchError::Topics { topics: 0, used: 3 }));
+        assert!(matches!(with(|c| c.headers[1].0 = 3), BatchError::Index { column: "headers", found: 3, .. }));
+        assert!(matches!(with(|c| c.headers[1].0 = 0), BatchError::HeaderOrder { at: 1, found: 0, before: 1 }));
+    }
+
+    #[test]
+    fn limits_count_events_and_all_bytes() {
+        let few = BatchLimits { events_max: 2, bytes_max: 1000 };
+        assert!(matches!(Batch::new(sample(), &few), Err(BatchError::Events { found: 3, max: 2 })));
+        let small = BatchLimits { events_max: 9, bytes_max: 20 };
+        assert!(matches!(Batch::new(sample(), &small), Err(BatchError::Bytes { max: 20, .. })));
+    }
+}

@@ -1,0 +1,297 @@
+//! The seam to what runs a stage's logic.
+//!
+//! `wasm` runs components in wasmtime; `native` runs closures, for built-in sources and for tests.
+//! Both pass the suite in `tests/all/runtime.rs`. Nothing above this module knows wasmtime.
+//!
+//! An instance takes one call at a time. After a [`CallError::Trap`] it is finished: drop it and
+//! start another.
+
+pub mod native;
+pub mod wasm;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use forebay_proto::{
+    batch::{Batch, BatchLimits},
+    ids::{Epoch, NodeName, PipelineName, StageName},
+    message::SeqRun,
+};
+
+/// What a stage does with events, read off what its plugin exports.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Makes events when asked.
+    Producer,
+    /// Makes events of events.
+    ProducerConsumer,
+    /// Takes events.
+    Consumer,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Producer => "producer",
+            Self::ProducerConsumer => "producer-consumer",
+            Self::Consumer => "consumer",
+        })
+    }
+}
+
+/// What one instance may use. Every default stands in the table of ARCHITECTURE.md.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Linear memory, in bytes, all memories together. Default 64 MiB.
+    pub memory_bytes: u64,
+    /// Wall time of one guest call, `init` included. Default 5 s.
+    pub call_time: Duration,
+    /// Elements of all tables. Default 100,000.
+    pub table_elements: u32,
+    /// Log lines a second, in the mean; ten times as many in a burst. Default 1,000.
+    pub log_lines_per_second: u32,
+    /// What one emitted batch may be.
+    pub batch: BatchLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            call_time: Duration::from_secs(5),
+            table_elements: 100_000,
+            log_lines_per_second: 1_000,
+            batch: BatchLimits::default(),
+        }
+    }
+}
+
+/// What an instance is told at its start, and where its words go.
+#[derive(Clone, Debug)]
+pub struct InstanceSpec {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The stage.
+    pub stage: StageName,
+    /// The node.
+    pub node: NodeName,
+    /// Which instance of the stage on this node.
+    pub instance: u32,
+    /// The stage's config as JSON.
+    pub config: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its log lines and its standard output go.
+    pub output: Arc<dyn GuestOutput>,
+}
+
+/// How much a guest's line matters. `Stdout` and `Stderr` are lines it printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LineKind {
+    /// Printed to standard output.
+    Stdout,
+    /// Printed to standard error.
+    Stderr,
+    /// Logged through the host.
+    Log(tracing::Level),
+}
+
+/// Takes what guests say. Called from within guest calls, so it must not block for long.
+pub trait GuestOutput: Send + Sync + fmt::Debug {
+    /// One line, without its end; already cut to 8 KiB, with control characters escaped.
+    fn line(&self, stage: &StageName, kind: LineKind, line: &str);
+
+    /// `count` lines were dropped because the stage went over its rate.
+    fn dropped(&self, stage: &StageName, count: u64);
+}
+
+/// Events for a consuming guest.
+#[derive(Clone, Debug)]
+pub struct GuestDelivery {
+    /// The stage that emitted them.
+    pub source: StageName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// 1 the first time.
+    pub attempt: u32,
+    /// The numbers of the events.
+    pub runs: Vec<SeqRun>,
+    /// The events.
+    pub events: Batch,
+}
+
+/// One event the guest could not process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejection {
+    /// Its index in the delivered batch; checked to be inside it.
+    pub index: u32,
+    /// Whether a later attempt may succeed.
+    pub retry: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of `handle_events`.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Events to pass on; empty from a consumer.
+    pub events: Batch,
+    /// Delivered events that could not be processed.
+    pub rejections: Vec<Rejection>,
+}
+
+/// The guest said no. The instance is whole.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StageError {
+    /// Call again later.
+    #[error("the stage asks for another try: {0}")]
+    Retry(String),
+    /// The stage cannot go on.
+    #[error("the stage gave up: {0}")]
+    Fatal(String),
+}
+
+/// The guest is finished: it trapped, ran out of time, or broke the contract.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Trap {
+    /// The call took too long.
+    #[error("{call} took longer than {limit:?}; raise `limits.call_time` or do less in one call")]
+    TimedOut {
+        /// Which call.
+        call: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// More memory than allowed was wanted.
+    #[error("{call} trapped after memory was refused at {limit_bytes} bytes; raise `limits.memory`: {message}")]
+    OutOfMemory {
+        /// Which call.
+        call: &'static str,
+        /// The limit.
+        limit_bytes: u64,
+        /// The trap itself.
+        message: String,
+    },
+    /// The guest's code trapped: a panic, an unreachable, a bad access.
+    #[error("{call} trapped: {message}")]
+    Guest {
+        /// Which call.
+        call: &'static str,
+        /// The trap, with the guest's backtrace.
+        message: String,
+    },
+    /// What came back does not keep the contract; nothing of it was taken.
+    #[error("{call} broke the contract: {message}")]
+    Contract {
+        /// Which call.
+        call: &'static str,
+        /// What was returned and what is allowed.
+        message: String,
+    },
+}
+
+/// A call did not succeed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The guest said no; it can be called again.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The instance must be dropped.
+    #[error(transparent)]
+    Trap(#[from] Trap),
+}
+
+/// An instance could not be started.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StartError {
+    /// The component could not be instantiated: too much memory wanted at once, a trap in a start
+    /// function.
+    #[error("plugin `{plugin}` could not be instantiated: {message}")]
+    Instantiate {
+        /// The plugin's path or name.
+        plugin: String,
+        /// What wasmtime said.
+        message: String,
+    },
+    /// `init` returned an error.
+    #[error("`init` of stage `{stage}` failed: {message}")]
+    Init {
+        /// The stage.
+        stage: StageName,
+        /// The guest's words.
+        message: String,
+    },
+    /// `init` trapped.
+    #[error(transparent)]
+    Trap(#[from] Trap),
+}
+
+/// A plugin could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read plugin {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a plugin; the text says what it is and what to do.
+    #[error("{path} is not a plugin: {found}")]
+    NotAPlugin {
+        /// Which file.
+        path: PathBuf,
+        /// What was found, what was expected, and what to do.
+        found: String,
+    },
+    /// No built-in stage has this name.
+    #[error("no built-in stage `{found}`; expected one of {expected}")]
+    UnknownBuiltin {
+        /// The name given.
+        found: String,
+        /// The names there are.
+        expected: String,
+    },
+}
+
+/// A running stage's logic.
+///
+/// One call at a time. A call's future must be driven to its end: dropping it finishes the instance.
+#[async_trait]
+pub trait Instance: Send + fmt::Debug {
+    /// Asks a producer for up to `demand` events. The host checks that no more came.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    async fn handle_demand(&mut self, demand: u32) -> Result<Batch, CallError>;
+
+    /// Hands events to a consumer or producer-consumer.
+    ///
+    /// # Errors
+    /// [`CallError`]. Indexes of rejections are inside the batch, each at most once.
+    async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError>;
+
+    /// Tells the guest that it ends, if it wants to know. The last call.
+    ///
+    /// # Errors
+    /// [`CallError::Trap`].
+    async fn terminate(&mut self, reason: &str) -> Result<(), CallError>;
+}
+
+/// Code that was loaded and checked, ready to be started any number of times.
+#[async_trait]
+pub trait Plugin: Send + Sync + fmt::Debug {
+    /// What it is.
+    fn role(&self) -> Role;
+
+    /// `sha256:` and 64 hexadecimal digits; `builtin:NAME` for built-in stages.
+    fn digest(&self) -> &str;
+
+    /// Starts an instance and calls its `init`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError>;
+}
