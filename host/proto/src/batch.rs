@@ -320,24 +320,69 @@ impl Batch {
         Columns { payloads, ends, topics, topic_of, keys, key_ends, headers }
     }
 
-    /// Joins batches, in order. Copies unless there is only one.
-    ///
-    /// # Panics
-    /// If the joined columns pass 4 GiB or 65,536 topics, which the limits of one batch and of a
-    /// subscription's demand rule out.
-    pub fn concat(batches: &[Self]) -> Self {
-        if let [one] = batches {
-            return one.clone();
-        }
-        let mut joined = Columns::default();
-        let (any_keys, any_topics) = batches.iter().filter(|batch| !batch.is_empty()).fold((false, false), |any, b| {
-            (any.0 || !b.columns.key_ends.is_empty(), any.1 || !b.columns.topics.is_empty())
-        });
+    /// Joins batches in order into as few as possible, each of at most `bytes_max` bytes unless a
+    /// single one is larger. Copies only what it joins.
+    pub fn pack(batches: impl IntoIterator<Item = Self>, bytes_max: usize) -> Vec<Self> {
+        let mut packed = Vec::new();
+        let mut group: Vec<Self> = Vec::new();
+        let mut size = GroupSize::default();
         for batch in batches {
+            let grown = size.with(&batch);
+            let fits = grown.bytes <= bytes_max && grown.topics <= usize::from(u16::MAX);
+            if !fits && !group.is_empty() {
+                packed.push(Self::join(std::mem::take(&mut group)));
+                size = GroupSize::default().with(&batch);
+            } else {
+                size = grown;
+            }
+            group.push(batch);
+        }
+        if !group.is_empty() {
+            packed.push(Self::join(group));
+        }
+        packed
+    }
+
+    fn join(mut batches: Vec<Self>) -> Self {
+        if batches.len() == 1 {
+            return batches.swap_remove(0);
+        }
+        // A guest cannot make this overflow: `pack` bounds topics, and bytes by what one message may hold.
+        let any_keys = batches.iter().any(|batch| !batch.columns.key_ends.is_empty());
+        let any_topics = batches.iter().any(|batch| !batch.columns.topics.is_empty());
+        let mut joined = Columns::default();
+        for batch in &batches {
             joined.append(batch, any_keys, any_topics);
         }
         let range = 0..joined.ends.len();
         Self { columns: Arc::new(joined), range }
+    }
+
+    /// An upper bound of the bytes of this view's columns.
+    pub fn bytes(&self) -> usize {
+        let span = |ends: &[u32]| match (self.range.start, ends.get(self.range.clone())) {
+            (0, Some(ends)) => ends.last().copied().unwrap_or(0) as usize,
+            (start, Some([.., last])) => (last - ends[start - 1]) as usize,
+            _ => 0,
+        };
+        let columns = &*self.columns;
+        let topics = columns.topics.iter().map(|topic| 4 + topic.len()).sum::<usize>();
+        let headers = self.headers().map(|(_, name, value)| 12 + name.len() + value.len()).sum::<usize>();
+        span(&columns.ends) + span(&columns.key_ends) + topics + headers + 10 * self.len()
+    }
+}
+
+/// What a group of batches would come to when joined; both are upper bounds.
+#[derive(Default)]
+struct GroupSize {
+    bytes: usize,
+    topics: usize,
+}
+
+impl GroupSize {
+    /// One topic more than there are: the empty one, for events without any.
+    fn with(&self, batch: &Batch) -> Self {
+        Self { bytes: self.bytes + batch.bytes(), topics: self.topics + batch.columns.topics.len() + 1 }
     }
 }
 
@@ -426,16 +471,29 @@ mod tests {
         let whole = checked(sample()).unwrap();
         let mut rest = whole.clone();
         let front = rest.take_front(1);
-        assert_eq!(Batch::concat(&[front, rest]), whole);
+        assert_eq!(Batch::pack([front, rest], usize::MAX)[0], whole);
     }
 
     #[test]
     fn joining_with_and_without_keys_keeps_keys() {
         let whole = checked(sample()).unwrap();
-        let joined = Batch::concat(&[Batch::from_payloads(["bare"]), whole]);
+        let joined = Batch::pack([Batch::from_payloads(["bare"]), whole], usize::MAX).remove(0);
         assert_eq!(joined.event(0).key, b"");
         assert_eq!(joined.event(2).key, b"k2");
         assert!(checked(joined.to_columns()).is_ok());
+    }
+
+    #[test]
+    fn packing_stops_at_the_limits() {
+        let one = Batch::from_payloads([vec![0u8; 100]]);
+        let sizes = |max| Batch::pack(vec![one.clone(); 5], max).iter().map(Batch::len).collect::<Vec<_>>();
+        assert_eq!(sizes(usize::MAX), [5]);
+        assert_eq!(sizes(2 * one.bytes()), [2, 2, 1]);
+        assert_eq!(sizes(1), [1; 5]);
+        let topics: Vec<String> = (0..40_000).map(|n| n.to_string()).collect();
+        let columns = Columns { ends: vec![0], topics, topic_of: vec![7], ..Columns::default() };
+        let many = Batch::new(columns, &BatchLimits::default()).unwrap();
+        assert_eq!(Batch::pack([many.clone(), many], usize::MAX).len(), 2);
     }
 
     #[test]
