@@ -1,6 +1,12 @@
 //! What Forebay decides, without I/O, clock or randomness: inputs and the time go in, messages to
 //! send and calls to make come out. `host` does the rest.
 
+pub mod backoff;
 pub mod batch;
+mod chunks;
+pub mod consumer;
+pub mod dispatch;
 pub mod ids;
 pub mod message;
+pub mod producer;
+pub mod stage;

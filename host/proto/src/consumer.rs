@@ -1,0 +1,408 @@
+//! The consuming half of a stage: subscribes, cuts messages into batches, asks for more and
+//! acknowledges.
+//!
+//! Messages are handled one after the other, in the order they came, whatever their source. Each is
+//! cut into batches of at most `max_demand - min_demand` events; batches never span messages. The
+//! end of a subscription waits in the same queue, behind the events that came before it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    backoff::Backoff,
+    batch::Batch,
+    ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
+    message::{Demand, Events, Message, Reason, SeqRun, Subscribe},
+    stage::{Call, Ending, Notice, Outputs},
+};
+
+/// What the end of a subscription does to its consumer (GenStage's `:cancel`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CancelMode {
+    /// The consumer stops, whatever the reason.
+    Permanent,
+    /// The consumer stops unless the reason is normal or a shutdown.
+    Transient,
+    /// The consumer goes on, and subscribes again once the source has an owner. Our default, unlike
+    /// GenStage's: there a supervisor restarts the consumer to get the same.
+    #[default]
+    Temporary,
+}
+
+/// How a stage consumes from one source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamOptions {
+    /// The stage to subscribe to.
+    pub source: StageName,
+    /// How much to ask for.
+    pub demand: Demand,
+    /// What its end does.
+    pub cancel: CancelMode,
+}
+
+/// Who owns a source at present.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// Where it runs.
+    pub node: NodeName,
+    /// The epoch of its claim.
+    pub epoch: Epoch,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    options: UpstreamOptions,
+    owner: Option<Owner>,
+    /// The latest subscription, while it lasts.
+    sub: Option<SubId>,
+    retry_at: Option<Duration>,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    source: StageName,
+    epoch: Epoch,
+    demand: Demand,
+    cancel: CancelMode,
+    /// All events asked for and received since the start.
+    granted: u64,
+    received: u64,
+    /// Asked for and not processed yet: GenStage's `pending`.
+    pending: u32,
+    /// Its end waits in the queue: nothing is sent on it any more.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Events(SubId, Events),
+    Ended(SubId, Ending, Reason),
+}
+
+/// A message being handled, and how far it is.
+#[derive(Debug)]
+struct Current {
+    sub: SubId,
+    attempt: u32,
+    runs: VecDeque<SeqRun>,
+    rest: Batch,
+}
+
+/// What the guest works on.
+#[derive(Debug)]
+struct InHand {
+    sub: SubId,
+    runs: Vec<SeqRun>,
+    count: u32,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pipeline: PipelineName,
+    name: StageName,
+    upstreams: Vec<Upstream>,
+    subs: BTreeMap<SubId, Subscription>,
+    queue: VecDeque<Queued>,
+    current: Option<Current>,
+    in_hand: Option<InHand>,
+}
+
+impl Consumer {
+    pub(crate) fn new(pipeline: PipelineName, name: StageName, upstreams: Vec<UpstreamOptions>) -> Self {
+        let upstream = |options| Upstream { options, owner: None, sub: None, retry_at: None, backoff: Backoff::LINK };
+        let upstreams = upstreams.into_iter().map(upstream).collect();
+        Self { pipeline, name, upstreams, subs: BTreeMap::new(), queue: VecDeque::new(), current: None, in_hand: None }
+    }
+
+    /// Whether nothing received waits for the guest.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.current.is_none() && self.in_hand.is_none()
+    }
+
+    pub(crate) fn has_sub(&self, sub: SubId) -> bool {
+        self.subs.get(&sub).is_some_and(|subscription| !subscription.ended)
+    }
+
+    /// Received and not processed yet. Unit: messages.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// When something is to be done without a message.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.upstreams.iter().filter_map(|upstream| upstream.retry_at).min()
+    }
+
+    /// A source has a new owner, or none.
+    ///
+    /// An older subscription is left to end by itself: an owner that lost its name drains first and
+    /// wants its acknowledgements, one that died is reported as down.
+    pub(crate) fn on_owner(&mut self, source: &StageName, owner: Option<&Owner>, ids: &mut SubIds, out: &mut Outputs) {
+        let changed = |upstream: &&mut Upstream| upstream.options.source == *source && upstream.owner.as_ref() != owner;
+        let Some(upstream) = self.upstreams.iter_mut().find(changed) else { return };
+        upstream.owner = owner.cloned();
+        upstream.sub = None;
+        upstream.retry_at = None;
+        upstream.backoff.reset();
+        let options = upstream.options.clone();
+        if let Some(owner) = owner.cloned() {
+            let sub = self.subscribe(&options, &owner, ids, out);
+            self.remember(sub, &options.source);
+        }
+    }
+
+    /// Begins one subscription.
+    pub(crate) fn subscribe(
+        &mut self,
+        options: &UpstreamOptions,
+        owner: &Owner,
+        ids: &mut SubIds,
+        out: &mut Outputs,
+    ) -> SubId {
+        let sub = ids.issue();
+        let demand = options.demand;
+        let subscribe = Subscribe {
+            pipeline: self.pipeline.clone(),
+            producer: options.source.clone(),
+            consumer: self.name.clone(),
+            demand,
+        };
+        out.open(sub, owner.node.clone());
+        out.send(sub, owner.epoch, Message::Subscribe(subscribe));
+        let granted = u64::from(demand.max());
+        out.send(sub, owner.epoch, Message::Ask { granted, acked: Vec::new() });
+        let subscription = Subscription {
+            source: options.source.clone(),
+            epoch: owner.epoch,
+            demand,
+            cancel: options.cancel,
+            granted,
+            received: 0,
+            pending: demand.max(),
+            ended: false,
+        };
+        self.subs.insert(sub, subscription);
+        let (source, owner) = (options.source.clone(), owner.clone());
+        out.notice(Notice::Subscribed { sub, source, owner });
+        sub
+    }
+
+    fn remember(&mut self, sub: SubId, source: &StageName) {
+        if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.options.source == *source) {
+            upstream.sub = Some(sub);
+        }
+    }
+
+    /// Subscribes again where the time has come.
+    pub(crate) fn on_timeout(&mut self, now: Duration, ids: &mut SubIds, out: &mut Outputs) {
+        let due: Vec<_> = self
+            .upstreams
+            .iter_mut()
+            .filter(|upstream| upstream.retry_at.is_some_and(|at| at <= now))
+            .map(|upstream| {
+                upstream.retry_at = None;
+                (upstream.options.clone(), upstream.owner.clone())
+            })
+            .collect();
+        for (options, owner) in due {
+            let Some(owner) = owner else { continue };
+            let sub = self.subscribe(&options, &owner, ids, out);
+            self.remember(sub, &options.source);
+        }
+    }
+
+    pub(crate) fn on_events(&mut self, sub: SubId, epoch: Epoch, events: Events, out: &mut Outputs) {
+        let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
+            out.send(sub, epoch, Message::Cancel(Reason::UnknownSubscription));
+            out.close(sub);
+            return;
+        };
+        match subscription.admit(epoch, &events) {
+            Ok(()) if events.events.is_empty() => {}
+            Ok(()) => {
+                let source = subscription.source.clone();
+                if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.options.source == source) {
+                    upstream.backoff.reset();
+                }
+                self.queue.push_back(Queued::Events(sub, events));
+            }
+            Err(reason) => {
+                out.notice(Notice::Refused { sub, reason: reason.clone() });
+                out.send(sub, epoch, Message::Cancel(reason.clone()));
+                self.on_ended(sub, Ending::Cancelled, reason);
+            }
+        }
+    }
+
+    /// We want to end a subscription; the producer's answer ends it. What is on its way until then
+    /// is handled.
+    pub(crate) fn cancel(&mut self, sub: SubId, reason: Reason, out: &mut Outputs) {
+        if let Some(subscription) = self.subs.get(&sub) {
+            out.send(sub, subscription.epoch, Message::Cancel(reason));
+        }
+    }
+
+    /// The producer cancelled, or the way to it is gone.
+    pub(crate) fn on_ended(&mut self, sub: SubId, ending: Ending, reason: Reason) {
+        if let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) {
+            subscription.ended = true;
+            self.queue.push_back(Queued::Ended(sub, ending, reason));
+        }
+    }
+
+    /// The next call to make, if nothing is in hand. `wanted` says whether a new message may be
+    /// taken: always for a consumer, while downstream waits for a producer-consumer.
+    ///
+    /// `Err` says that the end of a subscription stops the stage.
+    pub(crate) fn next_call(&mut self, now: Duration, wanted: bool, out: &mut Outputs) -> Result<Option<Call>, Reason> {
+        while self.current.is_none() {
+            if !wanted || self.in_hand.is_some() {
+                return Ok(None);
+            }
+            match self.queue.pop_front() {
+                None => return Ok(None),
+                Some(Queued::Events(sub, Events { attempt, runs, events })) => {
+                    self.current = Some(Current { sub, attempt, runs: runs.into(), rest: events });
+                }
+                Some(Queued::Ended(sub, ending, reason)) => self.finish(now, sub, ending, reason, out)?,
+            }
+        }
+        Ok(self.cut_batch())
+    }
+
+    fn cut_batch(&mut self) -> Option<Call> {
+        let current = self.current.as_mut()?;
+        // A subscription stays known until its end comes up in the queue, behind its events.
+        let subscription = self.subs.get(&current.sub)?;
+        let events = current.rest.take_front(subscription.demand.batch_max() as usize);
+        let runs = take_runs(&mut current.runs, events.len());
+        let count = u32::try_from(events.len()).expect("no more than max_demand");
+        let (sub, attempt) = (current.sub, current.attempt);
+        if current.rest.is_empty() {
+            self.current = None;
+        }
+        self.in_hand = Some(InHand { sub, runs: runs.clone(), count });
+        let (source, epoch) = (subscription.source.clone(), subscription.epoch);
+        Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events })
+    }
+
+    /// The guest has processed what it had in hand: acknowledge it, and ask for more where it is time.
+    pub(crate) fn on_processed(&mut self, out: &mut Outputs) {
+        let in_hand = self.in_hand.take().expect("a return follows a call");
+        let Some(subscription) = self.subs.get_mut(&in_hand.sub).filter(|subscription| !subscription.ended) else {
+            return;
+        };
+        subscription.count_processed(in_hand.count);
+        let ask = Message::Ask { granted: subscription.granted, acked: in_hand.runs };
+        out.send(in_hand.sub, subscription.epoch, ask);
+    }
+
+    fn finish(
+        &mut self,
+        now: Duration,
+        sub: SubId,
+        ending: Ending,
+        reason: Reason,
+        out: &mut Outputs,
+    ) -> Result<(), Reason> {
+        let Some(subscription) = self.subs.remove(&sub) else { return Ok(()) };
+        out.close(sub);
+        out.notice(Notice::Ended { sub, ending, reason: reason.clone() });
+        let stops = match subscription.cancel {
+            CancelMode::Permanent => true,
+            CancelMode::Transient => !reason.is_graceful(),
+            CancelMode::Temporary => false,
+        };
+        if stops {
+            return Err(reason);
+        }
+        if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.sub == Some(sub)) {
+            upstream.sub = None;
+            upstream.retry_at = upstream.owner.as_ref().map(|_| now + upstream.backoff.fail());
+        }
+        Ok(())
+    }
+
+    /// Ends consuming in good order: what the guest has not begun goes back to its producers, which
+    /// give it to others. Nothing is asked for again.
+    pub(crate) fn drain(&mut self, reason: &Reason, out: &mut Outputs) {
+        self.upstreams.clear();
+        self.queue.clear();
+        self.current = None;
+        if self.in_hand.is_none() {
+            self.stop(reason, out);
+        }
+    }
+
+    /// What the guest was to get again is not handled here after all.
+    pub(crate) fn abandon(&mut self) {
+        self.in_hand = None;
+    }
+
+    /// Tells every producer that this consumer is gone.
+    pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
+        for (sub, subscription) in std::mem::take(&mut self.subs) {
+            if !subscription.ended {
+                out.send(sub, subscription.epoch, Message::Cancel(reason.clone()));
+            }
+            out.close(sub);
+        }
+    }
+}
+
+impl Subscription {
+    fn admit(&mut self, epoch: Epoch, events: &Events) -> Result<(), Reason> {
+        if epoch != self.epoch {
+            return Err(Reason::StaleEpoch);
+        }
+        let received = self.received + events.events.len() as u64;
+        if received > self.granted {
+            // GenStage logs this and goes on; here a grant is what bounds memory on both sides, so a
+            // producer that breaks it is cut off.
+            let excess = received - self.granted;
+            return Err(Reason::Protocol(format!("{excess} events more than asked for")));
+        }
+        self.received = received;
+        Ok(())
+    }
+
+    /// GenStage's `split_batches`: what was open falls by the batch; at `min` or below, the
+    /// difference to `max` is asked for.
+    fn count_processed(&mut self, count: u32) {
+        self.pending -= count;
+        if self.pending <= self.demand.min() {
+            self.granted += u64::from(self.demand.max() - self.pending);
+            self.pending = self.demand.max();
+        }
+    }
+}
+
+/// Takes the numbers of the next `count` events.
+fn take_runs(runs: &mut VecDeque<SeqRun>, mut count: usize) -> Vec<SeqRun> {
+    let mut taken = Vec::new();
+    while count > 0 {
+        let Some(run) = runs.pop_front() else { break };
+        let here = u32::try_from(count).unwrap_or(u32::MAX).min(run.count);
+        taken.push(SeqRun { first: run.first, count: here });
+        if here < run.count {
+            runs.push_front(SeqRun { first: Seq(run.first.0 + u64::from(here)), count: run.count - here });
+        }
+        count -= here as usize;
+    }
+    taken
+}
+
+/// Gives out subscription ids, each once.
+#[derive(Debug, Default)]
+pub(crate) struct SubIds(u64);
+
+impl SubIds {
+    pub(crate) fn issue(&mut self) -> SubId {
+        self.0 += 1;
+        SubId(self.0)
+    }
+}

@@ -1,0 +1,605 @@
+//! One stage as a state machine: feed it [`Input`]s, then drain its pollers.
+//!
+//! There are separate pollers because what they give may be done at different times: messages may
+//! leave while the guest is busy, the next guest call may not start before the last has returned.
+//!
+//! ```text
+//!               handle(now, input)
+//!                       |
+//!     +-----------------+------------------+-----------------+
+//!     v                 v                  v                 v
+//! poll_transmit     poll_call         poll_notice       poll_timeout
+//! messages          at most one       for the log,      when to call
+//!                   until returned    and tests         handle(Timeout)
+//! ```
+//!
+//! Time is a [`Duration`] since any fixed moment; it only has to rise.
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use crate::{
+    backoff::Backoff,
+    batch::Batch,
+    consumer::{Consumer, Owner, SubIds, UpstreamOptions},
+    dispatch::{AboveMax, DemandDispatcher, Dispatcher},
+    ids::{Epoch, NodeName, PipelineName, StageName, SubId},
+    message::{Envelope, Message, Reason, SeqRun},
+    producer::{BufferOptions, DemandMode, Producer},
+};
+
+/// What a stage does with events.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Role {
+    /// Makes events when asked.
+    Producer,
+    /// Makes events of events.
+    ProducerConsumer,
+    /// Takes events.
+    Consumer,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Producer => "producer",
+            Self::ProducerConsumer => "producer-consumer",
+            Self::Consumer => "consumer",
+        })
+    }
+}
+
+/// What a stage is and how it behaves. The defaults are those of the pipeline file.
+#[derive(Debug)]
+pub struct StageOptions {
+    /// Its pipeline.
+    pub pipeline: PipelineName,
+    /// Its name.
+    pub name: StageName,
+    /// What it does with events.
+    pub role: Role,
+    /// The epoch of its claim; stamped on all it sends as a producer.
+    pub epoch: Epoch,
+    /// Who gets which events.
+    pub dispatcher: Box<dyn Dispatcher>,
+    /// Events nobody asks for.
+    pub buffer: BufferOptions,
+    /// Whether demand reaches the guest from the start.
+    pub demand_mode: DemandMode,
+    /// How long after a producer's guest gave less than asked it is asked for the rest again.
+    /// `None`: never, as in GenStage, where a producer can emit by itself later.
+    pub poll: Option<Duration>,
+    /// What it consumes.
+    pub upstreams: Vec<UpstreamOptions>,
+    /// The most events one guest call is asked for.
+    pub call_events_max: u32,
+    /// Larger messages are split. Unit: bytes.
+    pub message_bytes_max: usize,
+}
+
+impl StageOptions {
+    /// Defaults for everything but the names and the role.
+    pub fn new(pipeline: PipelineName, name: StageName, role: Role) -> Self {
+        let size = (role == Role::Producer).then_some(BufferOptions::SIZE_DEFAULT);
+        Self {
+            pipeline,
+            name,
+            role,
+            epoch: Epoch::default(),
+            dispatcher: Box::new(DemandDispatcher::default()),
+            buffer: BufferOptions { size, ..BufferOptions::default() },
+            demand_mode: DemandMode::default(),
+            poll: None,
+            upstreams: Vec::new(),
+            call_events_max: 65_536,
+            message_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A source has this owner now, or none that is known.
+    Owner {
+        /// The source.
+        source: StageName,
+        /// Its owner.
+        owner: Option<Owner>,
+    },
+    /// Subscribe once, by hand, whatever the options say.
+    Subscribe {
+        /// To what and how.
+        options: UpstreamOptions,
+        /// Where it is.
+        owner: Owner,
+    },
+    /// A message came in.
+    Received {
+        /// On which subscription.
+        sub: SubId,
+        /// What was said.
+        envelope: Envelope,
+    },
+    /// Nothing more can come on this subscription or leave by it.
+    Down {
+        /// Which.
+        sub: SubId,
+        /// Why.
+        reason: Reason,
+    },
+    /// We, as the consumer, want to end a subscription.
+    Cancel {
+        /// Which.
+        sub: SubId,
+        /// What to tell the producer.
+        reason: Reason,
+    },
+    /// The guest call that was polled last has returned.
+    Returned(Returned),
+    /// The guest has events outside of any demand: from a timer, or from outside.
+    Emit(Batch),
+    /// Hold demand back, or let it through.
+    SetDemandMode(DemandMode),
+    /// End in good order: produce nothing new, hand out what there is.
+    Drain(Reason),
+    /// End now.
+    Stop(Reason),
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// What came back from the guest. A trap or a fatal error is [`Input::Stop`] instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Returned {
+    /// From [`Call::HandleDemand`].
+    Produced {
+        /// The events.
+        events: Batch,
+        /// The producer has come to its end and is not to be asked again.
+        finished: bool,
+    },
+    /// From [`Call::HandleEvents`].
+    Processed {
+        /// What to pass on; empty from a consumer.
+        events: Batch,
+        /// What could not be processed. It counts as processed all the same.
+        rejected: Vec<Rejected>,
+    },
+    /// From either: the guest wants the same call again, later.
+    Retry,
+}
+
+/// An event the guest could not process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejected {
+    /// Its index in the call's batch.
+    pub index: u32,
+    /// The guest's words.
+    pub reason: String,
+}
+
+/// A call to make into the guest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Call {
+    /// Ask for events.
+    HandleDemand {
+        /// How many at most.
+        demand: u32,
+    },
+    /// Hand over events.
+    HandleEvents {
+        /// On which subscription they came.
+        sub: SubId,
+        /// From which stage.
+        source: StageName,
+        /// In which epoch.
+        epoch: Epoch,
+        /// 1 the first time.
+        attempt: u32,
+        /// Their numbers.
+        runs: Vec<SeqRun>,
+        /// They themselves.
+        events: Batch,
+    },
+}
+
+/// Something to do on the way to another stage. In order per subscription.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Transmit {
+    /// Make a way for this subscription, to the source's owner on `node`.
+    Open {
+        /// Which.
+        sub: SubId,
+        /// Where to.
+        node: NodeName,
+    },
+    /// Send. Harmless where the way is already closed.
+    Send {
+        /// On which subscription.
+        sub: SubId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Nothing more will be sent or understood on this subscription.
+    Close {
+        /// Which.
+        sub: SubId,
+    },
+}
+
+/// How a subscription ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// One side said so.
+    Cancelled,
+    /// The other side, or the way to it, is gone.
+    Down,
+}
+
+/// Something worth a line in the log or a counter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// We subscribed to a source.
+    Subscribed {
+        /// The subscription.
+        sub: SubId,
+        /// To what.
+        source: StageName,
+        /// Where.
+        owner: Owner,
+    },
+    /// A consumer subscribed to us.
+    ConsumerJoined {
+        /// The subscription.
+        sub: SubId,
+        /// Who.
+        consumer: StageName,
+    },
+    /// A subscription ended (GenStage's `handle_cancel`).
+    Ended {
+        /// The subscription.
+        sub: SubId,
+        /// How.
+        ending: Ending,
+        /// Why.
+        reason: Reason,
+    },
+    /// A message was refused.
+    Refused {
+        /// On which subscription.
+        sub: SubId,
+        /// Why.
+        reason: Reason,
+    },
+    /// A consumer asks for more at once than the dispatcher expects.
+    DemandAboveMax(AboveMax),
+    /// The buffer overflowed and dropped events.
+    Discarded {
+        /// How many.
+        count: u64,
+    },
+    /// The guest could not process events.
+    Rejected {
+        /// On which subscription they came.
+        sub: SubId,
+        /// Which, and why.
+        rejected: Vec<Rejected>,
+    },
+    /// The producer has come to its end.
+    Finished,
+    /// A producer was told to subscribe; nothing came of it.
+    NotAConsumer {
+        /// To what.
+        source: StageName,
+    },
+    /// A consumer was told to hold demand back; nothing came of it.
+    NotAProducer,
+    /// The end of a subscription stops the stage.
+    Stopping {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What waits to be polled.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    transmits: VecDeque<Transmit>,
+    notices: VecDeque<Notice>,
+}
+
+impl Outputs {
+    pub(crate) fn open(&mut self, sub: SubId, node: NodeName) {
+        self.transmits.push_back(Transmit::Open { sub, node });
+    }
+
+    pub(crate) fn send(&mut self, sub: SubId, epoch: Epoch, message: Message) {
+        self.transmits.push_back(Transmit::Send { sub, envelope: Envelope { epoch, message } });
+    }
+
+    pub(crate) fn close(&mut self, sub: SubId) {
+        self.transmits.push_back(Transmit::Close { sub });
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+}
+
+/// A call that the guest wants again, and when.
+#[derive(Debug)]
+struct Held {
+    until: Duration,
+    call: Call,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Stage {
+    role: Role,
+    poll: Option<Duration>,
+    call_events_max: u32,
+    producer: Producer,
+    consumer: Consumer,
+    ids: SubIds,
+    out: Outputs,
+    calling: Option<Call>,
+    held: Option<Held>,
+    call_backoff: Backoff,
+    /// Ask a producer again for what it left open.
+    poll_at: Option<Duration>,
+    finished: bool,
+    draining: Option<Reason>,
+    stopped: Option<Reason>,
+}
+
+impl Stage {
+    /// A stage at its start. It does nothing before the first input.
+    pub fn new(options: StageOptions) -> Self {
+        let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, .. } = options;
+        Self {
+            role,
+            poll: options.poll,
+            call_events_max: options.call_events_max,
+            producer: Producer::new(epoch, dispatcher, buffer, options.message_bytes_max, demand_mode),
+            consumer: Consumer::new(pipeline, name, upstreams),
+            ids: SubIds::default(),
+            out: Outputs::default(),
+            calling: None,
+            held: None,
+            call_backoff: Backoff::GUEST,
+            poll_at: None,
+            finished: false,
+            draining: None,
+            stopped: None,
+        }
+    }
+
+    /// An id for a subscription that a consumer is about to begin with us.
+    pub fn accept(&mut self) -> SubId {
+        self.ids.issue()
+    }
+
+    /// Takes one input. After the stage has stopped, inputs change nothing.
+    pub fn handle(&mut self, now: Duration, input: Input) {
+        if self.stopped.is_some() {
+            return;
+        }
+        let (consumer, out) = (&mut self.consumer, &mut self.out);
+        match input {
+            Input::Owner { source, owner } => consumer.on_owner(&source, owner.as_ref(), &mut self.ids, out),
+            Input::Subscribe { options, .. } if self.role == Role::Producer => {
+                out.notice(Notice::NotAConsumer { source: options.source });
+            }
+            Input::SetDemandMode(_) if self.role == Role::Consumer => out.notice(Notice::NotAProducer),
+            Input::Subscribe { options, owner } => {
+                consumer.subscribe(&options, &owner, &mut self.ids, out);
+            }
+            Input::Received { sub, envelope } => self.on_message(sub, envelope),
+            Input::Down { sub, reason } => self.on_ended(sub, Ending::Down, reason),
+            Input::Cancel { sub, reason } => consumer.cancel(sub, reason, out),
+            Input::Returned(returned) => self.on_returned(now, returned),
+            Input::Emit(events) => self.producer.emit(events, out),
+            Input::SetDemandMode(mode) => self.producer.set_mode(mode, out),
+            Input::Drain(reason) => self.drain(reason),
+            Input::Stop(reason) => self.stop(reason),
+            Input::Timeout => consumer.on_timeout(now, &mut self.ids, out),
+        }
+    }
+
+    fn on_message(&mut self, sub: SubId, Envelope { epoch, message }: Envelope) {
+        let out = &mut self.out;
+        match message {
+            Message::Events(events) => self.consumer.on_events(sub, epoch, events, out),
+            Message::Cancel(reason) => self.on_ended(sub, Ending::Cancelled, reason),
+            Message::Subscribe(_) | Message::Ask { .. } if epoch != self.producer.epoch() => {
+                out.notice(Notice::Refused { sub, reason: Reason::StaleEpoch });
+                out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
+            }
+            Message::Subscribe(_) if self.role == Role::Consumer || self.draining.is_some() => {
+                out.send(sub, epoch, Message::Cancel(Reason::NotOwner));
+                out.close(sub);
+            }
+            Message::Subscribe(subscribe) => self.producer.on_subscribe(sub, &subscribe, out),
+            Message::Ask { granted, acked } => self.producer.on_ask(sub, granted, &acked, out),
+        }
+    }
+
+    fn on_ended(&mut self, sub: SubId, ending: Ending, reason: Reason) {
+        if self.producer.has_sub(sub) {
+            self.producer.end(sub, ending, reason, &mut self.out);
+        } else {
+            self.consumer.on_ended(sub, ending, reason);
+        }
+    }
+
+    fn on_returned(&mut self, now: Duration, returned: Returned) {
+        let call = self.calling.take().expect("a return follows a call");
+        if returned != Returned::Retry {
+            self.call_backoff.reset();
+        }
+        match (call, returned) {
+            (call, Returned::Retry) => self.hold(now, call),
+            (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
+                self.producer.emit(events, &mut self.out);
+                self.poll_at = self.poll.map(|poll| now + poll);
+                if finished && !self.finished {
+                    self.finished = true;
+                    self.out.notice(Notice::Finished);
+                }
+            }
+            (Call::HandleEvents { sub, .. }, Returned::Processed { events, rejected }) => {
+                if !rejected.is_empty() {
+                    self.out.notice(Notice::Rejected { sub, rejected });
+                }
+                self.producer.emit(events, &mut self.out);
+                self.consumer.on_processed(&mut self.out);
+                if let Some(reason) = &self.draining {
+                    self.consumer.stop(reason, &mut self.out);
+                }
+            }
+            (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
+        }
+    }
+
+    fn hold(&mut self, now: Duration, mut call: Call) {
+        if let Call::HandleEvents { attempt, .. } = &mut call {
+            *attempt += 1;
+        }
+        if self.draining.is_none() {
+            self.held = Some(Held { until: now + self.call_backoff.fail(), call });
+        } else {
+            self.abandon_call();
+        }
+    }
+
+    /// Gives up a call that was to be repeated: its events go back to their producer.
+    fn abandon_call(&mut self) {
+        self.held = None;
+        self.consumer.abandon();
+        if let Some(reason) = &self.draining {
+            self.consumer.stop(reason, &mut self.out);
+        }
+    }
+
+    fn drain(&mut self, reason: Reason) {
+        self.consumer.drain(&reason, &mut self.out);
+        self.draining = Some(reason);
+        if self.held.is_some() {
+            self.abandon_call();
+        }
+    }
+
+    fn stop(&mut self, reason: Reason) {
+        self.consumer.stop(&reason, &mut self.out);
+        self.producer.stop(&reason, &mut self.out);
+        self.stopped = Some(reason);
+    }
+
+    /// The next thing to do on the way to another stage.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.transmits.pop_front()
+    }
+
+    /// The next thing to log.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.out.notices.pop_front()
+    }
+
+    /// The next guest call. `None` while one is running; its return is [`Input::Returned`].
+    pub fn poll_call(&mut self, now: Duration) -> Option<Call> {
+        if self.calling.is_some() || self.stopped.is_some() {
+            return None;
+        }
+        if self.held.as_ref().is_some_and(|held| held.until > now) {
+            return None;
+        }
+        let call = match self.held.take() {
+            Some(held) => Some(held.call),
+            None if self.draining.is_some() => None,
+            None if self.role == Role::Producer => self.next_demand(now),
+            None => self.next_events(now),
+        };
+        self.calling.clone_from(&call);
+        call
+    }
+
+    fn next_demand(&mut self, now: Duration) -> Option<Call> {
+        if self.finished {
+            return None;
+        }
+        let limited = |events: u64| u32::try_from(events).unwrap_or(u32::MAX).min(self.call_events_max);
+        let unasked = limited(self.producer.unasked());
+        if unasked > 0 {
+            self.producer.count_asked(unasked);
+            return Some(Call::HandleDemand { demand: unasked });
+        }
+        let overdue = limited(self.producer.overdue());
+        let due = self.poll_at.is_some_and(|at| at <= now);
+        (due && overdue > 0).then_some(Call::HandleDemand { demand: overdue })
+    }
+
+    fn next_events(&mut self, now: Duration) -> Option<Call> {
+        let wanted = self.role == Role::Consumer || self.producer.is_wanted();
+        match self.consumer.next_call(now, wanted, &mut self.out) {
+            Ok(call) => call,
+            Err(reason) => {
+                self.out.notice(Notice::Stopping { reason: reason.clone() });
+                self.stop(reason);
+                None
+            }
+        }
+    }
+
+    /// When to call `handle` with [`Input::Timeout`] and to poll again, if nothing comes before.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.stopped.is_some() {
+            return None;
+        }
+        let held = self.held.as_ref().map(|held| held.until);
+        let idle = self.calling.is_none() && !self.finished && self.draining.is_none();
+        let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
+        [held, poll, self.consumer.timeout()].into_iter().flatten().min()
+    }
+
+    /// Why the stage stopped, once it has.
+    pub fn stopped(&self) -> Option<&Reason> {
+        self.stopped.as_ref()
+    }
+
+    /// Whether nothing is left to do: no call, nothing received and unprocessed, nothing emitted and
+    /// unacknowledged.
+    pub fn is_drained(&self) -> bool {
+        self.calling.is_none() && self.held.is_none() && self.consumer.is_idle() && self.producer.is_drained()
+    }
+
+    /// Whether the producer has said that it has come to its end.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Events that nobody asked for yet, redeliveries included.
+    pub fn buffered(&self) -> usize {
+        self.producer.buffered()
+    }
+
+    /// Events sent and not acknowledged.
+    pub fn unacked(&self) -> usize {
+        self.producer.unacked()
+    }
+
+    /// Messages received and not begun.
+    pub fn queued(&self) -> usize {
+        self.consumer.queued()
+    }
+
+    /// Whether demand reaches the guest.
+    pub fn demand_mode(&self) -> DemandMode {
+        self.producer.mode()
+    }
+
+    /// Whether this subscription is live, on either side.
+    pub fn has_sub(&self, sub: SubId) -> bool {
+        self.producer.has_sub(sub) || self.consumer.has_sub(sub)
+    }
+}
