@@ -1,0 +1,547 @@
+//! One recorded scenario, and a world of our stages that plays it.
+//!
+//! What a stage does is compared as lines of text: first what it sends and what its guest is
+//! called with, in order; then what it logs. Messages between two real stages of a scenario are our
+//! own, handed over when the recording says; those of raw peers are made up from the recording.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use forebay_proto::{
+    batch::Batch,
+    consumer::{CancelMode, Owner, UpstreamOptions},
+    dispatch::DemandDispatcher,
+    ids::{Epoch, Seq, StageName, SubId},
+    message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
+    producer::DemandMode,
+    stage::{Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+};
+use serde_json::Value;
+
+/// One thing a stage did, as text.
+pub(crate) type Observed = String;
+
+const NOW: Duration = Duration::ZERO;
+const EPOCH: Epoch = Epoch { lamport: 1, tag: 0 };
+
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) steps: Vec<Step>,
+    /// Whether the original drew lots.
+    pub(crate) shuffles: bool,
+    stages: BTreeMap<String, Value>,
+}
+
+pub(crate) struct Step {
+    pub(crate) number: u64,
+    pub(crate) at: String,
+    pub(crate) input: Value,
+    pub(crate) observed: Vec<Observed>,
+}
+
+impl Scenario {
+    pub(crate) fn parse(text: &str) -> Self {
+        let json: Value = serde_json::from_str(text).unwrap();
+        let steps = json["steps"].as_array().unwrap().iter().map(Step::parse).collect();
+        let stages = json["stages"].as_object().unwrap().clone().into_iter().collect();
+        Self { name: text_of(&json["name"]), steps, shuffles: text.contains("shuffle_demands"), stages }
+    }
+}
+
+impl Step {
+    fn parse(json: &Value) -> Self {
+        let mut did = Vec::new();
+        let mut logged = Vec::new();
+        for observation in json["observed"].as_array().unwrap() {
+            let log = ["log", "stop", "reply"].iter().any(|key| observation.get(key).is_some());
+            let into = if log || observation["callback"] == "handle_cancel" { &mut logged } else { &mut did };
+            into.extend(observed(observation));
+        }
+        did.append(&mut logged);
+        Self {
+            number: json["step"].as_u64().unwrap(),
+            at: text_of(&json["at"]),
+            input: json["input"].clone(),
+            observed: did,
+        }
+    }
+}
+
+/// A recorded observation as our text. Callbacks that our guests do not have are left out:
+/// `handle_subscribe`, `handle_cast` (an input here), `format_discarded`, `terminate`.
+fn observed(json: &Value) -> Option<Observed> {
+    let sub = text_of(&json["sub"]);
+    let returns = json.get("returns").map_or("[]".into(), Value::to_string);
+    if let Some(callback) = json.get("callback") {
+        return match callback.as_str().unwrap() {
+            "handle_demand" => Some(format!("handle_demand {} -> {returns}", json["n"])),
+            "handle_events" => Some(format!("handle_events {sub} {} -> {returns}", json["events"])),
+            "handle_cancel" => {
+                let how = text_of(&json["reason"][0]);
+                Some(format!("handle_cancel {sub} {how} {}", reason(&json["reason"][1])))
+            }
+            _ => None,
+        };
+    }
+    if let Some(sent) = json.get("send") {
+        let what = match sent.as_str().unwrap() {
+            "subscribe" => "subscribe".to_owned(),
+            "ask" => format!("ask {}", json["n"]),
+            "events" => format!("events {}", json["events"]),
+            "cancel" => format!("cancel {}", reason(&json["reason"])),
+            other => panic!("unknown send {other}"),
+        };
+        return Some(format!("send {sub} {what}"));
+    }
+    if json.get("log").is_some() {
+        let kind = text_of(&json["kind"]);
+        let count = json.get("count").map(|count| format!(" {count}")).unwrap_or_default();
+        return Some(format!("log {kind}{count}"));
+    }
+    if let Some(stop) = json.get("stop") {
+        return Some(format!("stop {}", reason(stop)));
+    }
+    match json.get("reply") {
+        Some(reply) if reply.is_string() => Some(format!("reply {}", text_of(reply))),
+        _ => None,
+    }
+}
+
+fn text_of(json: &Value) -> String {
+    json.as_str().unwrap_or_default().to_owned()
+}
+
+fn reason(json: &Value) -> Reason {
+    match json {
+        Value::String(symbol) => match symbol.as_str() {
+            "normal" => Reason::Normal,
+            "shutdown" => Reason::Shutdown(None),
+            "unknown_subscription" => Reason::UnknownSubscription,
+            "duplicated_subscription" => Reason::DuplicatedSubscription,
+            other => Reason::Failed(other.to_owned()),
+        },
+        Value::Array(pair) if pair[0] == "shutdown" => Reason::Shutdown(Some(text_of(&pair[1]))),
+        Value::Object(crash) => Reason::Failed(text_of(&crash["exception"])),
+        other => panic!("unknown reason {other}"),
+    }
+}
+
+fn integers(batch: &Batch) -> Vec<i64> {
+    batch.iter().map(|event| std::str::from_utf8(event.payload).unwrap().parse().unwrap()).collect()
+}
+
+fn batch(integers: &[i64]) -> Batch {
+    Batch::from_payloads(integers.iter().map(i64::to_string))
+}
+
+fn integers_of(json: &Value) -> Vec<i64> {
+    json.as_array().map(|list| list.iter().map(|n| n.as_i64().unwrap()).collect()).unwrap_or_default()
+}
+
+/// What a scripted callback does.
+struct Script {
+    config: Value,
+    next: i64,
+    emitted: i64,
+}
+
+impl Script {
+    fn produce(&mut self, demand: u32) -> Vec<i64> {
+        let demand = i64::from(demand);
+        let count = match self.config["events"].as_str().unwrap_or("none") {
+            "counter" => demand,
+            "at_most" => demand.min(self.config["limit"].as_i64().unwrap()),
+            "extra" => demand + self.config["extra"].as_i64().unwrap(),
+            "until" => demand.min(self.config["total"].as_i64().unwrap() - self.emitted),
+            "none" => 0,
+            other => panic!("unknown events {other}"),
+        };
+        let events = (self.next..self.next + count).collect();
+        self.next += count;
+        self.emitted += count;
+        events
+    }
+
+    fn transform(&self, events: &[i64]) -> Vec<i64> {
+        let of_one = |&x: &i64| match self.config["transform"].as_str() {
+            None | Some("drop_all") => vec![],
+            Some("identity") => vec![x],
+            Some("triple") => vec![10 * x, 10 * x + 1, 10 * x + 2],
+            Some("keep_even") => {
+                if x % 2 == 0 {
+                    vec![x]
+                } else {
+                    vec![]
+                }
+            }
+            Some(other) => panic!("unknown transform {other}"),
+        };
+        events.iter().flat_map(of_one).collect()
+    }
+}
+
+/// One of our stages, with the recording's names for its subscriptions.
+struct Player {
+    stage: Stage,
+    script: Script,
+    names: BTreeMap<SubId, String>,
+    /// Names of subscriptions this stage will begin, in order.
+    begun: BTreeMap<String, u32>,
+}
+
+impl Player {
+    fn id(&self, name: &str) -> Option<SubId> {
+        self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
+    }
+}
+
+/// What the raw ends of a subscription remember.
+#[derive(Default)]
+struct RawEnd {
+    granted: u64,
+    delivered: Vec<SeqRun>,
+    next_seq: u64,
+    /// What our consumer has granted so far, to turn it into asks.
+    seen: u64,
+}
+
+pub(crate) struct World {
+    players: BTreeMap<String, Player>,
+    raw: BTreeMap<String, RawEnd>,
+    /// Our own messages that wait to be handed over, by (subscription, receiver).
+    wires: BTreeMap<(String, String), VecDeque<Message>>,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario, shuffle_seed: u64) -> Self {
+        let real = scenario.stages.iter().filter(|(_, config)| !text_of(&config["role"]).starts_with("raw_"));
+        let players = real.map(|(name, config)| (name.clone(), player(name, config, shuffle_seed))).collect();
+        Self { players, raw: BTreeMap::new(), wires: BTreeMap::new() }
+    }
+
+    /// Gives the step's input to its stage; what the stage did.
+    pub(crate) fn play(&mut self, step: &Step) -> Vec<Observed> {
+        let dead = self.players[&step.at].stage.stopped().is_some();
+        let reply = self.input(&step.at, &step.input);
+        if dead {
+            return Vec::new();
+        }
+        let mut found = self.run(&step.at);
+        found.extend(reply);
+        found
+    }
+
+    fn input(&mut self, at: &str, input: &Value) -> Option<Observed> {
+        let name = text_of(&input["sub"]);
+        self.acknowledge_for_raw(at, &name);
+        match input["type"].as_str().unwrap() {
+            "api" => return self.api(at, input),
+            "cast" => self.cast(at, input),
+            "down" => {
+                let player = self.players.get_mut(at).unwrap();
+                // The original's monitor tells; over QUIC it is the end of the stream.
+                if let Some(sub) = player.id(&name) {
+                    player.stage.handle(NOW, Input::Down { sub, reason: reason(&input["reason"]) });
+                }
+            }
+            "subscribe" => {
+                let same = input["same_reference"] == true;
+                let player = self.players.get_mut(at).unwrap();
+                let sub = if same { player.id(&name).unwrap() } else { player.stage.accept() };
+                player.names.insert(sub, name.clone());
+                self.deliver(at, &name, input);
+            }
+            "ask" if input["unknown"] == true => {
+                let player = self.players.get_mut(at).unwrap();
+                let sub = player.stage.accept();
+                player.names.insert(sub, name.clone());
+                self.deliver(at, &name, input);
+            }
+            _ => self.deliver(at, &name, input),
+        }
+        None
+    }
+
+    /// Hands a message over: our own if a real stage sent it, else one made up.
+    fn deliver(&mut self, at: &str, name: &str, input: &Value) {
+        let own = self.wires.get_mut(&(name.to_owned(), at.to_owned())).and_then(VecDeque::pop_front);
+        let message = own.unwrap_or_else(|| self.made_up(name, input));
+        let player = self.players.get_mut(at).unwrap();
+        let Some(sub) = player.id(name) else { panic!("{at} does not know {name}") };
+        player.stage.handle(NOW, Input::Received { sub, envelope: Envelope { epoch: EPOCH, message } });
+    }
+
+    /// A raw consumer has processed whatever it was sent, so that nothing is delivered again.
+    fn acknowledge_for_raw(&mut self, at: &str, name: &str) {
+        let Some(raw) = self.raw.get_mut(name) else { return };
+        if self.players.contains_key(&peer_of(name, at)) || raw.delivered.is_empty() {
+            return;
+        }
+        let message = Message::Ask { granted: raw.granted, acked: std::mem::take(&mut raw.delivered) };
+        let player = self.players.get_mut(at).unwrap();
+        let sub = player.id(name).unwrap();
+        player.stage.handle(NOW, Input::Received { sub, envelope: Envelope { epoch: EPOCH, message } });
+    }
+
+    fn made_up(&mut self, name: &str, input: &Value) -> Message {
+        let raw = self.raw.entry(name.to_owned()).or_default();
+        match input["type"].as_str().unwrap() {
+            "subscribe" => Message::Subscribe(Subscribe {
+                pipeline: "replay".parse().unwrap(),
+                producer: "p".parse().unwrap(),
+                consumer: "c".parse().unwrap(),
+                demand: demand(&input["opts"]),
+            }),
+            "ask" => {
+                raw.granted += input["n"].as_u64().unwrap();
+                Message::Ask { granted: raw.granted, acked: Vec::new() }
+            }
+            "events" => {
+                let events = integers_of(&input["events"]);
+                let count = u32::try_from(events.len()).unwrap();
+                let runs = if count == 0 { vec![] } else { vec![SeqRun { first: Seq(raw.next_seq), count }] };
+                raw.next_seq += u64::from(count);
+                Message::Events(Events { attempt: 1, runs, events: batch(&events) })
+            }
+            "cancel" => Message::Cancel(reason(&input["reason"])),
+            other => panic!("unknown message {other}"),
+        }
+    }
+
+    fn api(&mut self, at: &str, input: &Value) -> Option<Observed> {
+        let player = self.players.get_mut(at).unwrap();
+        match input["call"].as_str().unwrap() {
+            "async_subscribe" | "sync_subscribe" => {
+                let link = text_of(&input["link"]);
+                let source = link.split('>').next().unwrap().to_lowercase().parse().unwrap();
+                *player.begun.entry(link).or_default() += 1;
+                let options = upstream(source, &input["opts"]);
+                let owner = Owner { node: "n".parse().unwrap(), epoch: EPOCH };
+                player.stage.handle(NOW, Input::Subscribe { options, owner });
+            }
+            "demand" => match input["mode"].as_str() {
+                None => {
+                    let mode = format!("{:?}", player.stage.demand_mode()).to_lowercase();
+                    return Some(format!("reply {mode}"));
+                }
+                Some("forward") => player.stage.handle(NOW, Input::SetDemandMode(DemandMode::Forward)),
+                Some(_) => player.stage.handle(NOW, Input::SetDemandMode(DemandMode::Accumulate)),
+            },
+            other => panic!("unknown call {other}"),
+        }
+        None
+    }
+
+    fn cast(&mut self, at: &str, input: &Value) {
+        let player = self.players.get_mut(at).unwrap();
+        let input = if let Some(events) = input.get("emit") {
+            Input::Emit(batch(&integers_of(events)))
+        } else if let Some(range) = input.get("emit_range") {
+            let ends = integers_of(range);
+            Input::Emit(batch(&(ends[0]..=ends[1]).collect::<Vec<_>>()))
+        } else if let Some(stop) = input.get("stop") {
+            Input::Stop(reason(stop))
+        } else if let Some(raised) = input.get("raise") {
+            Input::Stop(Reason::Failed(text_of(raised)))
+        } else if let Some(cancel) = input.get("cancel") {
+            let (&sub, _) = player.names.first_key_value().unwrap();
+            Input::Cancel { sub, reason: reason(cancel) }
+        } else {
+            panic!("unknown cast {input}")
+        };
+        player.stage.handle(NOW, input);
+    }
+
+    /// Lets a stage do all it can, its guest answering at once.
+    fn run(&mut self, at: &str) -> Vec<Observed> {
+        let mut did = Vec::new();
+        loop {
+            while let Some(transmit) = self.players.get_mut(at).unwrap().stage.poll_transmit() {
+                did.extend(self.transmit(at, transmit));
+            }
+            let player = self.players.get_mut(at).unwrap();
+            let Some(call) = player.stage.poll_call(NOW) else { break };
+            did.push(player.call(call));
+        }
+        while let Some(transmit) = self.players.get_mut(at).unwrap().stage.poll_transmit() {
+            did.extend(self.transmit(at, transmit));
+        }
+        let player = self.players.get_mut(at).unwrap();
+        while let Some(notice) = player.stage.poll_notice() {
+            did.extend(player.logged(&notice));
+        }
+        if let Some(reason) = player.stage.stopped() {
+            did.push(format!("stop {reason}"));
+        }
+        did
+    }
+
+    /// Notes what was sent, and puts it where the other side will get it.
+    fn transmit(&mut self, at: &str, transmit: Transmit) -> Option<Observed> {
+        let player = self.players.get_mut(at).unwrap();
+        match transmit {
+            Transmit::Open { sub, .. } => {
+                let (link, count) = player.begun.last_key_value().map(|(l, c)| (l.clone(), *c)).unwrap();
+                let fresh = player.begun.iter().find(|(link, _)| player.id(link).is_none());
+                let name = match fresh {
+                    Some((link, _)) => link.clone(),
+                    None => format!("{link}#{count}"),
+                };
+                player.names.insert(sub, name);
+                None
+            }
+            Transmit::Close { .. } => None,
+            Transmit::Send { sub, envelope: Envelope { message, .. } } => {
+                let name = player.names[&sub].clone();
+                let stopped = player.stage.stopped().is_some();
+                self.sent(at, &name, message, stopped)
+            }
+        }
+    }
+
+    fn sent(&mut self, at: &str, name: &str, message: Message, stopped: bool) -> Option<Observed> {
+        let raw = self.raw.entry(name.to_owned()).or_default();
+        let what = match &message {
+            Message::Subscribe(_) => "subscribe".to_owned(),
+            Message::Ask { granted, .. } => {
+                let more = granted - raw.seen;
+                raw.seen = *granted;
+                format!("ask {more}")
+            }
+            Message::Events(events) => {
+                raw.delivered.extend(&events.runs);
+                format!("events {}", serde_json::to_string(&integers(&events.events)).unwrap())
+            }
+            // A stage that stops says goodbye; in the original its monitors do.
+            Message::Cancel(_) if stopped && at_end_of(name, at) => return None,
+            Message::Cancel(reason) => format!("cancel {reason}"),
+        };
+        let peer = peer_of(name, at);
+        // An ask for nothing only acknowledges, which the original does not have: hand it over now.
+        if what == "ask 0" {
+            self.acknowledge(&peer, name, message);
+            return None;
+        }
+        if self.players.contains_key(&peer) {
+            self.wires.entry((name.to_owned(), peer)).or_default().push_back(message);
+        }
+        Some(format!("send {name} {what}"))
+    }
+
+    fn acknowledge(&mut self, peer: &str, name: &str, message: Message) {
+        let Some(player) = self.players.get_mut(peer) else { return };
+        // Behind asks that are still on their way it must wait, as on a stream.
+        match self.wires.get_mut(&(name.to_owned(), peer.to_owned())).and_then(VecDeque::back_mut) {
+            Some(Message::Ask { acked, .. }) => {
+                let Message::Ask { acked: more, .. } = message else { panic!("an ask") };
+                acked.extend(more);
+            }
+            _ => {
+                let sub = player.id(name).unwrap();
+                player.stage.handle(NOW, Input::Received { sub, envelope: Envelope { epoch: EPOCH, message } });
+            }
+        }
+    }
+}
+
+impl Player {
+    fn call(&mut self, call: Call) -> Observed {
+        let (line, returned) = match call {
+            Call::HandleDemand { demand } => {
+                let events = self.script.produce(demand);
+                let line = format!("handle_demand {demand} -> {}", serde_json::to_string(&events).unwrap());
+                (line, Returned::Produced { events: batch(&events), finished: false })
+            }
+            Call::HandleEvents { sub, events, .. } => {
+                let events = integers(&events);
+                let output = self.script.transform(&events);
+                let json = |list: &[i64]| serde_json::to_string(list).unwrap();
+                let line = format!("handle_events {} {} -> {}", self.names[&sub], json(&events), json(&output));
+                (line, Returned::Processed { events: batch(&output), rejected: Vec::new() })
+            }
+        };
+        self.stage.handle(NOW, Input::Returned(returned));
+        line
+    }
+
+    fn logged(&self, notice: &Notice) -> Option<Observed> {
+        match notice {
+            Notice::Ended { sub, ending, reason } => {
+                let how = if *ending == Ending::Down { "down" } else { "cancel" };
+                Some(format!("handle_cancel {} {how} {reason}", self.names[sub]))
+            }
+            Notice::Refused { reason: Reason::DuplicatedSubscription, .. } => {
+                Some("log duplicated_subscription".into())
+            }
+            Notice::Refused { .. } => Some("log refused".into()),
+            Notice::DemandAboveMax(_) => Some("log demand_above_dispatcher_max".into()),
+            Notice::Discarded { count } => Some(format!("log buffer_discarded {count}")),
+            Notice::NotAConsumer { .. } => Some("log producer_cannot_subscribe".into()),
+            Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
+            Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
+            Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Rejected { .. } | Notice::Finished => {
+                None
+            }
+        }
+    }
+}
+
+fn ends(name: &str) -> (String, String) {
+    let (producer, consumer) = name.split_once('>').unwrap();
+    (producer.to_owned(), consumer.split('#').next().unwrap().to_owned())
+}
+
+fn peer_of(name: &str, at: &str) -> String {
+    let (producer, consumer) = ends(name);
+    if producer == at { consumer } else { producer }
+}
+
+fn at_end_of(name: &str, at: &str) -> bool {
+    let (producer, consumer) = ends(name);
+    producer == at || consumer == at
+}
+
+fn demand(options: &Value) -> Demand {
+    let number = |key: &str| options[key].as_u64().map(|n| u32::try_from(n).unwrap());
+    Demand::new(number("max_demand").unwrap_or(Demand::MAX_DEFAULT), number("min_demand")).unwrap()
+}
+
+/// The original's default for `cancel` is permanent.
+fn upstream(source: StageName, options: &Value) -> UpstreamOptions {
+    let cancel = match options["cancel"].as_str() {
+        None | Some("permanent") => CancelMode::Permanent,
+        Some("transient") => CancelMode::Transient,
+        Some(_) => CancelMode::Temporary,
+    };
+    UpstreamOptions { source, demand: demand(options), cancel }
+}
+
+fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
+    let role = match config["role"].as_str().unwrap() {
+        "producer" => Role::Producer,
+        "producer_consumer" => Role::ProducerConsumer,
+        "consumer" => Role::Consumer,
+        other => panic!("unknown role {other}"),
+    };
+    let mut options = StageOptions::new("replay".parse().unwrap(), name.to_lowercase().parse().unwrap(), role);
+    let dispatcher = &config["dispatcher_options"];
+    let max = dispatcher["max_demand"].as_u64().map(|max| u32::try_from(max).unwrap());
+    let shuffles = dispatcher["shuffle_demands_on_first_dispatch"] == true;
+    options.dispatcher = Box::new(DemandDispatcher::new(max, shuffles.then_some(shuffle_seed)));
+    options.epoch = EPOCH;
+    if let Some(size) = config["buffer_size"].as_u64() {
+        options.buffer.size = Some(size);
+    }
+    if config["demand"] == "accumulate" {
+        options.demand_mode = DemandMode::Accumulate;
+    }
+    let next = config["start"].as_i64().unwrap_or(0);
+    Player {
+        stage: Stage::new(options),
+        script: Script { config: config.clone(), next, emitted: 0 },
+        names: BTreeMap::new(),
+        begun: BTreeMap::new(),
+    }
+}
