@@ -8,5 +8,6 @@ pub mod consumer;
 pub mod dispatch;
 pub mod ids;
 pub mod message;
+pub mod names;
 pub mod producer;
 pub mod stage;

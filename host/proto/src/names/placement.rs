@@ -1,0 +1,165 @@
+//! When this node should claim a name that has no owner.
+//!
+//! The preferred of the live nodes that could run the stage claims at once, the next after one grace
+//! period, and so on: so a name without an owner costs one claim, and a preferred node that does not
+//! act is not waited for for ever. Claims are sticky: a node that joins moves nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{GlobalName, preference};
+use crate::ids::NodeName;
+
+/// How long each further node in the order of preference waits. 250 ms: more than nodes differ in
+/// when they notice a death (one ping interval, 100 ms by default) and a claim takes to spread.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Placement {
+    node: NodeName,
+    /// No claim before: the nodes named in `join` may own the names already.
+    settled_at: Duration,
+    names: BTreeMap<GlobalName, Vacancy>,
+    /// What each live peer could run.
+    peers: BTreeMap<NodeName, BTreeSet<GlobalName>>,
+}
+
+#[derive(Debug)]
+struct Vacancy {
+    /// Without an owner since; `None` while it has one.
+    since: Option<Duration>,
+    /// It failed here: not before.
+    barred_until: Duration,
+}
+
+impl Placement {
+    /// Placement for a node that could run `names` and waits until `settled_at` before its first claim.
+    pub fn new(node: NodeName, names: impl IntoIterator<Item = GlobalName>, settled_at: Duration) -> Self {
+        let vacancy = |name| (name, Vacancy { since: Some(Duration::ZERO), barred_until: Duration::ZERO });
+        Self { node, settled_at, names: names.into_iter().map(vacancy).collect(), peers: BTreeMap::new() }
+    }
+
+    /// What this node could run.
+    pub fn names(&self) -> impl Iterator<Item = &GlobalName> {
+        self.names.keys()
+    }
+
+    /// Everybody this node set out to join has been met: no need to wait longer.
+    pub fn settle(&mut self, now: Duration) {
+        self.settled_at = self.settled_at.min(now);
+    }
+
+    /// A peer is there, and could run `names`.
+    pub fn on_peer(&mut self, peer: &NodeName, names: impl IntoIterator<Item = GlobalName>) {
+        self.peers.insert(peer.clone(), names.into_iter().collect());
+    }
+
+    /// A peer is gone.
+    pub fn on_peer_down(&mut self, peer: &NodeName) {
+        self.peers.remove(peer);
+    }
+
+    /// A name has an owner, or has lost it.
+    pub fn on_owner(&mut self, now: Duration, name: &GlobalName, is_owned: bool) {
+        if let Some(vacancy) = self.names.get_mut(name) {
+            vacancy.since = (!is_owned).then_some(vacancy.since.unwrap_or(now));
+        }
+    }
+
+    /// The stage failed here for good: leave the name to others for a while.
+    pub fn bar(&mut self, name: &GlobalName, until: Duration) {
+        if let Some(vacancy) = self.names.get_mut(name) {
+            vacancy.barred_until = until;
+        }
+    }
+
+    /// A name to claim now. The caller tells the outcome by [`Placement::on_owner`], before it polls
+    /// again.
+    pub fn poll(&self, now: Duration) -> Option<&GlobalName> {
+        self.names.keys().find(|name| self.due(name).is_some_and(|due| due <= now))
+    }
+
+    /// When the next name is to be claimed, if nothing happens before.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.names.keys().filter_map(|name| self.due(name)).min()
+    }
+
+    fn due(&self, name: &GlobalName) -> Option<Duration> {
+        let vacancy = self.names.get(name)?;
+        let since = vacancy.since?.max(self.settled_at);
+        let peers = self.peers.iter().filter(|(_, names)| names.contains(name)).map(|(peer, _)| peer);
+        let candidates = preference(name, peers.chain([&self.node]));
+        let rank = candidates.iter().position(|node| **node == self.node)?;
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        Some((since + GRACE.saturating_mul(rank)).max(vacancy.barred_until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> GlobalName {
+        GlobalName { pipeline: "p".parse().unwrap(), stage: "s".parse().unwrap() }
+    }
+
+    fn nodes() -> Vec<NodeName> {
+        ["a", "b", "c"].map(|name| name.parse().unwrap()).to_vec()
+    }
+
+    fn ranked() -> Vec<NodeName> {
+        preference(&name(), &nodes()).into_iter().cloned().collect()
+    }
+
+    fn placement_of(node: &NodeName) -> Placement {
+        let mut placement = Placement::new(node.clone(), [name()], Duration::ZERO);
+        for peer in nodes().iter().filter(|peer| *peer != node) {
+            placement.on_peer(peer, [name()]);
+        }
+        placement
+    }
+
+    #[test]
+    fn the_preferred_node_claims_at_once_and_the_others_in_turn() {
+        let due: Vec<_> = ranked().iter().map(|node| placement_of(node).timeout().unwrap()).collect();
+        assert_eq!(due, [Duration::ZERO, GRACE, 2 * GRACE]);
+    }
+
+    #[test]
+    fn when_the_preferred_node_is_gone_the_next_claims_at_once() {
+        let ranked = ranked();
+        let mut placement = placement_of(&ranked[1]);
+        placement.on_owner(Duration::ZERO, &name(), true);
+        assert_eq!(placement.timeout(), None);
+        let now = Duration::from_secs(5);
+        placement.on_peer_down(&ranked[0]);
+        placement.on_owner(now, &name(), false);
+        assert_eq!(placement.poll(now), Some(&name()));
+    }
+
+    #[test]
+    fn nothing_is_claimed_before_the_node_has_settled() {
+        let mut placement = Placement::new(nodes()[0].clone(), [name()], Duration::from_secs(1));
+        assert_eq!(placement.poll(Duration::from_millis(999)), None);
+        placement.settle(Duration::from_millis(300));
+        assert_eq!(placement.poll(Duration::from_millis(300)), Some(&name()));
+    }
+
+    #[test]
+    fn a_peer_that_cannot_run_the_stage_is_no_candidate() {
+        let ranked = ranked();
+        let mut placement = placement_of(&ranked[2]);
+        placement.on_peer(&ranked[0], []);
+        assert_eq!(placement.timeout(), Some(GRACE));
+    }
+
+    #[test]
+    fn a_name_that_failed_here_is_left_to_others_for_a_while() {
+        let mut placement = placement_of(&ranked()[0]);
+        placement.bar(&name(), Duration::from_secs(30));
+        assert_eq!(placement.timeout(), Some(Duration::from_secs(30)));
+    }
+}
