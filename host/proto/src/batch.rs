@@ -300,6 +300,30 @@ impl Batch {
         )
     }
 
+    /// The view's parts of the columns, for writing them without a copy in between.
+    pub(crate) fn view(&self) -> View<'_> {
+        let (columns, range) = (&*self.columns, self.range.clone());
+        let base = |ends: &[u32]| match range.start {
+            0 => 0,
+            start => ends.get(start - 1).copied().unwrap_or(0),
+        };
+        let (payload_base, key_base) = (base(&columns.ends), base(&columns.key_ends));
+        let part = |ends: &'_ [u32], base: u32| base as usize..ends.last().copied().unwrap_or(base) as usize;
+        let ends = &columns.ends[range.clone()];
+        let key_ends = columns.key_ends.get(range.clone()).unwrap_or_default();
+        let topic_of = columns.topic_of.get(range).unwrap_or_default();
+        View {
+            payloads: &columns.payloads[part(ends, payload_base)],
+            ends,
+            payload_base,
+            topics: if topic_of.is_empty() { &[] } else { &columns.topics },
+            topic_of,
+            keys: &columns.keys[part(key_ends, key_base)],
+            key_ends,
+            key_base,
+        }
+    }
+
     /// This view as columns of its own: what is handed to a guest or written to the wire.
     ///
     /// Payloads and keys are one copy each; topics keep the table of the whole batch.
@@ -309,15 +333,17 @@ impl Batch {
         if range == (0..columns.ends.len()) {
             return columns.clone();
         }
-        let (payloads, ends) = cut(&columns.payloads, &columns.ends, range.clone());
-        let (keys, key_ends) = match columns.key_ends.is_empty() {
-            true => (Vec::new(), Vec::new()),
-            false => cut(&columns.keys, &columns.key_ends, range.clone()),
-        };
-        let topic_of = columns.topic_of.get(range).unwrap_or_default().to_vec();
-        let topics = if topic_of.is_empty() { Vec::new() } else { columns.topics.clone() };
+        let view = self.view();
         let headers = self.headers().map(|(event, name, value)| (event, name.to_owned(), value.to_owned())).collect();
-        Columns { payloads, ends, topics, topic_of, keys, key_ends, headers }
+        Columns {
+            payloads: view.payloads.to_vec(),
+            ends: view.ends.iter().map(|end| end - view.payload_base).collect(),
+            topics: view.topics.to_vec(),
+            topic_of: view.topic_of.to_vec(),
+            keys: view.keys.to_vec(),
+            key_ends: view.key_ends.iter().map(|end| end - view.key_base).collect(),
+            headers,
+        }
     }
 
     /// Joins batches in order into as few as possible, each of at most `bytes_max` bytes unless a
@@ -416,11 +442,17 @@ fn piece<'a>(bytes: &'a [u8], ends: &[u32], at: usize) -> &'a [u8] {
     &bytes[start as usize..ends[at] as usize]
 }
 
-fn cut(bytes: &[u8], ends: &[u32], range: Range<usize>) -> (Vec<u8>, Vec<u32>) {
-    let base = if range.start == 0 { 0 } else { ends[range.start - 1] };
-    let ends: Vec<u32> = ends[range].iter().map(|end| end - base).collect();
-    let len = ends.last().copied().unwrap_or(0);
-    (bytes[base as usize..(base + len) as usize].to_vec(), ends)
+/// The parts of the columns that a batch views. Ends count from the start of the whole column:
+/// subtract the base.
+pub(crate) struct View<'a> {
+    pub(crate) payloads: &'a [u8],
+    pub(crate) ends: &'a [u32],
+    pub(crate) payload_base: u32,
+    pub(crate) topics: &'a [String],
+    pub(crate) topic_of: &'a [u16],
+    pub(crate) keys: &'a [u8],
+    pub(crate) key_ends: &'a [u32],
+    pub(crate) key_base: u32,
 }
 
 impl PartialEq for Batch {

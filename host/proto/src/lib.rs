@@ -11,3 +11,4 @@ pub mod message;
 pub mod names;
 pub mod producer;
 pub mod stage;
+pub mod wire;

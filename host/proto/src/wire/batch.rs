@@ -1,0 +1,96 @@
+//! The bytes of an events message: the columns of its batch, one after the other.
+
+use super::{
+    WireError,
+    read::{Reader, wrong},
+    write::Writer,
+};
+use crate::{
+    batch::{Batch, BatchLimits, Columns},
+    message::Events,
+};
+
+const TOPICS: u8 = 1;
+const KEYS: u8 = 2;
+const HEADERS: u8 = 4;
+
+pub(super) fn write(writer: &mut Writer, batch: &Batch) {
+    let view = batch.view();
+    let has = |bit: u8, present: bool| if present { bit } else { 0 };
+    let any_headers = batch.headers().next().is_some();
+    let (topics, keys) = (has(TOPICS, !view.topic_of.is_empty()), has(KEYS, !view.key_ends.is_empty()));
+    writer.u8(topics | keys | has(HEADERS, any_headers));
+    writer.len(batch.len());
+    write_bytes(writer, view.payloads, view.ends, view.payload_base);
+    if topics != 0 {
+        writer.list(view.topics, |writer, topic| writer.text(topic));
+        view.topic_of.iter().for_each(|&topic| writer.u16(topic));
+    }
+    if keys != 0 {
+        write_bytes(writer, view.keys, view.key_ends, view.key_base);
+    }
+    if any_headers {
+        let headers: Vec<_> = batch.headers().collect();
+        writer.list(&headers, |writer, (event, name, value)| {
+            writer.u32(*event);
+            writer.text(name);
+            writer.text(value);
+        });
+    }
+}
+
+fn write_bytes(writer: &mut Writer, bytes: &[u8], ends: &[u32], base: u32) {
+    writer.len(bytes.len());
+    ends.iter().for_each(|end| writer.u32(end - base));
+    writer.bytes(bytes);
+}
+
+pub(super) fn read_events(reader: &mut Reader<'_>, limits: &BatchLimits) -> Result<Events, WireError> {
+    let attempt = reader.u32("attempt")?;
+    if attempt == 0 {
+        return Err(wrong("attempt", &0, "at least 1"));
+    }
+    let runs = reader.runs("runs")?;
+    let events = Batch::new(read_columns(reader)?, limits)?;
+    let numbered = runs.iter().map(|run| u64::from(run.count)).sum::<u64>();
+    if numbered != events.len() as u64 {
+        let found = format!("{numbered} numbers for {} events", events.len());
+        return Err(wrong("runs", &found, "one number for each event"));
+    }
+    Ok(Events { attempt, runs, events })
+}
+
+fn read_columns(reader: &mut Reader<'_>) -> Result<Columns, WireError> {
+    let flags = reader.u8("columns")?;
+    if flags & !(TOPICS | KEYS | HEADERS) != 0 {
+        return Err(wrong("columns", &format!("0x{flags:02x}"), "no bits but 1, 2 and 4"));
+    }
+    let count = reader.len("events")?;
+    let mut columns = Columns::default();
+    (columns.ends, columns.payloads) = read_bytes(reader, count, "payload ends", "payloads")?;
+    if flags & TOPICS != 0 {
+        columns.topics = reader.list("topics", |reader| reader.text("topic").map(str::to_owned))?;
+        columns.topic_of = reader.u16s("topic of events", count)?;
+    }
+    if flags & KEYS != 0 {
+        (columns.key_ends, columns.keys) = read_bytes(reader, count, "key ends", "keys")?;
+    }
+    if flags & HEADERS != 0 {
+        columns.headers = reader.list("headers", |reader| {
+            let event = reader.u32("event of header")?;
+            Ok((event, reader.text("header name")?.to_owned(), reader.text("header value")?.to_owned()))
+        })?;
+    }
+    Ok(columns)
+}
+
+fn read_bytes(
+    reader: &mut Reader<'_>,
+    count: usize,
+    ends: &'static str,
+    bytes: &'static str,
+) -> Result<(Vec<u32>, Vec<u8>), WireError> {
+    let len = reader.len(bytes)?;
+    let ends = reader.u32s(ends, count)?;
+    Ok((ends, reader.bytes(bytes, len)?.to_vec()))
+}

@@ -1,0 +1,239 @@
+//! The bytes of every frame. `docs/wire.md` describes them; golden tests hold both together.
+//!
+//! Written by hand: a derived encoding would make every change of a type a change of the protocol.
+//! All numbers are little-endian. A decoder never allocates more than a small multiple of what it
+//! was given, and returns an error for whatever a peer can send.
+
+mod batch;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::{
+    batch::{BatchError, BatchLimits},
+    ids::{BootId, Epoch, NodeName},
+    message::{Envelope, Message},
+    names::{Claim, GlobalName},
+};
+use read::Reader;
+use write::Writer;
+
+/// The version of the protocol, stated in [`Hello`]. A node talks to its own version only, so far.
+pub const VERSION: u16 = 1;
+
+/// The longest text in a reason, in bytes; longer ones are cut when they are sent.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// How the nodes of a cluster agree on owners.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Agreement {
+    /// With whom they can reach.
+    Islands,
+}
+
+/// The first frame of a control channel, from either side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hello {
+    /// The sender's [`VERSION`].
+    pub version: u16,
+    /// The sender's start.
+    pub boot: BootId,
+    /// How it agrees on owners; differing nodes do not talk.
+    pub agreement: Agreement,
+    /// Where others can reach the sender; `None`: only where it came from.
+    pub advertise: Option<SocketAddr>,
+}
+
+/// A node and where to reach it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Who.
+    pub node: NodeName,
+    /// Where.
+    pub addr: SocketAddr,
+}
+
+/// What a node says of names: replaces what it said before.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Names {
+    /// Global names it could run.
+    pub candidates: Vec<GlobalName>,
+    /// Its own claims.
+    pub claims: Vec<Claim>,
+}
+
+/// Any frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Frame {
+    /// Begins a control channel.
+    Hello(Hello),
+    /// Nodes the sender is connected to.
+    Members(Vec<Member>),
+    /// The sender's names.
+    Names(Names),
+    /// Are you there? To be answered by `Pong` with the same number.
+    Ping(u64),
+    /// I am.
+    Pong(u64),
+    /// A message of a subscription. A subscription's channel begins with `Subscribe`.
+    Stage(Envelope),
+    /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
+    Unknown(u8),
+}
+
+/// A frame that cannot be understood.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum WireError {
+    /// The frame ends too early.
+    #[error("frame ends within `{field}`: {missing} bytes missing")]
+    Short {
+        /// Which field.
+        field: &'static str,
+        /// How many bytes are missing.
+        missing: usize,
+    },
+    /// Bytes are left over.
+    #[error("{count} bytes left over after the frame's last field")]
+    Trailing {
+        /// How many.
+        count: usize,
+    },
+    /// A field holds what it may not.
+    #[error("field `{field}` holds {found}, expected {expected}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What it holds.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// The frame's kind is not known, and not one that may be ignored.
+    #[error("unknown kind of frame 0x{0:02x}")]
+    Kind(u8),
+    /// The columns of an events frame contradict each other or are too large.
+    #[error("events frame: {0}")]
+    Batch(#[from] BatchError),
+}
+
+mod kind {
+    pub(super) const HELLO: u8 = 0x01;
+    pub(super) const MEMBERS: u8 = 0x02;
+    pub(super) const NAMES: u8 = 0x03;
+    pub(super) const PING: u8 = 0x04;
+    pub(super) const PONG: u8 = 0x05;
+    pub(super) const SUBSCRIBE: u8 = 0x10;
+    pub(super) const ASK: u8 = 0x11;
+    pub(super) const EVENTS: u8 = 0x12;
+    pub(super) const CANCEL: u8 = 0x13;
+    /// From here on a receiver ignores what it does not know.
+    pub(super) const OPTIONAL: u8 = 0x80;
+}
+
+/// A frame's bytes, without the length that the transport puts before them.
+pub fn encode(frame: &Frame) -> Bytes {
+    let mut writer = Writer::default();
+    match frame {
+        Frame::Hello(hello) => {
+            writer.u8(kind::HELLO);
+            writer.hello(hello);
+        }
+        Frame::Members(members) => {
+            writer.u8(kind::MEMBERS);
+            writer.list(members, |writer, member| {
+                writer.name(member.node.as_str());
+                writer.addr(member.addr);
+            });
+        }
+        Frame::Names(names) => {
+            writer.u8(kind::NAMES);
+            writer.list(&names.candidates, Writer::global_name);
+            writer.list(&names.claims, Writer::claim);
+        }
+        Frame::Ping(number) => {
+            writer.u8(kind::PING);
+            writer.u64(*number);
+        }
+        Frame::Pong(number) => {
+            writer.u8(kind::PONG);
+            writer.u64(*number);
+        }
+        Frame::Stage(envelope) => encode_message(&mut writer, envelope),
+        Frame::Unknown(kind) => writer.u8(*kind),
+    }
+    writer.finish()
+}
+
+fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
+    let begin = |writer: &mut Writer, kind| {
+        writer.u8(kind);
+        writer.u64(epoch.to_u64());
+    };
+    match message {
+        Message::Subscribe(subscribe) => {
+            begin(writer, kind::SUBSCRIBE);
+            writer.subscribe(subscribe);
+        }
+        Message::Ask { granted, acked } => {
+            begin(writer, kind::ASK);
+            writer.u64(*granted);
+            writer.runs(acked);
+        }
+        Message::Events(events) => {
+            writer.reserve(events.events.bytes() + 64);
+            begin(writer, kind::EVENTS);
+            writer.u32(events.attempt);
+            writer.runs(&events.runs);
+            batch::write(writer, &events.events);
+        }
+        Message::Cancel(reason) => {
+            begin(writer, kind::CANCEL);
+            writer.reason(reason);
+        }
+    }
+}
+
+/// Reads a frame; a batch in it is checked against `limits`.
+///
+/// # Errors
+/// [`WireError`] names the field. The caller closes the stream with it and harms nothing else.
+pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.u8("kind")?;
+    let frame = match kind {
+        kind::HELLO => Frame::Hello(reader.hello()?),
+        kind::MEMBERS => Frame::Members(reader.list("members", |reader| {
+            let node = reader.parsed_name("member name")?;
+            Ok(Member { node, addr: reader.addr("member address")? })
+        })?),
+        kind::NAMES => {
+            let candidates = reader.list("candidates", Reader::global_name)?;
+            Frame::Names(Names { candidates, claims: reader.list("claims", Reader::claim)? })
+        }
+        kind::PING => Frame::Ping(reader.u64("ping number")?),
+        kind::PONG => Frame::Pong(reader.u64("pong number")?),
+        kind::SUBSCRIBE..=kind::CANCEL => {
+            let epoch = Epoch::from_u64(reader.u64("epoch")?);
+            Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })
+        }
+        kind::OPTIONAL.. => return Ok(Frame::Unknown(kind)),
+        other => return Err(WireError::Kind(other)),
+    };
+    reader.finish()?;
+    Ok(frame)
+}
+
+fn decode_message(kind: u8, reader: &mut Reader<'_>, limits: &BatchLimits) -> Result<Message, WireError> {
+    match kind {
+        kind::SUBSCRIBE => Ok(Message::Subscribe(reader.subscribe()?)),
+        kind::ASK => Ok(Message::Ask { granted: reader.u64("granted")?, acked: reader.runs("acked")? }),
+        kind::EVENTS => batch::read_events(reader, limits).map(Message::Events),
+        _ => Ok(Message::Cancel(reader.reason()?)),
+    }
+}

@@ -1,0 +1,218 @@
+//! Golden bytes of every frame (the examples of `docs/wire.md`), and what a hostile peer may send.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    batch::{Batch, Columns},
+    ids::Seq,
+    message::{Demand, Events, Reason, SeqRun, Subscribe},
+};
+
+const EPOCH: Epoch = Epoch { lamport: 2, tag: 0xabcd };
+
+fn stage(message: Message) -> Frame {
+    Frame::Stage(Envelope { epoch: EPOCH, message })
+}
+
+fn run(first: u64, count: u32) -> SeqRun {
+    SeqRun { first: Seq(first), count }
+}
+
+fn name() -> GlobalName {
+    GlobalName { pipeline: "counter".parse().unwrap(), stage: "c".parse().unwrap() }
+}
+
+fn claim() -> Claim {
+    Claim {
+        name: name(),
+        node: "a".parse().unwrap(),
+        boot: BootId(7),
+        epoch: EPOCH,
+        claimed_at_ms: 1000,
+        progress: Seq(9),
+    }
+}
+
+fn rich_batch() -> Batch {
+    let columns = Columns {
+        payloads: b"abc".to_vec(),
+        ends: vec![1, 3],
+        topics: vec!["t".into()],
+        topic_of: vec![0, 0],
+        keys: b"k".to_vec(),
+        key_ends: vec![0, 1],
+        headers: vec![(1, "h".into(), "v".into())],
+    };
+    Batch::new(columns, &BatchLimits::default()).unwrap()
+}
+
+/// (its name in the document, the frame, its bytes as in the document)
+fn golden() -> Vec<(&'static str, Frame, &'static str)> {
+    let subscribe = Subscribe {
+        pipeline: "counter".parse().unwrap(),
+        producer: "c".parse().unwrap(),
+        consumer: "p".parse().unwrap(),
+        demand: Demand::new(5, Some(0)).unwrap(),
+    };
+    let bare = Events { attempt: 1, runs: vec![run(10, 2)], events: Batch::from_payloads(["1010", "1011"]) };
+    let rich = Events { attempt: 2, runs: vec![run(3, 1), run(8, 1)], events: rich_batch() };
+    let hello = Hello {
+        version: 1,
+        boot: BootId(7),
+        agreement: Agreement::Islands,
+        advertise: Some("127.0.0.1:7440".parse().unwrap()),
+    };
+    let member = Member { node: "b".parse().unwrap(), addr: "[::1]:7441".parse().unwrap() };
+    vec![
+        ("hello", Frame::Hello(hello), "01 0100 0700000000000000 00 01 04 7f000001 101d"),
+        ("members", Frame::Members(vec![member]), "02 01000000 01 62 06 00000000000000000000000000000001 111d"),
+        (
+            "names",
+            Frame::Names(Names { candidates: vec![name()], claims: vec![claim()] }),
+            "03 01000000 07 636f756e746572 01 63 \
+             01000000 07 636f756e746572 01 63 01 61 0700000000000000 cdab000002000000 e803000000000000 0900000000000000",
+        ),
+        ("ping", Frame::Ping(1), "04 0100000000000000"),
+        ("pong", Frame::Pong(1), "05 0100000000000000"),
+        (
+            "subscribe",
+            stage(Message::Subscribe(subscribe)),
+            "10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 00000000",
+        ),
+        (
+            "ask",
+            stage(Message::Ask { granted: 15, acked: vec![run(10, 5)] }),
+            "11 cdab000002000000 0f00000000000000 01000000 0a00000000000000 05000000",
+        ),
+        (
+            "events",
+            stage(Message::Events(bare)),
+            "12 cdab000002000000 01000000 01000000 0a00000000000000 02000000 \
+             00 02000000 08000000 04000000 08000000 31303130 31303131",
+        ),
+        (
+            "events with every column",
+            stage(Message::Events(rich)),
+            "12 cdab000002000000 02000000 02000000 0300000000000000 01000000 0800000000000000 01000000 \
+             07 02000000 03000000 01000000 03000000 616263 01000000 01000000 74 0000 0000 \
+             01000000 00000000 01000000 6b 01000000 01000000 01000000 68 01000000 76",
+        ),
+        (
+            "cancel",
+            stage(Message::Cancel(Reason::Shutdown(Some("closing".into())))),
+            "13 cdab000002000000 02 07000000 636c6f73696e67",
+        ),
+    ]
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+fn read(bytes: &[u8]) -> Result<Frame, WireError> {
+    decode(bytes, &BatchLimits::default())
+}
+
+#[test]
+fn every_frame_has_its_golden_bytes() {
+    for (what, frame, bytes) in golden() {
+        assert_eq!(encode(&frame), hex(bytes), "{what}");
+        assert_eq!(read(&hex(bytes)), Ok(frame), "{what}");
+    }
+}
+
+#[test]
+fn the_document_shows_the_golden_bytes() {
+    let document = include_str!("../../../../docs/wire.md");
+    for (what, _, bytes) in golden() {
+        let line = format!("`{}`", bytes.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert!(document.contains(&line), "docs/wire.md lacks the example of {what}: {line}");
+    }
+}
+
+#[test]
+fn a_view_is_written_as_a_batch_of_its_own() {
+    let whole = rich_batch();
+    let events = Events { attempt: 1, runs: vec![run(0, 1)], events: whole.slice(1..2) };
+    let Ok(Frame::Stage(Envelope { message: Message::Events(back), .. })) =
+        read(&encode(&stage(Message::Events(events))))
+    else {
+        panic!("an events frame");
+    };
+    assert_eq!(back.events, whole.slice(1..2));
+}
+
+#[test]
+fn every_truncated_frame_is_refused() {
+    for (what, _, bytes) in golden() {
+        let bytes = hex(bytes);
+        for len in 0..bytes.len() {
+            assert!(read(&bytes[..len]).is_err(), "{what} cut to {len} bytes");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(read(&longer), Err(WireError::Trailing { count: 1 }), "{what}");
+    }
+}
+
+#[test]
+fn unknown_kinds_are_refused_or_ignored_by_their_range() {
+    assert_eq!(read(&[0x7f, 1, 2]), Err(WireError::Kind(0x7f)));
+    assert_eq!(read(&[0x80, 1, 2]), Ok(Frame::Unknown(0x80)));
+}
+
+#[test]
+fn lengths_that_lie_are_refused_before_anything_is_allocated() {
+    let huge = "12 cdab000002000000 01000000 00000000 00 ffffffff ffffffff";
+    assert!(matches!(read(&hex(huge)), Err(WireError::Short { field: "payload ends", .. })));
+    let runs = "11 cdab000002000000 0f00000000000000 ffffffff";
+    assert!(matches!(read(&hex(runs)), Err(WireError::Short { field: "acked", .. })));
+}
+
+#[test]
+fn what_a_field_may_not_hold_is_named() {
+    let refused = |text: &str| read(&hex(text)).unwrap_err().to_string();
+    assert_eq!(
+        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 05000000"),
+        "field `min_demand` holds 5 with max_demand 5, expected less than max_demand"
+    );
+    assert_eq!(refused("13 cdab000002000000 63 00000000"), "field `reason` holds 99, expected a code from 0 to 9");
+    assert_eq!(
+        refused("10 cdab000002000000 01 2f 01 63 01 70 05000000 00000000"),
+        "field `pipeline` holds `/`, expected a name"
+    );
+    assert_eq!(
+        refused("12 cdab000002000000 01000000 00000000 00 01000000 01000000 01000000 61"),
+        "field `runs` holds 0 numbers for 1 events, expected one number for each event"
+    );
+}
+
+#[test]
+fn a_long_reason_is_cut_when_sent() {
+    let cancel = stage(Message::Cancel(Reason::Failed("ä".repeat(REASON_BYTES_MAX))));
+    assert!(read(&encode(&cancel)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read(&bytes);
+    }
+
+    #[test]
+    fn no_change_to_a_frame_makes_the_decoder_panic(which in 0..10usize, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let mut bytes = hex(golden()[which].2);
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        let _ = read(&bytes);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 1..50), first in any::<u32>()) {
+        let count = u32::try_from(payloads.len()).unwrap();
+        let events = Events { attempt: 1, runs: vec![run(first.into(), count)], events: Batch::from_payloads(&payloads) };
+        let frame = stage(Message::Events(events));
+        prop_assert_eq!(read(&encode(&frame)), Ok(frame));
+    }
+}
