@@ -506,6 +506,11 @@ impl Stage {
         self.out.notices.pop_front()
     }
 
+    /// Whether a message or a notice waits to be polled.
+    pub fn has_output(&self) -> bool {
+        !self.out.transmits.is_empty() || !self.out.notices.is_empty()
+    }
+
     /// The next guest call. `None` while one is running; its return is [`Input::Returned`].
     pub fn poll_call(&mut self, now: Duration) -> Option<Call> {
         if self.calling.is_some() || self.stopped.is_some() {

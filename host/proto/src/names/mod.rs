@@ -10,7 +10,7 @@ mod merge;
 mod placement;
 mod prefer;
 
-pub use islands::{Change, Islands};
+pub use islands::{Change, Fenced, Islands};
 pub use merge::merge;
 pub use placement::Placement;
 pub use prefer::preference;

@@ -1,0 +1,70 @@
+//! Where stages and peers are found, on this node and now.
+//!
+//! Looked at when a subscription begins, never per message.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use forebay_proto::ids::{NodeName, PipelineName, StageName};
+use tokio::sync::mpsc;
+
+use super::line::Caller;
+use crate::transport::Connection;
+
+/// A stage of a pipeline; every node has its own under this key.
+pub(crate) type StageKey = (PipelineName, StageName);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    node: NodeName,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    stages: HashMap<StageKey, mpsc::Sender<Caller>>,
+    peers: HashMap<NodeName, Arc<dyn Connection>>,
+}
+
+impl Directory {
+    pub(crate) fn new(node: NodeName) -> Self {
+        Self { node, entries: Mutex::default() }
+    }
+
+    /// This node.
+    pub(crate) fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// Both maps hold only what can be looked up again, so a panic elsewhere leaves them usable.
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add_stage(&self, key: StageKey, callers: mpsc::Sender<Caller>) {
+        self.entries().stages.insert(key, callers);
+    }
+
+    pub(crate) fn remove_stage(&self, key: &StageKey) {
+        self.entries().stages.remove(key);
+    }
+
+    pub(crate) fn stage(&self, key: &StageKey) -> Option<mpsc::Sender<Caller>> {
+        self.entries().stages.get(key).cloned()
+    }
+
+    pub(crate) fn add_peer(&self, peer: NodeName, connection: Arc<dyn Connection>) {
+        self.entries().peers.insert(peer, connection);
+    }
+
+    pub(crate) fn remove_peer(&self, peer: &NodeName) {
+        self.entries().peers.remove(peer);
+    }
+
+    pub(crate) fn peer(&self, peer: &NodeName) -> Option<Arc<dyn Connection>> {
+        self.entries().peers.get(peer).cloned()
+    }
+}

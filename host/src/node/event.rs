@@ -1,0 +1,146 @@
+//! What a node tells whoever watches it: owners, conflicts, subscriptions, restarts, guests' lines.
+//!
+//! The same events become lines for people, JSON for programs, and what tests wait for.
+
+use std::fmt;
+
+use forebay_proto::{
+    ids::{NodeName, StageName},
+    message::Reason,
+    names::Claim,
+    stage::Owner,
+};
+
+use crate::runtime::{GuestOutput, LineKind};
+
+/// Something that happened on a node.
+#[derive(Clone, Debug)]
+pub enum NodeEvent {
+    /// The node answers at this address.
+    Listening(std::net::SocketAddr),
+    /// A peer is connected.
+    PeerUp(NodeName),
+    /// A peer is gone.
+    PeerDown {
+        /// Who.
+        peer: NodeName,
+        /// Why it is taken for gone.
+        reason: String,
+    },
+    /// This node owns a global stage now and has started it.
+    Owner(Claim),
+    /// Two nodes that can reach each other own one name.
+    Conflict {
+        /// Who keeps it.
+        winner: Claim,
+        /// Who does not.
+        loser: Claim,
+    },
+    /// A stage runs here.
+    Started {
+        /// Which.
+        stage: StageName,
+    },
+    /// A stage of ours has ended and will not be restarted by its supervisor.
+    Stopped {
+        /// Which.
+        stage: StageName,
+        /// Why.
+        reason: String,
+    },
+    /// A stage of ours failed and starts again.
+    Restarting {
+        /// Which.
+        stage: StageName,
+        /// Why it failed.
+        reason: String,
+        /// How long until it starts.
+        after: std::time::Duration,
+    },
+    /// A stage of ours failed too often and stays down here.
+    GaveUp {
+        /// Which.
+        stage: StageName,
+        /// What to look at.
+        reason: String,
+    },
+    /// A stage of ours consumes from a source.
+    Subscribed {
+        /// The consumer.
+        stage: StageName,
+        /// The source.
+        source: StageName,
+        /// Where it is.
+        owner: Owner,
+    },
+    /// A subscription of ours has ended.
+    Unsubscribed {
+        /// The stage.
+        stage: StageName,
+        /// Why.
+        reason: Reason,
+    },
+    /// Something was refused or lost, and counted.
+    Counted {
+        /// Which stage.
+        stage: StageName,
+        /// What, and how often.
+        what: String,
+    },
+    /// A producer has come to its end.
+    Finished {
+        /// Which.
+        stage: StageName,
+    },
+    /// The node is shutting down.
+    Draining,
+}
+
+/// Takes a node's events and its guests' lines. Called from tasks, so it must not block for long.
+pub trait Observer: GuestOutput {
+    /// Something happened.
+    fn event(&self, node: &NodeName, event: &NodeEvent);
+}
+
+/// Drops everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl GuestOutput for Silent {
+    fn line(&self, _: &StageName, _: LineKind, _: &str) {}
+
+    fn dropped(&self, _: &StageName, _: u64) {}
+}
+
+impl Observer for Silent {
+    fn event(&self, _: &NodeName, _: &NodeEvent) {}
+}
+
+impl fmt::Display for NodeEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening(addr) => write!(f, "listening on {addr}"),
+            Self::PeerUp(peer) => write!(f, "connected to {peer}"),
+            Self::PeerDown { peer, reason } => write!(f, "lost {peer}: {reason}"),
+            Self::Owner(claim) => write!(f, "owns `{}` in epoch {}", claim.name.stage, claim.epoch),
+            Self::Conflict { winner, loser } => write!(
+                f,
+                "name conflict: `{}` is owned by {} (epoch {}) and {} (epoch {}); {} keeps it",
+                winner.name.stage, winner.node, winner.epoch, loser.node, loser.epoch, winner.node
+            ),
+            Self::Started { stage } => write!(f, "started `{stage}`"),
+            Self::Stopped { stage, reason } => write!(f, "stopped `{stage}`: {reason}"),
+            Self::Restarting { stage, reason, after } => {
+                write!(f, "`{stage}` failed, starts again in {after:?}: {reason}")
+            }
+            Self::GaveUp { stage, reason } => write!(f, "`{stage}` stays down: {reason}"),
+            Self::Subscribed { stage, source, owner } => {
+                write!(f, "`{stage}` subscribed to `{source}` on {} (epoch {})", owner.node, owner.epoch)
+            }
+            Self::Unsubscribed { stage, reason } => write!(f, "a subscription of `{stage}` ended: {reason}"),
+            Self::Counted { stage, what } => write!(f, "`{stage}`: {what}"),
+            Self::Finished { stage } => write!(f, "`{stage}` has come to its end"),
+            Self::Draining => write!(f, "shutting down"),
+        }
+    }
+}

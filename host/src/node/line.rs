@@ -1,0 +1,222 @@
+//! The way between two stages for one subscription: within this node, or over a channel.
+//!
+//! A [`Line`] is one end. What is sent goes into a bounded queue; what comes is put into the stage's
+//! inbox by a task that ends with the line.
+//!
+//! The queue takes `max_demand + 2` messages: events on their way are bounded by what was granted,
+//! asks by the events they answer, and there is one Subscribe and one Cancel. A full queue means that
+//! the other side broke the protocol; the line is cut.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_proto::{
+    batch::BatchLimits,
+    ids::SubId,
+    message::{Envelope, Message, Reason},
+    stage::Input,
+    wire::{self, Frame},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::transport::{Channel, ChannelError, CloseCode, FrameReceiver, FrameSender};
+
+/// How long the first frame of a channel may take. A peer that opens streams and says nothing would
+/// hold memory for each.
+pub(crate) const FIRST_FRAME_WAIT: Duration = Duration::from_secs(5);
+
+/// What frames from peers may hold. Any stage's batch of any configuration must pass.
+pub(crate) fn wire_limits() -> BatchLimits {
+    BatchLimits { events_max: u32::MAX, bytes_max: crate::transport::FRAME_BYTES_MAX }
+}
+
+/// One end of a subscription's way.
+#[derive(Debug)]
+pub(crate) struct Line {
+    out: mpsc::Sender<Envelope>,
+    /// Ends with the line; a remote line's writer is not among them: it ends after the last message.
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Queue lengths for a subscription of `max_demand` events.
+fn queue_len(max_demand: u32) -> usize {
+    max_demand as usize + 2
+}
+
+/// Where a stage's inputs go, for one subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct Inlet {
+    pub(crate) inbox: mpsc::Sender<Input>,
+    pub(crate) sub: SubId,
+}
+
+impl Inlet {
+    /// `false` once the stage is gone.
+    async fn put(&self, envelope: Envelope) -> bool {
+        self.inbox.send(Input::Received { sub: self.sub, envelope }).await.is_ok()
+    }
+
+    async fn down(&self, reason: Reason) {
+        // The stage may have ended first, which is as good.
+        let _ = self.inbox.send(Input::Down { sub: self.sub, reason }).await;
+    }
+}
+
+impl Line {
+    /// Sends, without waiting.
+    ///
+    /// # Errors
+    /// `Err` if the line is gone or the other side broke its bounds; drop it then.
+    pub(crate) fn send(&self, envelope: Envelope) -> Result<(), Reason> {
+        self.out.try_send(envelope).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Reason::Protocol("more messages than granted".into()),
+            mpsc::error::TrySendError::Closed(_) => Reason::Unreachable("the line is cut".into()),
+        })
+    }
+
+    /// Two ends within one process.
+    pub(crate) fn local(max_demand: u32, consumer: Inlet) -> (Self, LocalEnd) {
+        let (to_producer, from_consumer) = mpsc::channel(queue_len(max_demand));
+        let (to_consumer, from_producer) = mpsc::channel(queue_len(max_demand));
+        let line = Self { out: to_producer, reader: tokio::spawn(carry(from_producer, consumer)) };
+        (line, LocalEnd { out: to_consumer, incoming: from_consumer })
+    }
+
+    /// The producer's end of a channel whose first frame, a Subscribe, was read already.
+    pub(crate) fn accepted(channel: Channel, max_demand: u32, inlet: Inlet) -> Self {
+        let Channel { sender, receiver } = channel;
+        let (out, outgoing) = mpsc::channel(queue_len(max_demand));
+        tokio::spawn(write_all(outgoing, sender));
+        Self { out, reader: tokio::spawn(read_all(receiver, inlet)) }
+    }
+
+    /// The consumer's end of a channel that is still being opened.
+    pub(crate) fn opening<F>(opening: F, max_demand: u32, inlet: Inlet) -> Self
+    where
+        F: Future<Output = Result<Channel, ChannelError>> + Send + 'static,
+    {
+        let (out, outgoing) = mpsc::channel(queue_len(max_demand));
+        let reader = tokio::spawn(async move {
+            match opening.await {
+                Ok(Channel { sender, receiver }) => {
+                    tokio::spawn(write_all(outgoing, sender));
+                    read_all(receiver, inlet).await;
+                }
+                Err(error) => inlet.down(Reason::Unreachable(error.to_string())).await,
+            }
+        });
+        Self { out, reader }
+    }
+
+    /// A line to nobody: the stage learns at once that there is no way.
+    pub(crate) fn nowhere(inlet: Inlet, why: &str) -> Self {
+        let (out, _) = mpsc::channel(1);
+        let reason = Reason::Unreachable(why.to_owned());
+        Self { out, reader: tokio::spawn(async move { inlet.down(reason).await }) }
+    }
+}
+
+/// The producer's end of a local line, before the producer has a name for it.
+#[derive(Debug)]
+pub(crate) struct LocalEnd {
+    out: mpsc::Sender<Envelope>,
+    incoming: mpsc::Receiver<Envelope>,
+}
+
+impl LocalEnd {
+    pub(crate) fn attach(self, inlet: Inlet) -> Line {
+        Line { out: self.out, reader: tokio::spawn(carry(self.incoming, inlet)) }
+    }
+}
+
+/// A consumer that wants to subscribe to a stage here.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    /// On this node.
+    Local(LocalEnd),
+    /// On another, over a channel. The stage's answer to the first message is awaited by nobody.
+    Remote {
+        channel: Channel,
+        first: Envelope,
+        max_demand: u32,
+    },
+}
+
+async fn carry(mut incoming: mpsc::Receiver<Envelope>, inlet: Inlet) {
+    while let Some(envelope) = incoming.recv().await {
+        if !inlet.put(envelope).await {
+            return;
+        }
+    }
+    inlet.down(Reason::Unreachable("the other stage has ended".into())).await;
+}
+
+/// Writes until the line is dropped, then ends the stream in good order.
+async fn write_all(mut outgoing: mpsc::Receiver<Envelope>, mut sender: Box<dyn FrameSender>) {
+    while let Some(envelope) = outgoing.recv().await {
+        if sender.send(wire::encode(&Frame::Stage(envelope))).await.is_err() {
+            // The reader of the same channel reports it.
+            return;
+        }
+    }
+    sender.finish().await;
+}
+
+async fn read_all(mut receiver: Box<dyn FrameReceiver>, inlet: Inlet) {
+    loop {
+        let reason = match receiver.receive().await {
+            Ok(Some(frame)) => match read_stage_frame(&frame) {
+                Ok(Some(envelope)) if inlet.put(envelope).await => continue,
+                Ok(None) => continue,
+                Ok(Some(_)) => {
+                    receiver.stop(CloseCode::Done);
+                    return;
+                }
+                Err((code, how)) => {
+                    receiver.stop(code);
+                    Reason::Protocol(how)
+                }
+            },
+            Ok(None) => Reason::Unreachable("the peer ended the stream".into()),
+            Err(error) => Reason::Unreachable(error.to_string()),
+        };
+        return inlet.down(reason).await;
+    }
+}
+
+/// `None`: a frame to be ignored.
+fn read_stage_frame(frame: &Bytes) -> Result<Option<Envelope>, (CloseCode, String)> {
+    match wire::decode(frame, &wire_limits()) {
+        Ok(Frame::Stage(envelope)) => Ok(Some(envelope)),
+        Ok(Frame::Unknown(_)) => Ok(None),
+        Ok(other) => Err((CloseCode::WrongState, format!("{other:?} on a subscription's stream"))),
+        Err(error) => Err((CloseCode::Malformed, error.to_string())),
+    }
+}
+
+/// Reads the Subscribe that begins a subscription's channel.
+///
+/// # Errors
+/// With the code to close the channel with, and what was wrong.
+pub(crate) async fn read_first(channel: &mut Channel) -> Result<Envelope, (CloseCode, String)> {
+    let frame = tokio::time::timeout(FIRST_FRAME_WAIT, channel.receiver.receive()).await;
+    let frame = frame.map_err(|_| (CloseCode::WrongState, "no first frame within 5 s".to_owned()))?;
+    let frame = frame.map_err(|error| (CloseCode::FrameSize, error.to_string()))?;
+    let frame = frame.ok_or((CloseCode::WrongState, "a stream without a frame".to_owned()))?;
+    match read_stage_frame(&frame)? {
+        Some(envelope @ Envelope { message: Message::Subscribe(_), .. }) => Ok(envelope),
+        other => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
+    }
+}
+
+/// A one-time answer.
+pub(crate) type Answer<T> = oneshot::Sender<T>;

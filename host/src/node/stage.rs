@@ -1,0 +1,462 @@
+//! The task of one stage: drives its state machine, its guest and its lines until it ends.
+//!
+//! ```text
+//!   orders  control  callers  inbox      (from the node, and from the lines' readers)
+//!      \       \       /       /
+//!       +---- this task ------+ ---- calls ----> worker task, which owns the instance
+//!                  |            <--- returns ---
+//!                lines
+//! ```
+//!
+//! This task never waits for a line or for the guest: what is in flight is bounded by what was
+//! granted. A guest call runs in the worker task, to its end: a call that is dropped would finish
+//! the instance.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use forebay_proto::{
+    consumer::UpstreamOptions,
+    ids::{Epoch, NodeName, PipelineName, SubId},
+    message::{Envelope, Message, Reason, Subscribe},
+    pipeline,
+    stage::{Call, Input, Notice, Rejected, Returned, Stage, StageOptions, Transmit},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::{
+    directory::{Directory, StageKey},
+    event::{NodeEvent, Observer},
+    line::{Caller, Inlet, Line},
+};
+use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError};
+
+/// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
+/// peers: the stage takes them as quickly as it can, so this only evens out bursts.
+const INBOX_LEN: usize = 1024;
+
+/// Owner changes and consumers that arrive. When full, the node or a link waits.
+const CONTROL_LEN: usize = 64;
+
+/// How long a stage that stops waits for a call in flight before it lets go of the guest.
+const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
+
+/// What a stage task needs.
+#[derive(Debug)]
+pub(crate) struct StageSpec {
+    pub(crate) pipeline: PipelineName,
+    pub(crate) settings: Arc<pipeline::Stage>,
+    pub(crate) plugin: Arc<dyn Plugin>,
+    /// Of its claim, or of this start.
+    pub(crate) epoch: Epoch,
+    pub(crate) node: NodeName,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+/// What the node wants of a stage.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    Run,
+    /// End in good order.
+    Drain(Reason),
+    /// End now.
+    Stop(Reason),
+}
+
+/// How a stage ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// It was told to.
+    Ordered(Reason),
+    /// The end of a subscription ended it, as its cancel mode says.
+    Cancelled(Reason),
+    /// Its guest failed.
+    Failed(String),
+}
+
+/// The node's end of a running stage.
+#[derive(Debug)]
+pub(crate) struct StageHandle {
+    pub(crate) orders: watch::Sender<Order>,
+    pub(crate) control: mpsc::Sender<Input>,
+    pub(crate) task: JoinHandle<Exit>,
+}
+
+impl StageHandle {
+    /// Starts the task, and makes the stage known to callers.
+    pub(crate) fn spawn(spec: StageSpec) -> Self {
+        let (orders, ordered) = watch::channel(Order::Run);
+        let (control, controlled) = mpsc::channel(CONTROL_LEN);
+        let (callers, called) = mpsc::channel(CONTROL_LEN);
+        spec.directory.add_stage(spec.key(), callers);
+        let task = tokio::spawn(async move {
+            let (directory, key) = (Arc::clone(&spec.directory), spec.key());
+            let exit = match spec.start().await {
+                Ok(instance) => StageTask::new(spec, instance, ordered, controlled, called).run().await,
+                Err(exit) => exit,
+            };
+            directory.remove_stage(&key);
+            exit
+        });
+        Self { orders, control, task }
+    }
+}
+
+impl StageSpec {
+    fn key(&self) -> StageKey {
+        (self.pipeline.clone(), self.settings.name.clone())
+    }
+
+    async fn start(&self) -> Result<Box<dyn Instance>, Exit> {
+        let output: Arc<dyn Observer> = Arc::clone(&self.observer);
+        let spec = InstanceSpec {
+            pipeline: self.pipeline.clone(),
+            stage: self.settings.name.clone(),
+            node: self.node.clone(),
+            instance: 0,
+            config: self.settings.config.clone(),
+            limits: self.settings.limits,
+            output,
+        };
+        self.plugin.start(spec).await.map_err(|error| Exit::Failed(error.to_string()))
+    }
+
+    fn options(&self) -> StageOptions {
+        let settings = &*self.settings;
+        let role = self.plugin.role();
+        let mut options = StageOptions::new(self.pipeline.clone(), settings.name.clone(), role);
+        options.epoch = self.epoch;
+        if let Some(size) = settings.buffer.size {
+            options.buffer.size = Some(size);
+        }
+        options.buffer.keep = settings.buffer.keep;
+        options.demand_mode = settings.demand;
+        options.poll = settings.poll;
+        options.call_events_max = settings.limits.batch.events_max;
+        options.message_bytes_max = settings.limits.batch.bytes_max as usize;
+        let upstream = |subscription: &pipeline::Subscription| UpstreamOptions {
+            source: subscription.to.clone(),
+            demand: subscription.demand,
+            cancel: subscription.cancel,
+        };
+        options.upstreams = settings.subscribe.iter().map(upstream).collect();
+        options
+    }
+}
+
+struct StageTask {
+    spec: StageSpec,
+    machine: Stage,
+    started: Instant,
+    lines: HashMap<SubId, Line>,
+    /// Subscriptions whose first message has not been sent yet.
+    opening: HashMap<SubId, NodeName>,
+    worker: Worker,
+    orders: watch::Receiver<Order>,
+    control: mpsc::Receiver<Input>,
+    callers: mpsc::Receiver<Caller>,
+    inbox: mpsc::Receiver<Input>,
+    inlet: mpsc::Sender<Input>,
+    draining: Option<Reason>,
+    failed: Option<String>,
+}
+
+impl StageTask {
+    fn new(
+        spec: StageSpec,
+        instance: Box<dyn Instance>,
+        orders: watch::Receiver<Order>,
+        control: mpsc::Receiver<Input>,
+        callers: mpsc::Receiver<Caller>,
+    ) -> Self {
+        let (inlet, inbox) = mpsc::channel(INBOX_LEN);
+        let machine = Stage::new(spec.options());
+        let worker = Worker::spawn(instance, spec.plugin.role());
+        Self {
+            spec,
+            machine,
+            started: Instant::now(),
+            lines: HashMap::new(),
+            opening: HashMap::new(),
+            worker,
+            orders,
+            control,
+            callers,
+            inbox,
+            inlet,
+            draining: None,
+            failed: None,
+        }
+    }
+
+    async fn run(mut self) -> Exit {
+        self.report(NodeEvent::Started { stage: self.spec.settings.name.clone() });
+        loop {
+            self.settle();
+            if let Some(reason) = self.machine.stopped().cloned() {
+                return self.finish(reason).await;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Does all there is to do without waiting.
+    fn settle(&mut self) {
+        loop {
+            while let Some(transmit) = self.machine.poll_transmit() {
+                self.transmit(transmit);
+            }
+            while let Some(notice) = self.machine.poll_notice() {
+                self.notice(notice);
+            }
+            if let Some(reason) = self.draining.clone().filter(|_| self.machine.is_drained()) {
+                self.draining = None;
+                self.handle(Input::Stop(reason));
+                continue;
+            }
+            match self.machine.poll_call(self.started.elapsed()) {
+                Some(call) => self.worker.begin(call),
+                // A poll for a call may have ended a subscription, or the stage.
+                None if self.machine.has_output() => {}
+                None => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(self.started.elapsed(), input);
+    }
+
+    async fn wait(&mut self) {
+        let timeout = self.machine.poll_timeout().map(|at| self.started + at);
+        tokio::select! {
+            biased;
+            Ok(()) = self.orders.changed() => self.obey(),
+            Some(input) = self.control.recv() => self.handle(input),
+            returned = self.worker.returns.recv() => self.returned(returned),
+            Some(caller) = self.callers.recv() => self.accept(caller),
+            Some(input) = self.inbox.recv() => self.handle(input),
+            () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout),
+        }
+    }
+
+    fn obey(&mut self) {
+        let order = self.orders.borrow_and_update().clone();
+        match order {
+            Order::Run => {}
+            Order::Drain(reason) => {
+                self.draining = Some(reason.clone());
+                self.handle(Input::Drain(reason));
+            }
+            Order::Stop(reason) => self.handle(Input::Stop(reason)),
+        }
+    }
+
+    fn returned(&mut self, returned: Option<Result<Returned, CallError>>) {
+        let input = match returned {
+            Some(Ok(returned)) => Input::Returned(returned),
+            Some(Err(CallError::Stage(StageError::Retry(why)))) => {
+                self.count(format!("asked for another try: {why}"));
+                Input::Returned(Returned::Retry)
+            }
+            Some(Err(error)) => self.failure(error.to_string()),
+            None => self.failure("the task that ran the guest has ended: a bug of the host".to_owned()),
+        };
+        self.handle(input);
+    }
+
+    fn failure(&mut self, message: String) -> Input {
+        self.failed = Some(message.clone());
+        Input::Stop(Reason::Failed(message))
+    }
+
+    fn accept(&mut self, caller: Caller) {
+        let sub = self.machine.accept();
+        let inlet = Inlet { inbox: self.inlet.clone(), sub };
+        match caller {
+            Caller::Local(end) => {
+                self.lines.insert(sub, end.attach(inlet));
+            }
+            Caller::Remote { channel, first, max_demand } => {
+                self.lines.insert(sub, Line::accepted(channel, max_demand, inlet));
+                self.handle(Input::Received { sub, envelope: first });
+            }
+        }
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        match transmit {
+            Transmit::Open { sub, node } => {
+                self.opening.insert(sub, node);
+            }
+            Transmit::Close { sub } => {
+                self.lines.remove(&sub);
+            }
+            Transmit::Send { sub, envelope } => self.send(sub, envelope),
+        }
+    }
+
+    fn send(&mut self, sub: SubId, envelope: Envelope) {
+        if let Message::Subscribe(subscribe) = &envelope.message
+            && let Some(node) = self.opening.remove(&sub)
+        {
+            let line = self.open(sub, &node, subscribe);
+            self.lines.insert(sub, line);
+        }
+        let Some(line) = self.lines.get(&sub) else { return };
+        if let Err(reason) = line.send(envelope) {
+            self.lines.remove(&sub);
+            self.handle(Input::Down { sub, reason });
+        }
+    }
+
+    fn open(&self, sub: SubId, node: &NodeName, subscribe: &Subscribe) -> Line {
+        let inlet = Inlet { inbox: self.inlet.clone(), sub };
+        let max_demand = subscribe.demand.max();
+        let directory = &self.spec.directory;
+        if node == directory.node() {
+            let key = (subscribe.pipeline.clone(), subscribe.producer.clone());
+            let Some(callers) = directory.stage(&key) else {
+                return Line::nowhere(inlet, "the stage does not run here any more");
+            };
+            let (line, end) = Line::local(max_demand, inlet);
+            // A full or closed queue drops the producer's end, which the consumer sees as a lost line.
+            let _ = callers.try_send(Caller::Local(end));
+            return line;
+        }
+        match directory.peer(node) {
+            Some(connection) => Line::opening(async move { connection.open().await }, max_demand, inlet),
+            None => Line::nowhere(inlet, "not connected to the owner's node"),
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        let stage = self.spec.settings.name.clone();
+        match notice {
+            Notice::Subscribed { source, owner, .. } => self.report(NodeEvent::Subscribed { stage, source, owner }),
+            Notice::Ended { reason, .. } => self.report(NodeEvent::Unsubscribed { stage, reason }),
+            Notice::Finished => self.report(NodeEvent::Finished { stage }),
+            Notice::Refused { reason, .. } => self.count(format!("refused a message: {reason}")),
+            Notice::Discarded { count } => self.count(format!("buffer full, {count} events discarded")),
+            Notice::Rejected { rejected, .. } => {
+                for Rejected { index, reason } in rejected {
+                    self.count(format!("event {index} of a batch was rejected: {reason}"));
+                }
+            }
+            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
+            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
+            // Said by the exit that follows.
+            Notice::Stopping { .. } => {}
+            // Consumers of different sizes are usual where each node has its own.
+            Notice::DemandAboveMax(above) => tracing::debug!(%stage, ?above, "large ask"),
+            Notice::ConsumerJoined { consumer, .. } => tracing::debug!(%stage, %consumer, "consumer joined"),
+        }
+    }
+
+    fn report(&self, event: NodeEvent) {
+        self.spec.observer.event(&self.spec.node, &event);
+    }
+
+    fn count(&self, what: String) {
+        self.report(NodeEvent::Counted { stage: self.spec.settings.name.clone(), what });
+    }
+
+    /// Says goodbye to the guest, unless it is what failed.
+    async fn finish(mut self, reason: Reason) -> Exit {
+        if let Some(failed) = self.failed {
+            return Exit::Failed(failed);
+        }
+        let ordered = !matches!(*self.orders.borrow(), Order::Run);
+        self.worker.terminate(&reason.to_string()).await;
+        if ordered { Exit::Ordered(reason) } else { Exit::Cancelled(reason) }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+/// The task that owns the instance. One call at a time; the queues hold one each.
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    returns: mpsc::Receiver<Result<Returned, CallError>>,
+    task: JoinHandle<()>,
+}
+
+enum Job {
+    Call(Call),
+    Terminate(String),
+}
+
+impl Worker {
+    fn spawn(instance: Box<dyn Instance>, role: Role) -> Self {
+        let (jobs, todo) = mpsc::channel(1);
+        let (done, returns) = mpsc::channel(1);
+        Self { jobs, returns, task: tokio::spawn(work(instance, role, todo, done)) }
+    }
+
+    fn begin(&mut self, call: Call) {
+        // The machine has one call out at a time, so there is room; if the task is gone, the closed
+        // `returns` tells.
+        let _ = self.jobs.try_send(Job::Call(call));
+    }
+
+    async fn terminate(self, reason: &str) {
+        let end = async {
+            // Behind a call in flight this waits for it.
+            let _ = self.jobs.send(Job::Terminate(reason.to_owned())).await;
+            drop(self.jobs);
+            let mut returns = self.returns;
+            while returns.recv().await.is_some() {}
+            let _ = self.task.await;
+        };
+        // A guest that does not come back is stopped by its time limit, without us.
+        let _ = tokio::time::timeout(LAST_CALL_WAIT, end).await;
+    }
+}
+
+async fn work(
+    mut instance: Box<dyn Instance>,
+    role: Role,
+    mut todo: mpsc::Receiver<Job>,
+    done: mpsc::Sender<Result<Returned, CallError>>,
+) {
+    while let Some(job) = todo.recv().await {
+        match job {
+            Job::Call(call) => {
+                let returned = make_call(&mut *instance, call).await;
+                if done.send(returned).await.is_err() {
+                    return;
+                }
+            }
+            Job::Terminate(reason) => {
+                if let Err(error) = instance.terminate(&reason).await {
+                    tracing::warn!(%role, %error, "the guest failed in its last call");
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, CallError> {
+    match call {
+        Call::HandleDemand { demand } => {
+            let produced = instance.handle_demand(demand).await?;
+            Ok(Returned::Produced { events: produced.events, finished: produced.finished })
+        }
+        Call::HandleEvents { source, epoch, attempt, runs, events, .. } => {
+            let delivery = GuestDelivery { source, epoch, attempt, runs, events };
+            let output = instance.handle_events(delivery).await?;
+            let rejected = output.rejections.into_iter();
+            let rejected = rejected.map(|rejection| Rejected { index: rejection.index, reason: rejection.reason });
+            Ok(Returned::Processed { events: output.events, rejected: rejected.collect() })
+        }
+    }
+}
