@@ -4,3 +4,5 @@
 pub mod batch;
 pub mod ids;
 pub mod message;
+pub mod pipeline;
+pub mod supervise;
