@@ -37,6 +37,7 @@ mod graph;
 mod json;
 mod manifest;
 mod problem;
+mod syntax;
 mod units;
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -78,7 +79,7 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::parse`], and if the bytes are not UTF-8.
     pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Self, ManifestError> {
-        manifest::parse_bytes(bytes, file)
+        Self::parse(syntax::decode(bytes, file)?, file)
     }
 
     /// The pipeline's name.
