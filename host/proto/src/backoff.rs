@@ -27,7 +27,7 @@ impl Backoff {
     /// How long to wait after one more failure.
     pub fn fail(&mut self) -> Duration {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         self.first.saturating_mul(factor).min(self.max)
     }
 

@@ -9,6 +9,8 @@ pub mod dispatch;
 pub mod ids;
 pub mod message;
 pub mod names;
+pub mod pipeline;
 pub mod producer;
 pub mod stage;
+pub mod supervise;
 pub mod wire;

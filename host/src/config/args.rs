@@ -1,0 +1,104 @@
+//! A node's settings on the command line.
+
+use std::path::PathBuf;
+
+/// The settings of a node as command-line arguments. All optional: what is absent comes from the
+/// environment, the file or the defaults, see [`NodeConfig::resolve`](super::NodeConfig::resolve).
+///
+/// Texts, so that a wrong value is told in the same words wherever it came from. The environment is
+/// not read by clap, which would not say which of the two a value came from.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NodeArgs {
+    /// File with these settings in TOML; an argument or a variable takes precedence over it
+    /// [env: FOREBAY_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Name of this node, unique in the cluster [env: FOREBAY_NAME] [required]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Address to listen on, UDP [env: FOREBAY_LISTEN] [default: 0.0.0.0:7440]
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<String>,
+
+    /// Nodes to connect to; repeat it, or separate them by commas. Port 7440 unless given
+    /// [env: FOREBAY_JOIN] [default: none]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub join: Vec<String>,
+
+    /// Time to wait before connecting to the nodes of `--join`: lets a demonstration begin with
+    /// islands [env: FOREBAY_JOIN_AFTER] [default: 0s]
+    #[arg(long, value_name = "DURATION")]
+    pub join_after: Option<String>,
+
+    /// Address other nodes are told to reach this one at, if it is not the one they see
+    /// [env: FOREBAY_ADVERTISE] [default: none]
+    #[arg(long, value_name = "IP:PORT")]
+    pub advertise: Option<String>,
+
+    /// Directory for what this node keeps [env: FOREBAY_DATA] [default: forebay-data/NAME]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data: Option<String>,
+
+    /// Pipeline file to run; repeat it for several. In the variable, separate them by commas
+    /// [env: FOREBAY_PIPELINE] [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Vec<String>,
+
+    /// How nodes agree on the owner of a global stage: `islands`
+    /// [env: FOREBAY_AGREEMENT] [default: islands]
+    #[arg(long, value_name = "MODE")]
+    pub agreement: Option<String>,
+
+    /// Time a starting node waits for the nodes of `--join` before it claims global stages on its
+    /// own [env: FOREBAY_SETTLE] [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub settle: Option<String>,
+
+    /// Time between two pings of a peer [env: FOREBAY_PING_INTERVAL] [default: 100ms]
+    #[arg(long, value_name = "DURATION")]
+    pub ping_interval: Option<String>,
+
+    /// Intervals without a word from a peer after which it is taken for lost
+    /// [env: FOREBAY_PING_MISSES] [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    pub ping_misses: Option<String>,
+
+    /// Time a stopping stage has for events in flight [env: FOREBAY_DRAIN_TIMEOUT] [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_timeout: Option<String>,
+
+    /// Form of what is printed: `text` or `json` [env: FOREBAY_OUTPUT] [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub output: Option<String>,
+
+    /// What is logged: a level, or TARGET=LEVEL separated by commas
+    /// [env: FOREBAY_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl NodeArgs {
+    /// The values given for a setting; empty if none.
+    pub(super) fn values(&self, key: &str) -> Vec<String> {
+        let one = match key {
+            "join" => return super::split_list(&self.join),
+            "pipeline" => return self.pipeline.clone(),
+            "name" => &self.name,
+            "listen" => &self.listen,
+            "join_after" => &self.join_after,
+            "advertise" => &self.advertise,
+            "data" => &self.data,
+            "agreement" => &self.agreement,
+            "settle" => &self.settle,
+            "ping_interval" => &self.ping_interval,
+            "ping_misses" => &self.ping_misses,
+            "drain_timeout" => &self.drain_timeout,
+            "output" => &self.output,
+            "log" => &self.log,
+            _ => unreachable!("no setting is called {key}"),
+        };
+        one.iter().cloned().collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! A node's settings in a TOML file.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+
+/// A node's configuration file. Relative paths in it count from its own directory.
+///
+/// ```toml
+/// name = "node-1"
+/// join = ["node-2", "node-3:7441"]
+/// pipeline = ["counter/pipeline.toml"]
+/// ping_interval = "100ms"
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ConfigFile {
+    path: PathBuf,
+    keys: Keys,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    name: Option<String>,
+    listen: Option<String>,
+    join: Option<Vec<String>>,
+    join_after: Option<String>,
+    advertise: Option<String>,
+    data: Option<String>,
+    pipeline: Option<Vec<String>>,
+    agreement: Option<String>,
+    settle: Option<String>,
+    ping_interval: Option<String>,
+    ping_misses: Option<i64>,
+    drain_timeout: Option<String>,
+    output: Option<String>,
+    log: Option<String>,
+}
+
+impl ConfigFile {
+    /// Reads the text of a configuration file. `path` is what errors call it, and what relative
+    /// paths in it count from; nothing is opened.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`] if it is not TOML, a key is unknown or a value has the wrong type.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let keys = toml::from_str(text).map_err(|error| {
+            // The line shown may hold anything; a terminal must not obey it.
+            let safe = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
+            let message = error.to_string().trim_end().chars().map(safe).collect();
+            ConfigError::File { path: path.to_owned(), message }
+        })?;
+        Ok(Self { path: path.to_owned(), keys })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The values given for a setting. `None` if it is absent; an empty list is a value.
+    pub(super) fn values(&self, key: &str) -> Option<Vec<String>> {
+        let keys = &self.keys;
+        let one = match key {
+            "join" => return keys.join.clone(),
+            "pipeline" => return keys.pipeline.clone(),
+            "ping_misses" => return keys.ping_misses.map(|count| vec![count.to_string()]),
+            "name" => &keys.name,
+            "listen" => &keys.listen,
+            "join_after" => &keys.join_after,
+            "advertise" => &keys.advertise,
+            "data" => &keys.data,
+            "agreement" => &keys.agreement,
+            "settle" => &keys.settle,
+            "ping_interval" => &keys.ping_interval,
+            "drain_timeout" => &keys.drain_timeout,
+            "output" => &keys.output,
+            "log" => &keys.log,
+            _ => unreachable!("no setting is called {key}"),
+        };
+        one.clone().map(|value| vec![value])
+    }
+}

@@ -1,0 +1,360 @@
+//! A node's configuration: from the command line, else the environment, else a file, else a default.
+//!
+#![doc = include_str!("keys.md")]
+
+mod args;
+mod file;
+mod peer;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use forebay_proto::ids::NodeName;
+use tracing_subscriber::EnvFilter;
+
+pub use args::NodeArgs;
+pub use file::ConfigFile;
+pub use peer::{PORT_DEFAULT, PeerAddr, PeerAddrError};
+
+/// What a node was told. Every default stands in the table above, with its reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeConfig {
+    /// Its name, unique in the cluster.
+    pub name: NodeName,
+    /// The UDP address it listens on.
+    pub listen: SocketAddr,
+    /// Nodes it connects to.
+    pub join: Vec<PeerAddr>,
+    /// How long it waits before it connects to them.
+    pub join_after: Duration,
+    /// Where others are told to reach it; neither an unspecified address nor port 0.
+    pub advertise: Option<SocketAddr>,
+    /// The directory of what it keeps.
+    pub data: PathBuf,
+    /// The pipeline files it runs.
+    pub pipeline: Vec<PathBuf>,
+    /// How the owner of a global stage is agreed on.
+    pub agreement: Agreement,
+    /// How long a starting node waits for those it joins before it claims global stages.
+    pub settle: Duration,
+    /// Time between two pings of a peer.
+    pub ping_interval: Duration,
+    /// Intervals without a word after which a peer is taken for lost.
+    pub ping_misses: u32,
+    /// How long a stopping stage may take for events in flight.
+    pub drain_timeout: Duration,
+    /// The form of what is printed.
+    pub output: OutputFormat,
+    /// The log filter, in the form of tracing's `EnvFilter`; checked.
+    pub log: String,
+}
+
+/// How nodes agree on the owner of a global stage.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Agreement {
+    /// Each group of connected nodes has its own owner; when groups meet, one remains.
+    #[default]
+    Islands,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl NodeConfig {
+    /// The defaults, for a node of this name.
+    pub fn new(name: NodeName) -> Self {
+        Self {
+            data: Path::new("forebay-data").join(name.as_str()),
+            name,
+            listen: SocketAddr::from(([0, 0, 0, 0], PORT_DEFAULT)),
+            join: Vec::new(),
+            join_after: Duration::ZERO,
+            advertise: None,
+            pipeline: Vec::new(),
+            agreement: Agreement::default(),
+            settle: Duration::from_secs(1),
+            ping_interval: Duration::from_millis(100),
+            ping_misses: 5,
+            drain_timeout: Duration::from_secs(5),
+            output: OutputFormat::default(),
+            log: "info".to_owned(),
+        }
+    }
+
+    /// Takes each setting from the command line, else the environment, else the file, else its
+    /// default. `env` looks up a variable, see [`process_env`]; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// [`ConfigError::Values`] with everything that is wrong, each with where it came from.
+    pub fn resolve(
+        args: &NodeArgs,
+        env: &dyn Fn(&str) -> Option<String>,
+        file: Option<&ConfigFile>,
+    ) -> Result<Self, ConfigError> {
+        let mut values = Values { args, env, file, problems: Vec::new() };
+        let config = values.read();
+        if values.problems.is_empty() {
+            Ok(config.expect("the name is missing only with a problem"))
+        } else {
+            Err(ConfigError::Values { problems: values.problems })
+        }
+    }
+
+    /// Time without a word after which a peer is taken for lost.
+    pub fn lost_after(&self) -> Duration {
+        self.ping_interval * self.ping_misses
+    }
+}
+
+/// The configuration file that `--config` or `FOREBAY_CONFIG` names.
+pub fn config_path(args: &NodeArgs, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let variable = || env("FOREBAY_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    args.config.clone().or_else(variable)
+}
+
+/// A variable of this process. What is not UTF-8 in it is replaced, and then refused as a value.
+pub fn process_env(variable: &str) -> Option<String> {
+    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// A node's configuration was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not TOML, or has an unknown key or a wrong type.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column, the line itself, and what is wrong.
+        message: String,
+    },
+    /// Values are wrong.
+    #[error("{}", lines(problems))]
+    Values {
+        /// At least one.
+        problems: Vec<ValueProblem>,
+    },
+}
+
+fn lines(problems: &[ValueProblem]) -> String {
+    problems.iter().map(ValueProblem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// One value that is wrong.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{source_of} is {found}; expected {expected}")]
+pub struct ValueProblem {
+    /// Where it came from.
+    pub source_of: Source,
+    /// The value in quotation marks, with control characters escaped; or that it is missing.
+    pub found: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// An argument, such as `--ping-interval`.
+    CommandLine(String),
+    /// A variable, such as `FOREBAY_PING_INTERVAL`.
+    Environment(String),
+    /// A key of a file.
+    File {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nowhere, though it has no default.
+    Nowhere(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine(name) | Self::Environment(name) => write!(f, "`{name}`"),
+            Self::File { key, path } => write!(f, "`{key}` in {}", path.display()),
+            Self::Nowhere(key) => write!(f, "`{}`", argument(key)),
+        }
+    }
+}
+
+fn argument(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+fn variable(key: &str) -> String {
+    format!("FOREBAY_{}", key.to_ascii_uppercase())
+}
+
+/// Elements of texts that hold one or more, separated by commas.
+fn split_list(texts: &[String]) -> Vec<String> {
+    let elements = texts.iter().flat_map(|text| text.split(','));
+    elements.map(str::trim).filter(|element| !element.is_empty()).map(str::to_owned).collect()
+}
+
+/// The layers settings are taken from, and what was wrong in them.
+struct Values<'a> {
+    args: &'a NodeArgs,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    file: Option<&'a ConfigFile>,
+    problems: Vec<ValueProblem>,
+}
+
+impl Values<'_> {
+    /// `None` only after noting a problem.
+    fn read(&mut self) -> Option<NodeConfig> {
+        let name = self.name();
+        // Read the others even without a name, to note what is wrong with them.
+        let default = NodeConfig::new(name.clone().unwrap_or_else(|| "unnamed".parse().expect("a name")));
+        let config = NodeConfig {
+            listen: self.one("listen", socket_address).unwrap_or(default.listen),
+            join: self.list("join", PeerAddr::from_str).unwrap_or(default.join),
+            join_after: self.duration("join_after", Duration::ZERO..=HOUR).unwrap_or(default.join_after),
+            advertise: self.one("advertise", reachable_address),
+            data: self.paths("data").and_then(|mut paths| paths.pop()).unwrap_or(default.data),
+            pipeline: self.paths("pipeline").unwrap_or(default.pipeline),
+            agreement: self.one("agreement", agreement).unwrap_or(default.agreement),
+            settle: self.duration("settle", Duration::ZERO..=MINUTE).unwrap_or(default.settle),
+            ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
+            ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
+            drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
+            output: self.one("output", output).unwrap_or(default.output),
+            log: self.one("log", log_filter).unwrap_or(default.log),
+            name: default.name,
+        };
+        name.map(|_| config)
+    }
+
+    fn name(&mut self) -> Option<NodeName> {
+        let expected = "1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit";
+        if self.find("name").is_none() {
+            let expected = format!("a name for this node here, in `FOREBAY_NAME`, or as `name` in a file: {expected}");
+            let found = "missing".to_owned();
+            self.problems.push(ValueProblem { source_of: Source::Nowhere("name"), found, expected });
+        }
+        self.one("name", |text| text.parse().map_err(|_| expected))
+    }
+
+    /// The first layer that has a setting. An empty list in the file is a value.
+    fn find(&self, key: &'static str) -> Option<(Vec<String>, Source)> {
+        let given = self.args.values(key);
+        if !given.is_empty() {
+            return Some((given, Source::CommandLine(argument(key))));
+        }
+        if let Some(text) = (self.env)(&variable(key)).filter(|text| !text.is_empty()) {
+            let texts = if matches!(key, "join" | "pipeline") { split_list(&[text]) } else { vec![text] };
+            return Some((texts, Source::Environment(variable(key))));
+        }
+        let file = self.file?;
+        Some((file.values(key)?, Source::File { key, path: file.path().to_owned() }))
+    }
+
+    fn one<T, E: fmt::Display>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Option<T> {
+        self.list(key, parse)?.pop()
+    }
+
+    /// Every value of a setting; `None` if it is absent or one is wrong.
+    fn list<T, E: fmt::Display>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
+        let (texts, source) = self.find(key)?;
+        let before = self.problems.len();
+        let mut values = Vec::new();
+        for text in &texts {
+            match parse(text) {
+                Ok(value) => values.push(value),
+                Err(expected) => self.problems.push(ValueProblem {
+                    source_of: source.clone(),
+                    found: quote(text),
+                    expected: expected.to_string(),
+                }),
+            }
+        }
+        (self.problems.len() == before).then_some(values)
+    }
+
+    fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        self.one(key, |text| {
+            let duration = humantime::parse_duration(text).ok().filter(|duration| range.contains(duration));
+            duration.ok_or_else(|| {
+                let [start, end] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+                format!("a duration with its unit, as in 250ms or 5s, from {start} to {end}")
+            })
+        })
+    }
+
+    /// Paths; those of the file count from its directory, as it may be moved with what it names.
+    fn paths(&mut self, key: &'static str) -> Option<Vec<PathBuf>> {
+        let (_, source) = self.find(key)?;
+        let base = match &source {
+            Source::File { path, .. } => path.parent().map(Path::to_owned).unwrap_or_default(),
+            _ => PathBuf::new(),
+        };
+        self.list(key, |text| {
+            if text == "~" || text.starts_with("~/") {
+                return Err("a path without `~`, which is not expanded: write the whole path");
+            }
+            if text.is_empty() || text.contains('\0') {
+                return Err("a path");
+            }
+            Ok(base.join(text))
+        })
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const PING_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=MINUTE;
+
+fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an IP address and a port, as in 0.0.0.0:7440 or [::]:7440; names are not resolved here")
+}
+
+fn reachable_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = socket_address(text)?;
+    let reachable = !address.ip().is_unspecified() && address.port() != 0;
+    reachable.then_some(address).ok_or("an address others can send to, so neither 0.0.0.0 nor [::] nor port 0")
+}
+
+fn agreement(text: &str) -> Result<Agreement, &'static str> {
+    (text == "islands").then_some(Agreement::Islands).ok_or("islands, the only mode of this release")
+}
+
+fn ping_misses(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|count| (2..=100).contains(count)).ok_or("an integer from 2 to 100")
+}
+
+fn output(text: &str) -> Result<OutputFormat, &'static str> {
+    match text {
+        "text" => Ok(OutputFormat::Text),
+        "json" => Ok(OutputFormat::Json),
+        _ => Err("text or json"),
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, &'static str> {
+    let expected = "a level (error, warn, info, debug, trace, off), or TARGET=LEVEL separated by commas";
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| expected)
+}
+
+/// A value for a message: in quotation marks, escaped, cut to 80 characters.
+fn quote(text: &str) -> String {
+    let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    format!("\"{shown}\"")
+}
+
+#[cfg(test)]
+mod tests;
