@@ -38,8 +38,10 @@ where
     Arc::new(Lines { open: Box::new(open) })
 }
 
+type Open<R> = Box<dyn Fn(&InstanceSpec) -> io::Result<R> + Send + Sync>;
+
 struct Lines<R> {
-    open: Box<dyn Fn(&InstanceSpec) -> io::Result<R> + Send + Sync>,
+    open: Open<R>,
 }
 
 impl<R> fmt::Debug for Lines<R> {
