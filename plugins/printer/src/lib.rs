@@ -15,6 +15,8 @@ use std::{fmt, thread, time::Duration};
 use forebay_sdk::{Consumer, Context, Delivery, Rejection, StageError};
 use serde::{Deserialize, Deserializer, de};
 
+mod line;
+
 /// What the pipeline file may say; see the table above.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,27 +40,12 @@ impl Consumer for Printer {
     }
 
     fn handle_events(&mut self, delivery: &Delivery) -> Result<Vec<Rejection>, StageError> {
-        println!("{}", line(&self.node, delivery));
+        println!("{}", line::of(&self.node, delivery));
         if !self.pause.is_zero() {
             thread::sleep(self.pause);
         }
         Ok(Vec::new())
     }
-}
-
-fn line(node: &str, delivery: &Delivery) -> String {
-    let mut line = format!("{node}: [");
-    for event in delivery {
-        if event.index > 0 {
-            line.push_str(", ");
-        }
-        match event.text() {
-            Ok(text) => line.push_str(text),
-            Err(_) => line.extend(event.payload.escape_ascii().map(char::from)),
-        }
-    }
-    line.push(']');
-    line
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -100,19 +87,6 @@ mod tests {
     use forebay_sdk::testing::{self, Value, json};
 
     use super::*;
-
-    #[test]
-    fn a_line_names_the_node_and_the_payloads() {
-        let delivery = testing::delivery(["1010", "1011", "1012"]);
-        assert_eq!(line("leaf-1", &delivery), "leaf-1: [1010, 1011, 1012]");
-        assert_eq!(line("n", &testing::delivery([""; 0])), "n: []");
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_escaped() {
-        let delivery = testing::delivery([&b"\xff\x01a"[..], "grün".as_bytes()]);
-        assert_eq!(line("n", &delivery), r"n: [\xff\x01a, grün]");
-    }
 
     #[test]
     fn takes_everything_and_pauses() {
