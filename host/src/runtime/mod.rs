@@ -9,6 +9,8 @@
 pub mod native;
 pub mod wasm;
 
+mod check;
+
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -120,6 +122,22 @@ pub struct GuestDelivery {
     pub events: Batch,
 }
 
+/// What came of `handle_demand`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Produced {
+    /// The events; at most as many as were asked for.
+    pub events: Batch,
+    /// Whether these are the last: the source has come to its end, and asking again gives nothing.
+    /// Only built-in stages can say so; a wasm guest never does.
+    pub finished: bool,
+}
+
+impl From<Batch> for Produced {
+    fn from(events: Batch) -> Self {
+        Self { events, finished: false }
+    }
+}
+
 /// One event the guest could not process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejection {
@@ -188,6 +206,12 @@ pub enum Trap {
         /// What was returned and what is allowed.
         message: String,
     },
+    /// The call was not made: an earlier one had ended the instance.
+    #[error("{call} was not made: an earlier call had ended this instance; start another")]
+    Finished {
+        /// Which call.
+        call: &'static str,
+    },
 }
 
 /// A call did not succeed.
@@ -246,6 +270,14 @@ pub enum LoadError {
         /// What was found, what was expected, and what to do.
         found: String,
     },
+    /// The file is a plugin, but not for this host; the text says why and what to do.
+    #[error("plugin {path} cannot run here: {reason}")]
+    Refused {
+        /// Which file.
+        path: PathBuf,
+        /// What it needs, what there is, and what to do.
+        reason: String,
+    },
     /// No built-in stage has this name.
     #[error("no built-in stage `{found}`; expected one of {expected}")]
     UnknownBuiltin {
@@ -259,13 +291,21 @@ pub enum LoadError {
 /// A running stage's logic.
 ///
 /// One call at a time. A call's future must be driven to its end: dropping it finishes the instance.
+/// After a [`CallError::Trap`] every further call is [`Trap::Finished`] and reaches no guest. Texts
+/// of a guest (errors, reasons) come with control characters escaped and cut to 8 KiB.
+///
+/// A call that does not go with the plugin's [`Role`] is [`Trap::Contract`].
 #[async_trait]
 pub trait Instance: Send + fmt::Debug {
-    /// Asks a producer for up to `demand` events. The host checks that no more came.
+    /// Asks a producer for up to `demand` events; `demand` is at least 1. More than that is
+    /// [`Trap::Contract`], and none of them is taken.
     ///
     /// # Errors
     /// [`CallError`].
-    async fn handle_demand(&mut self, demand: u32) -> Result<Batch, CallError>;
+    ///
+    /// # Cancel safety
+    /// Not: see [`Instance`]. So with every call.
+    async fn handle_demand(&mut self, demand: u32) -> Result<Produced, CallError>;
 
     /// Hands events to a consumer or producer-consumer.
     ///

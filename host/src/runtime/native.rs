@@ -1,1 +1,177 @@
-//! Being written.
+//! Stages that are Rust closures: for tests, and for sources built into the host.
+//!
+//! A closure is held to the same contract as a guest: what it returns is checked, and a panic ends
+//! its instance, not the node. What it cannot be given is a time limit.
+
+mod lines;
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
+    StartError, Trap, check,
+};
+pub use lines::lines;
+
+/// Answers `handle_demand`.
+type Produce = Box<dyn FnMut(u32) -> Result<Produced, StageError> + Send>;
+/// Answers `handle_events`, of a consumer too.
+type Transform = Box<dyn FnMut(GuestDelivery) -> Result<Output, StageError> + Send>;
+
+enum Calls {
+    Produce(Produce),
+    Transform(Transform),
+}
+
+type Start = Box<dyn Fn(&InstanceSpec) -> Result<Calls, String> + Send + Sync>;
+
+/// A plugin made of closures. Each start calls its `init`, which gives the closure of one instance;
+/// an `Err` of `init` is the guest's words in [`StartError::Init`].
+///
+/// ```
+/// use forebay::runtime::{Plugin, Role, native::Native};
+/// use forebay_proto::batch::Batch;
+///
+/// let ones = Native::producer("ones", |_spec| {
+///     Ok(|demand: u32| Ok(Batch::from_payloads(vec!["1"; demand as usize]).into()))
+/// });
+/// assert_eq!((ones.role(), ones.digest()), (Role::Producer, "builtin:ones"));
+/// ```
+pub struct Native {
+    role: Role,
+    digest: String,
+    start: Start,
+}
+
+impl Native {
+    /// A producer; its closure is given the demand.
+    pub fn producer<I, C>(name: &str, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<C, String> + Send + Sync + 'static,
+        C: FnMut(u32) -> Result<Produced, StageError> + Send + 'static,
+    {
+        Self::plugin(name, Role::Producer, Box::new(move |spec| Ok(Calls::Produce(Box::new(init(spec)?)))))
+    }
+
+    /// A producer-consumer.
+    pub fn producer_consumer<I, C>(name: &str, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<C, String> + Send + Sync + 'static,
+        C: FnMut(GuestDelivery) -> Result<Output, StageError> + Send + 'static,
+    {
+        Self::plugin(name, Role::ProducerConsumer, Box::new(move |spec| Ok(Calls::Transform(Box::new(init(spec)?)))))
+    }
+
+    /// A consumer; its closure returns what it could not process.
+    pub fn consumer<I, C>(name: &str, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<C, String> + Send + Sync + 'static,
+        C: FnMut(GuestDelivery) -> Result<Vec<Rejection>, StageError> + Send + 'static,
+    {
+        let start: Start = Box::new(move |spec| {
+            let mut consume = init(spec)?;
+            Ok(Calls::Transform(Box::new(move |delivery| {
+                let rejections = consume(delivery)?;
+                Ok(Output { rejections, ..Output::default() })
+            })))
+        });
+        Self::plugin(name, Role::Consumer, start)
+    }
+
+    fn plugin(name: &str, role: Role, start: Start) -> Arc<dyn Plugin> {
+        Arc::new(Self { role, digest: format!("builtin:{name}"), start })
+    }
+}
+
+impl fmt::Debug for Native {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native").field("role", &self.role).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Plugin for Native {
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
+        let calls = caught("init", || (self.start)(&spec))?
+            .map_err(|message| StartError::Init { stage: spec.stage.clone(), message: check::clean(&message) })?;
+        Ok(Box::new(NativeInstance { role: self.role, calls: Some(calls) }))
+    }
+}
+
+/// A started closure. `calls` is gone once the instance is finished.
+struct NativeInstance {
+    role: Role,
+    calls: Option<Calls>,
+}
+
+impl NativeInstance {
+    fn calls(&mut self, call: &'static str) -> Result<Calls, Trap> {
+        self.calls.take().ok_or(Trap::Finished { call })
+    }
+}
+
+impl fmt::Debug for NativeInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativeInstance").field("finished", &self.calls.is_none()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Instance for NativeInstance {
+    async fn handle_demand(&mut self, demand: u32) -> Result<Produced, CallError> {
+        const CALL: &str = "handle-demand";
+        // Taken out and put back only when all went well: so a trap on any path ends the instance.
+        let Calls::Produce(mut produce) = self.calls(CALL)? else {
+            return Err(check::wrong_role(CALL, self.role).into());
+        };
+        let outcome = caught(CALL, || produce(demand))?;
+        if let Ok(produced) = &outcome {
+            check::demand(CALL, &produced.events, demand)?;
+        }
+        self.calls = Some(Calls::Produce(produce));
+        Ok(outcome.map_err(check::clean_error)?)
+    }
+
+    async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError> {
+        const CALL: &str = "handle-events";
+        let Calls::Transform(mut transform) = self.calls(CALL)? else {
+            return Err(check::wrong_role(CALL, self.role).into());
+        };
+        let delivered = delivery.events.len();
+        let mut outcome = caught(CALL, || transform(delivery))?;
+        if let Ok(output) = &mut outcome {
+            check::rejections(CALL, &output.rejections, delivered)?;
+            output.rejections.iter_mut().for_each(check::clean_rejection);
+        }
+        self.calls = Some(Calls::Transform(transform));
+        Ok(outcome.map_err(check::clean_error)?)
+    }
+
+    async fn terminate(&mut self, _reason: &str) -> Result<(), CallError> {
+        self.calls("terminate")?;
+        Ok(())
+    }
+}
+
+/// A panic of the closure is to the host what a trap of a guest is.
+fn caught<T>(call: &'static str, run: impl FnOnce() -> T) -> Result<T, Trap> {
+    // The closure is dropped after a panic, so nobody sees what state it was left in.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Trap::Guest { call, message: format!("panicked: {}", check::clean(text.unwrap_or("not with a text"))) }
+    })
+}

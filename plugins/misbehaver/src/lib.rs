@@ -1,1 +1,153 @@
-//! Placeholder until the plugin lands.
+//! A producer that misbehaves in a chosen way, for tests of the host.
+//!
+//! It emits `0`, `1`, `2`, … until call number `at` of `handle-demand`; there, and only there, it does
+//! what `mode` says. A new instance counts its calls from 1 again.
+//!
+//! | config | default | meaning                                                    |
+//! |--------|---------|------------------------------------------------------------|
+//! | `mode` | `"ok"`  | what to do wrong, see below                                |
+//! | `at`   | 1       | on which call, at least 1; `init_…` ignore it              |
+//!
+//! | mode          | what it does                                                                       |
+//! |---------------|------------------------------------------------------------------------------------|
+//! | `ok`          | nothing wrong                                                                      |
+//! | `panic`       | panics                                                                             |
+//! | `unreachable` | aborts: a trap without a word                                                      |
+//! | `loop`        | spins for ever                                                                     |
+//! | `grow`        | allocates 1 MiB at a time for ever                                                 |
+//! | `recurse`     | calls itself for ever                                                              |
+//! | `too_many`    | emits one event more than was asked for                                            |
+//! | `bad_columns` | returns one event whose `ends` is past the end of `payloads`                       |
+//! | `error_retry` | fails with `retry`; the next call works                                            |
+//! | `error_fatal` | fails with `fatal`                                                                 |
+//! | `init_error`  | `init` fails                                                                       |
+//! | `init_panic`  | `init` panics                                                                      |
+//! | `sleep`       | sleeps for an hour inside the call                                                 |
+//! | `log_flood`   | logs 100,000 lines with control characters and one of 1 MiB, then goes on          |
+//! | `huge_event`  | emits one event of 16 MiB                                                          |
+//!
+//! The modes `reject` and `reject_out_of_range` are those of the misbehaving consumer.
+
+use forebay_sdk::{Context, Events, Producer, StageError};
+
+pub use trouble::Config;
+use trouble::{Mode, Trouble};
+
+mod trouble;
+
+/// The stage.
+#[derive(Debug)]
+pub struct Misbehaver {
+    trouble: Trouble,
+    next: u64,
+}
+
+/// Unit: bytes. Four times what a host takes in one batch by default.
+const HUGE_EVENT_BYTES: usize = 16 << 20;
+
+impl Misbehaver {
+    fn emit(&mut self, count: u32, events: &mut Events) {
+        for _ in 0..count {
+            events.push_format(format_args!("{}", self.next));
+            self.next += 1;
+        }
+    }
+}
+
+impl Producer for Misbehaver {
+    type Config = Config;
+
+    fn init(context: Context<Config>) -> Result<Self, String> {
+        let trouble = Trouble::init(context.config, &[Mode::Reject, Mode::RejectOutOfRange])?;
+        Ok(Self { trouble, next: 0 })
+    }
+
+    fn handle_demand(&mut self, demand: u32, events: &mut Events) -> Result<(), StageError> {
+        match self.trouble.call()? {
+            Mode::TooMany => self.emit(demand.saturating_add(1), events),
+            Mode::HugeEvent => drop(events.push(vec![b'x'; HUGE_EVENT_BYTES])),
+            Mode::BadColumns => {
+                events.push("five.");
+                events.columns_mut().ends[0] = 6;
+            }
+            _ => self.emit(demand, events),
+        }
+        Ok(())
+    }
+}
+
+forebay_sdk::export_producer!(Misbehaver);
+
+#[cfg(test)]
+mod tests {
+    use forebay_sdk::testing::{self, Harness, json};
+
+    use super::*;
+
+    fn start(mode: &str, at: u32) -> Harness<Misbehaver> {
+        testing::producer(json!({ "mode": mode, "at": at })).expect("a mode of the producer")
+    }
+
+    #[test]
+    fn behaves_by_default() {
+        let mut stage = testing::producer::<Misbehaver>(json!(null)).unwrap();
+        assert_eq!(stage.demand(2).unwrap().texts(), ["0", "1"]);
+        assert_eq!(stage.demand(1).unwrap().texts(), ["2"]);
+    }
+
+    #[test]
+    fn fails_once_on_the_call_it_was_told() {
+        let mut stage = start("error_retry", 2);
+        assert_eq!(stage.demand(1).unwrap().texts(), ["0"]);
+        assert_eq!(stage.demand(1).unwrap_err(), StageError::Retry("told to fail in call 2".into()));
+        assert_eq!(stage.demand(1).unwrap().texts(), ["1"]);
+        assert!(matches!(start("error_fatal", 1).demand(1), Err(StageError::Fatal(_))));
+    }
+
+    #[test]
+    #[should_panic(expected = "told to panic in call 1")]
+    fn panics() {
+        drop(start("panic", 1).demand(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "told to panic in init")]
+    fn panics_in_init() {
+        start("init_panic", 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "emitted 4 events for a demand of 3")]
+    fn emits_too_many() {
+        drop(start("too_many", 1).demand(3));
+    }
+
+    #[test]
+    #[should_panic(expected = "the last of column `ends` is 6, but there are 5 bytes")]
+    fn returns_bad_columns() {
+        drop(start("bad_columns", 1).demand(3));
+    }
+
+    #[test]
+    fn emits_a_huge_event() {
+        assert_eq!(start("huge_event", 1).demand(9).unwrap().iter().map(|e| e.payload.len()).sum::<usize>(), 16 << 20);
+    }
+
+    #[test]
+    fn floods_the_log_and_goes_on() {
+        let mut stage = start("log_flood", 1);
+        assert_eq!(stage.demand(1).unwrap().len(), 1);
+        let lines = stage.take_logs();
+        assert_eq!(lines.len(), 100_001);
+        assert!(lines[0].message.contains('\x1b') && lines[100_000].message.len() == 1 << 20);
+    }
+
+    #[test]
+    fn a_mode_it_has_not_is_refused() {
+        let refused = |config| testing::producer::<Misbehaver>(config).expect_err("no mode of the producer");
+        assert!(refused(json!({ "mode": "explode" })).contains("at `mode`: unknown variant `explode`"));
+        assert!(refused(json!({ "mode": "reject" })).contains("other misbehaving stage"));
+        assert!(refused(json!({ "mode": "init_error" })).contains("told to fail in init"));
+        assert!(refused(json!({ "at": 0 })).contains("at `at`"));
+    }
+}

@@ -1,0 +1,190 @@
+//! A running component and its calls.
+//!
+//! A call takes the instance out of its place, and only a call that went well puts it back. So
+//! whatever ends a call early, a trap, a time-out, or a caller that drops the future, the instance is
+//! gone and cannot be entered again, which wasmtime would not survive unharmed.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use forebay_proto::batch::{Batch, Columns};
+use wasmtime::{
+    Store,
+    component::{ComponentNamedList, Instance as ComponentInstance, Lift, Lower, TypedFunc},
+};
+
+use super::{
+    super::{CallError, GuestDelivery, Instance, Limits, Output, Produced, Rejection, Role, StageError, Trap, check},
+    engine::TickingEngine,
+    signature::Exports,
+    store::{self, State},
+    trap,
+    wit::{
+        WitBatch, WitContext, WitDelivery, WitStageError,
+        calls::{
+            ConsumeResult, EventsParams, InitParams, InitResult, ProduceParams, ProduceResult, TerminateParams,
+            TransformResult,
+        },
+    },
+};
+
+const HANDLE_DEMAND: &str = "handle-demand";
+const HANDLE_EVENTS: &str = "handle-events";
+
+/// An instance of a component, for as long as it is whole.
+pub(super) struct WasmInstance {
+    running: Option<Box<Running>>,
+    /// Without its ticker no limit of time would hold.
+    _engine: Arc<TickingEngine>,
+}
+
+/// A store, the instance in it, and its functions.
+pub(super) struct Running {
+    store: Store<State>,
+    limits: Limits,
+    init: TypedFunc<InitParams, InitResult>,
+    main: Main,
+    terminate: Option<TypedFunc<TerminateParams, ()>>,
+}
+
+#[derive(Clone, Copy)]
+enum Main {
+    Produce(TypedFunc<ProduceParams, ProduceResult>),
+    Consume(TypedFunc<EventsParams, ConsumeResult>),
+    Transform(TypedFunc<EventsParams, TransformResult>),
+}
+
+impl Main {
+    fn role(self) -> Role {
+        match self {
+            Self::Produce(_) => Role::Producer,
+            Self::Consume(_) => Role::Consumer,
+            Self::Transform(_) => Role::ProducerConsumer,
+        }
+    }
+}
+
+impl Running {
+    /// # Errors
+    /// None that `exports` of the same component leaves possible; told like any other nevertheless.
+    pub(super) fn new(
+        mut store: Store<State>,
+        instance: ComponentInstance,
+        exports: &Exports,
+        role: Role,
+        limits: Limits,
+    ) -> wasmtime::Result<Self> {
+        let main = match role {
+            Role::Producer => Main::Produce(instance.get_typed_func(&mut store, exports.main)?),
+            Role::Consumer => Main::Consume(instance.get_typed_func(&mut store, exports.main)?),
+            Role::ProducerConsumer => Main::Transform(instance.get_typed_func(&mut store, exports.main)?),
+        };
+        let init = instance.get_typed_func(&mut store, exports.init)?;
+        let terminate = exports.terminate.as_ref().map(|index| instance.get_typed_func(&mut store, index));
+        let terminate = terminate.transpose()?;
+        Ok(Self { store, limits, init, main, terminate })
+    }
+
+    /// Calls `init`.
+    ///
+    /// # Errors
+    /// [`Trap`]; the inner error is the guest's.
+    pub(super) async fn init(&mut self, context: WitContext) -> Result<Result<(), String>, Trap> {
+        let (outcome,) = self.call("init", self.init, (context,)).await?;
+        Ok(outcome)
+    }
+
+    /// One call, ended by its deadline. After an error `self` must not be called again.
+    async fn call<P, R>(&mut self, call: &'static str, func: TypedFunc<P, R>, params: P) -> Result<R, Trap>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let limit = self.limits.call_time;
+        store::arm(&mut self.store, limit);
+        // The epoch ends a guest that computes; the time-out, later, one that waits in the host. The
+        // latter drops the call in the middle, which is why the instance is dropped with it.
+        let outcome = tokio::time::timeout(store::patience(limit), func.call_async(&mut self.store, params)).await;
+        self.store.data().voice.settle();
+        match outcome {
+            Ok(Ok(returned)) => Ok(returned),
+            Ok(Err(error)) => Err(trap::of(&self.store, call, &self.limits, &error)),
+            Err(_elapsed) => Err(Trap::TimedOut { call, limit }),
+        }
+    }
+
+    async fn handle_demand(&mut self, demand: u32) -> Result<Result<Batch, WitStageError>, Trap> {
+        let Main::Produce(func) = self.main else { return Err(check::wrong_role(HANDLE_DEMAND, self.main.role())) };
+        let batch = match self.call(HANDLE_DEMAND, func, (demand,)).await? {
+            (Ok(batch),) => self.batch(HANDLE_DEMAND, batch)?,
+            (Err(error),) => return Ok(Err(error)),
+        };
+        check::demand(HANDLE_DEMAND, &batch, demand)?;
+        Ok(Ok(batch))
+    }
+
+    async fn handle_events(&mut self, delivery: &GuestDelivery) -> Result<Result<Output, WitStageError>, Trap> {
+        let params = || (WitDelivery::new(delivery),);
+        let (events, rejections) = match self.main {
+            Main::Consume(func) => match self.call(HANDLE_EVENTS, func, params()).await? {
+                (Ok(rejections),) => (Batch::default(), rejections),
+                (Err(error),) => return Ok(Err(error)),
+            },
+            Main::Transform(func) => match self.call(HANDLE_EVENTS, func, params()).await? {
+                (Ok(output),) => (self.batch(HANDLE_EVENTS, output.events)?, output.rejections),
+                (Err(error),) => return Ok(Err(error)),
+            },
+            Main::Produce(_) => return Err(check::wrong_role(HANDLE_EVENTS, Role::Producer)),
+        };
+        let rejections: Vec<_> = rejections.into_iter().map(Rejection::from).collect();
+        check::rejections(HANDLE_EVENTS, &rejections, delivery.events.len())?;
+        Ok(Ok(Output { events, rejections }))
+    }
+
+    /// Checks columns where they enter the host.
+    fn batch(&self, call: &'static str, batch: WitBatch) -> Result<Batch, Trap> {
+        let checked = Batch::new(Columns::from(batch), &self.limits.batch);
+        checked.map_err(|error| Trap::Contract { call, message: error.to_string() })
+    }
+}
+
+impl WasmInstance {
+    pub(super) fn new(engine: Arc<TickingEngine>, running: Running) -> Self {
+        Self { running: Some(Box::new(running)), _engine: engine }
+    }
+
+    fn take(&mut self, call: &'static str) -> Result<Box<Running>, Trap> {
+        self.running.take().ok_or(Trap::Finished { call })
+    }
+}
+
+impl fmt::Debug for WasmInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmInstance").field("finished", &self.running.is_none()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Instance for WasmInstance {
+    async fn handle_demand(&mut self, demand: u32) -> Result<Produced, CallError> {
+        let mut running = self.take(HANDLE_DEMAND)?;
+        let outcome = running.handle_demand(demand).await?;
+        self.running = Some(running);
+        Ok(outcome.map(Produced::from).map_err(StageError::from)?)
+    }
+
+    async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError> {
+        let mut running = self.take(HANDLE_EVENTS)?;
+        let outcome = running.handle_events(&delivery).await?;
+        self.running = Some(running);
+        Ok(outcome.map_err(StageError::from)?)
+    }
+
+    async fn terminate(&mut self, reason: &str) -> Result<(), CallError> {
+        let mut running = self.take("terminate")?;
+        if let Some(func) = running.terminate {
+            running.call("terminate", func, (reason.to_owned(),)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! What the host provides to every plugin, and nothing besides.
+
+use wasmtime::{
+    Engine, StoreContextMut,
+    component::{Linker, WasmStr},
+};
+use wasmtime_wasi::{
+    WasiView,
+    cli::{WasiCli, WasiCliView},
+    filesystem::{WasiFilesystem, WasiFilesystemView},
+    p2::{add_to_linker_proxy_interfaces_async, bindings},
+    random::WasiRandom,
+};
+
+use super::{contract, store::State, wit::WitLevel};
+
+/// The interfaces of WASI that every plugin has: reading clocks, random numbers, printing.
+///
+/// `wasi:filesystem` and `wasi:cli/environment` are there because every program of Rust's, C's and
+/// Go's libraries imports them; they show no directory and no variable. Sockets and HTTP are not: a
+/// plugin that wants them should fail when it is loaded, not at its first connection.
+pub(super) const WASI: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// Links [`WASI`] and `forebay:stage/host`.
+///
+/// # Errors
+/// Only if a name were defined twice.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    let wasi = &mut linker;
+    add_to_linker_proxy_interfaces_async(wasi)?;
+    bindings::cli::environment::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::exit::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::terminal_input::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::terminal_output::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::terminal_stdin::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::terminal_stdout::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::cli::terminal_stderr::add_to_linker::<State, WasiCli>(wasi, State::cli)?;
+    bindings::random::insecure::add_to_linker::<State, WasiRandom>(wasi, |state| state.ctx().ctx.random())?;
+    bindings::random::insecure_seed::add_to_linker::<State, WasiRandom>(wasi, |state| state.ctx().ctx.random())?;
+    bindings::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(wasi, State::filesystem)?;
+    bindings::filesystem::types::add_to_linker::<State, WasiFilesystem>(wasi, State::filesystem)?;
+    linker.instance(&contract::full_name("host"))?.func_wrap("log", log)?;
+    Ok(linker)
+}
+
+/// `host.log`. The text is read in place: the part of a line beyond 8 KiB is never copied.
+fn log(context: StoreContextMut<'_, State>, (level, message): (WitLevel, WasmStr)) -> wasmtime::Result<()> {
+    let message = message.to_str(&context)?;
+    context.data().voice.log(level.into(), &message);
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! A component that was loaded and checked, and how an instance of it starts.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use wasmtime::component::InstancePre;
+
+use super::{
+    super::{Instance, InstanceSpec, Plugin, Role, StartError, Trap, check},
+    engine::TickingEngine,
+    instance::{Running, WasmInstance},
+    signature::Exports,
+    store::{self, State},
+    trap,
+    wit::WitContext,
+};
+
+/// A component, linked and with its functions found: starting it cannot fail for want of anything.
+pub(super) struct WasmPlugin {
+    pub(super) engine: Arc<TickingEngine>,
+    pub(super) pre: InstancePre<State>,
+    pub(super) exports: Exports,
+    pub(super) role: Role,
+    pub(super) digest: String,
+    pub(super) path: PathBuf,
+}
+
+impl fmt::Debug for WasmPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("WasmPlugin");
+        debug.field("path", &self.path).field("role", &self.role).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Plugin for WasmPlugin {
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
+        let mut running = self.instantiate(&spec).await?;
+        let stage = &spec.stage;
+        match running.init(WitContext::new(&spec)).await? {
+            Ok(()) => Ok(Box::new(WasmInstance::new(Arc::clone(&self.engine), running))),
+            Err(message) => Err(StartError::Init { stage: stage.clone(), message: check::clean(&message) }),
+        }
+    }
+}
+
+impl WasmPlugin {
+    /// Makes a store and an instance in it. Start functions run here, so it is bounded as a call is.
+    async fn instantiate(&self, spec: &InstanceSpec) -> Result<Running, StartError> {
+        const CALL: &str = "instantiation";
+        let limits = spec.limits;
+        let mut store = store::new(self.engine.engine(), spec);
+        store::arm(&mut store, limits.call_time);
+        let instantiated =
+            tokio::time::timeout(store::patience(limits.call_time), self.pre.instantiate_async(&mut store)).await;
+        let error = match instantiated {
+            Err(_elapsed) => return Err(Trap::TimedOut { call: CALL, limit: limits.call_time }.into()),
+            Ok(Ok(instance)) => match Running::new(store, instance, &self.exports, self.role, limits) {
+                Ok(running) => return Ok(running),
+                Err(error) => error,
+            },
+            Ok(Err(error)) => match trap::of(&store, CALL, &limits, &error) {
+                trap @ Trap::TimedOut { .. } => return Err(trap.into()),
+                _ => error,
+            },
+        };
+        let plugin = self.path.display().to_string();
+        Err(StartError::Instantiate { plugin, message: trap::text(&error) })
+    }
+}
