@@ -1,6 +1,7 @@
 //! A node of a Forebay cluster: runs stages written as WebAssembly components and joins them with
 //! those of other nodes over QUIC. `forebay-proto` decides; this crate does.
 
+pub mod cli;
 pub mod config;
 pub mod node;
 pub mod registry;

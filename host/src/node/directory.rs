@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -66,5 +67,10 @@ impl Directory {
 
     pub(crate) fn peer(&self, peer: &NodeName) -> Option<Arc<dyn Connection>> {
         self.entries().peers.get(peer).cloned()
+    }
+
+    /// Whether a peer is connected from or to this address.
+    pub(crate) fn is_connected_to(&self, addr: SocketAddr) -> bool {
+        self.entries().peers.values().any(|connection| connection.remote_addr() == addr)
     }
 }

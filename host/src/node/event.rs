@@ -5,10 +5,10 @@
 use std::fmt;
 
 use forebay_proto::{
+    consumer::Owner,
     ids::{NodeName, StageName},
     message::Reason,
     names::Claim,
-    stage::Owner,
 };
 
 use crate::runtime::{GuestOutput, LineKind};

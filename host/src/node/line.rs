@@ -17,10 +17,7 @@ use forebay_proto::{
     stage::Input,
     wire::{self, Frame},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::transport::{Channel, ChannelError, CloseCode, FrameReceiver, FrameSender};
 
@@ -144,11 +141,7 @@ pub(crate) enum Caller {
     /// On this node.
     Local(LocalEnd),
     /// On another, over a channel. The stage's answer to the first message is awaited by nobody.
-    Remote {
-        channel: Channel,
-        first: Envelope,
-        max_demand: u32,
-    },
+    Remote { channel: Channel, first: Envelope, max_demand: u32 },
 }
 
 async fn carry(mut incoming: mpsc::Receiver<Envelope>, inlet: Inlet) {
@@ -172,25 +165,26 @@ async fn write_all(mut outgoing: mpsc::Receiver<Envelope>, mut sender: Box<dyn F
 }
 
 async fn read_all(mut receiver: Box<dyn FrameReceiver>, inlet: Inlet) {
-    loop {
-        let reason = match receiver.receive().await {
-            Ok(Some(frame)) => match read_stage_frame(&frame) {
-                Ok(Some(envelope)) if inlet.put(envelope).await => continue,
-                Ok(None) => continue,
-                Ok(Some(_)) => {
-                    receiver.stop(CloseCode::Done);
-                    return;
-                }
-                Err((code, how)) => {
-                    receiver.stop(code);
-                    Reason::Protocol(how)
-                }
-            },
-            Ok(None) => Reason::Unreachable("the peer ended the stream".into()),
-            Err(error) => Reason::Unreachable(error.to_string()),
+    let reason = loop {
+        let frame = match receiver.receive().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break Reason::Unreachable("the peer ended the stream".into()),
+            Err(error) => break Reason::Unreachable(error.to_string()),
         };
-        return inlet.down(reason).await;
-    }
+        match read_stage_frame(&frame) {
+            Ok(None) => {}
+            Ok(Some(envelope)) => {
+                if !inlet.put(envelope).await {
+                    return receiver.stop(CloseCode::Done);
+                }
+            }
+            Err((code, how)) => {
+                receiver.stop(code);
+                break Reason::Protocol(how);
+            }
+        }
+    };
+    inlet.down(reason).await;
 }
 
 /// `None`: a frame to be ignored.
@@ -217,6 +211,3 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<Envelope, (Close
         other => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
     }
 }
-
-/// A one-time answer.
-pub(crate) type Answer<T> = oneshot::Sender<T>;

@@ -23,7 +23,7 @@ use forebay_proto::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{self, JoinHandle, JoinSet},
     time::Instant,
 };
 
@@ -55,6 +55,8 @@ pub(crate) struct StageSpec {
     pub(crate) node: NodeName,
     pub(crate) directory: Arc<Directory>,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Hears when the producer has come to its end.
+    pub(crate) finished: mpsc::Sender<StageKey>,
 }
 
 /// What the node wants of a stage.
@@ -82,18 +84,18 @@ pub(crate) enum Exit {
 #[derive(Debug)]
 pub(crate) struct StageHandle {
     pub(crate) orders: watch::Sender<Order>,
-    pub(crate) control: mpsc::Sender<Input>,
-    pub(crate) task: JoinHandle<Exit>,
+    control: mpsc::Sender<Input>,
+    pub(crate) task: task::Id,
 }
 
 impl StageHandle {
-    /// Starts the task, and makes the stage known to callers.
-    pub(crate) fn spawn(spec: StageSpec) -> Self {
+    /// Starts the task among `tasks`, and makes the stage known to callers.
+    pub(crate) fn spawn(spec: StageSpec, tasks: &mut JoinSet<Exit>) -> Self {
         let (orders, ordered) = watch::channel(Order::Run);
         let (control, controlled) = mpsc::channel(CONTROL_LEN);
         let (callers, called) = mpsc::channel(CONTROL_LEN);
         spec.directory.add_stage(spec.key(), callers);
-        let task = tokio::spawn(async move {
+        let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let exit = match spec.start().await {
                 Ok(instance) => StageTask::new(spec, instance, ordered, controlled, called).run().await,
@@ -102,7 +104,16 @@ impl StageHandle {
             directory.remove_stage(&key);
             exit
         });
-        Self { orders, control, task }
+        Self { orders, control, task: task.id() }
+    }
+
+    /// Hands the stage an input from the node itself.
+    pub(crate) fn tell(&self, input: Input) {
+        // Owners change a few times a second at worst, and a stage takes its inputs at once; one that
+        // takes none for 64 changes is in its `init`, and is told the present owner when it retries.
+        if self.control.try_send(input).is_err() {
+            tracing::warn!("a stage does not take its inputs");
+        }
     }
 }
 
@@ -339,7 +350,11 @@ impl StageTask {
         match notice {
             Notice::Subscribed { source, owner, .. } => self.report(NodeEvent::Subscribed { stage, source, owner }),
             Notice::Ended { reason, .. } => self.report(NodeEvent::Unsubscribed { stage, reason }),
-            Notice::Finished => self.report(NodeEvent::Finished { stage }),
+            Notice::Finished => {
+                // The node takes these at once; it has 64 places and a stage says it once.
+                let _ = self.spec.finished.try_send(self.spec.key());
+                self.report(NodeEvent::Finished { stage });
+            }
             Notice::Refused { reason, .. } => self.count(format!("refused a message: {reason}")),
             Notice::Discarded { count } => self.count(format!("buffer full, {count} events discarded")),
             Notice::Rejected { rejected, .. } => {
@@ -366,7 +381,7 @@ impl StageTask {
     }
 
     /// Says goodbye to the guest, unless it is what failed.
-    async fn finish(mut self, reason: Reason) -> Exit {
+    async fn finish(self, reason: Reason) -> Exit {
         if let Some(failed) = self.failed {
             return Exit::Failed(failed);
         }

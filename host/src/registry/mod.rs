@@ -64,13 +64,8 @@ pub trait Registry: Send + Sync + fmt::Debug {
     ///
     /// # Cancel safety
     /// Whether it was recorded is not known; state it again.
-    async fn checkpoint(
-        &self,
-        name: &GlobalName,
-        epoch: Epoch,
-        previous: Seq,
-        seq: Seq,
-    ) -> Result<(), CheckpointError>;
+    async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, previous: Seq, seq: Seq)
+    -> Result<(), CheckpointError>;
 
     /// The claim that stands, as far as this node knows now.
     fn lookup(&self, name: &GlobalName) -> Option<Claim>;

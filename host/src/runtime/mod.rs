@@ -15,58 +15,13 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use forebay_proto::{
-    batch::{Batch, BatchLimits},
+    batch::Batch,
     ids::{Epoch, NodeName, PipelineName, StageName},
     message::SeqRun,
 };
 
-/// What a stage does with events, read off what its plugin exports.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Role {
-    /// Makes events when asked.
-    Producer,
-    /// Makes events of events.
-    ProducerConsumer,
-    /// Takes events.
-    Consumer,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Producer => "producer",
-            Self::ProducerConsumer => "producer-consumer",
-            Self::Consumer => "consumer",
-        })
-    }
-}
-
-/// What one instance may use. Every default stands in the table of ARCHITECTURE.md.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Linear memory, in bytes, all memories together. Default 64 MiB.
-    pub memory_bytes: u64,
-    /// Wall time of one guest call, `init` included. Default 5 s.
-    pub call_time: Duration,
-    /// Elements of all tables. Default 100,000.
-    pub table_elements: u32,
-    /// Log lines a second, in the mean; ten times as many in a burst. Default 1,000.
-    pub log_lines_per_second: u32,
-    /// What one emitted batch may be.
-    pub batch: BatchLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 64 << 20,
-            call_time: Duration::from_secs(5),
-            table_elements: 100_000,
-            log_lines_per_second: 1_000,
-            batch: BatchLimits::default(),
-        }
-    }
-}
+/// What a stage may use and what it does are settings and decisions of the core.
+pub use forebay_proto::{pipeline::Limits, stage::Role};
 
 /// What an instance is told at its start, and where its words go.
 #[derive(Clone, Debug)]

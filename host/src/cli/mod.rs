@@ -1,0 +1,3 @@
+//! The commands of the `forebay` binary, one file per group.
+
+pub mod cluster;

@@ -1,0 +1,491 @@
+//! The node's core task: starts, supervises and stops stages, and tells peers and stages who owns what.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_proto::{
+    consumer::Owner,
+    ids::{Epoch, NodeName, StageName},
+    message::Reason,
+    names::{Change, Claim, GlobalName, Placement},
+    pipeline::Scope,
+    stage::Input,
+    supervise::{self, Decision},
+    wire::{Agreement, Frame, Hello, Member, Names, VERSION},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
+
+use super::{
+    NodeExit, NodeOptions, Wanted,
+    dial::{Dialler, TargetIndex},
+    directory::{Directory, StageKey},
+    event::{NodeEvent, Observer},
+    link::{self, Link, LinkEvent, LinkId, LinkShared},
+    pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
+    stage::{Exit, Order, StageHandle, StageSpec},
+};
+use crate::{
+    registry::{IslandsRegistry, Registry},
+    transport::{CloseCode, Transport},
+};
+
+/// Events of all links that the core has not taken. When full, links wait: their peers are read a
+/// little later.
+const LINK_EVENTS_LEN: usize = 256;
+
+pub(super) struct Core {
+    pub(super) name: NodeName,
+    started: Instant,
+    pub(super) drain_timeout: Duration,
+    until_finished: bool,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) transport: Arc<dyn Transport>,
+    directory: Arc<Directory>,
+    pub(super) registry: Arc<IslandsRegistry>,
+    placement: Placement,
+    pub(super) pipelines: Vec<RunningPipeline>,
+    /// Ends of stage tasks; which stage a task runs stands in `task_of`.
+    pub(super) tasks: JoinSet<Exit>,
+    task_of: HashMap<task::Id, StageKey>,
+    links: HashMap<NodeName, Link>,
+    link_events: mpsc::Receiver<LinkEvent>,
+    dialler: Dialler,
+    accept: JoinSet<()>,
+    met: mpsc::Receiver<TargetIndex>,
+    /// Entries of `join` that were not met yet.
+    unmet: HashSet<TargetIndex>,
+    /// Peers whose names have come.
+    heard: HashSet<NodeName>,
+    finished: mpsc::Receiver<StageKey>,
+    finishing: mpsc::Sender<StageKey>,
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) gave_up: Vec<(StageName, String)>,
+}
+
+impl Core {
+    pub(super) fn new(options: NodeOptions, wanted: watch::Receiver<Wanted>) -> Self {
+        let NodeOptions { name, boot, transport, .. } = options;
+        let directory = Arc::new(Directory::new(name.clone()));
+        let (events, link_events) = mpsc::channel(LINK_EVENTS_LEN);
+        let hello = Hello { version: VERSION, boot, agreement: Agreement::Islands, advertise: options.advertise };
+        let pings = (options.ping_interval, options.ping_misses);
+        let shared = Arc::new(LinkShared::new(hello, pings, Arc::clone(&directory), events));
+        let (meeting, met) = mpsc::channel(options.join.len().max(1));
+        let dialler =
+            Dialler::start(Arc::clone(&transport), Arc::clone(&shared), &options.join, options.join_after, meeting);
+        let mut accept = JoinSet::new();
+        accept.spawn(accept_all(Arc::clone(&transport), shared));
+        let pipelines: Vec<_> = options.pipelines.into_iter().map(RunningPipeline::new).collect();
+        // Who is told to wait before it joins is meant to be alone until then.
+        let joins_at_once = !options.join.is_empty() && options.join_after.is_zero();
+        let settle = if joins_at_once { options.settle } else { Duration::ZERO };
+        let names = pipelines.iter().flat_map(RunningPipeline::global_names);
+        let placement = Placement::new(name.clone(), names, settle);
+        let (finishing, finished) = mpsc::channel(64);
+        Self {
+            registry: Arc::new(IslandsRegistry::new(name.clone(), boot)),
+            name,
+            started: Instant::now(),
+            drain_timeout: options.drain_timeout,
+            until_finished: options.until_finished,
+            observer: options.observer,
+            transport,
+            directory,
+            placement,
+            pipelines,
+            tasks: JoinSet::new(),
+            task_of: HashMap::new(),
+            links: HashMap::new(),
+            link_events,
+            dialler,
+            accept,
+            met,
+            unmet: (0..options.join.len()).collect(),
+            heard: HashSet::new(),
+            finished,
+            finishing,
+            wanted,
+            gave_up: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> NodeExit {
+        self.report(NodeEvent::Listening(self.transport.local_addr()));
+        self.start_node_stages();
+        while *self.wanted.borrow() == Wanted::Run && !self.is_finished() {
+            self.claim_due().await;
+            self.step().await;
+        }
+        self.shut_down().await
+    }
+
+    fn is_finished(&self) -> bool {
+        let over = |pipeline: &RunningPipeline| pipeline.is_finished() || !self.gave_up.is_empty();
+        self.until_finished && self.pipelines.iter().all(over)
+    }
+
+    /// Waits for one event and handles it.
+    pub(super) async fn step(&mut self) {
+        let timer = self.next_timer();
+        let registry = Arc::clone(&self.registry);
+        tokio::select! {
+            biased;
+            Ok(()) = self.wanted.changed() => {}
+            change = registry.next_change() => self.on_change(change),
+            Some(event) = self.link_events.recv() => self.on_link(event),
+            Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit).await,
+            Some(key) = self.finished.recv() => self.on_finished(&key),
+            Some(target) = self.met.recv() => self.on_met(target),
+            () = tokio::time::sleep_until(timer) => self.on_timer().await,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn next_timer(&self) -> Instant {
+        let placed = self.placement.timeout().map(|at| self.started + at);
+        let stages = self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values());
+        let due = stages.filter_map(StageState::due).chain(placed).min();
+        // Waking once a minute for nothing costs nothing and needs no second kind of select.
+        due.unwrap_or_else(|| Instant::now() + Duration::from_secs(60))
+    }
+
+    pub(super) fn report(&self, event: NodeEvent) {
+        self.observer.event(&self.name, &event);
+    }
+
+    pub(super) fn stage_mut(&mut self, key: &StageKey) -> Option<&mut StageState> {
+        let pipeline = self.pipelines.iter_mut().find(|pipeline| *pipeline.pipeline.name() == key.0)?;
+        pipeline.stages.get_mut(&key.1)
+    }
+
+    // Stages.
+
+    fn start_node_stages(&mut self) {
+        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(node_stages).collect();
+        for key in keys {
+            let epoch = Epoch { lamport: 1, tag: 0 };
+            self.start_stage(&key, epoch);
+        }
+    }
+
+    fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
+        let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
+        let finished = self.finishing.clone();
+        let Some(state) = self.stage_mut(key) else { return };
+        state.epoch = epoch;
+        let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
+        let spec = StageSpec { pipeline: key.0.clone(), settings, plugin, epoch, node, directory, observer, finished };
+        let handle = StageHandle::spawn(spec, &mut self.tasks);
+        self.task_of.insert(handle.task, key.clone());
+        if let Some(state) = self.stage_mut(key) {
+            state.running = Some(handle);
+            state.restart_at = None;
+        }
+        self.tell_owners_to(key);
+        if self.stage_mut(key).is_some_and(|state| !state.is_global()) {
+            let owner = Owner { node: self.name.clone(), epoch };
+            self.tell_consumers(key, Some(&owner));
+        }
+    }
+
+    /// Tells a stage that has just started who owns its sources.
+    fn tell_owners_to(&self, key: &StageKey) {
+        let Some(pipeline) = self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0) else { return };
+        let Some(state) = pipeline.stages.get(&key.1) else { return };
+        let Some(handle) = &state.running else { return };
+        for subscription in &state.settings.subscribe {
+            let owner = self.owner_of(pipeline, &subscription.to);
+            if owner.is_some() {
+                handle.tell(Input::Owner { source: subscription.to.clone(), owner });
+            }
+        }
+    }
+
+    fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
+        let state = pipeline.stages.get(stage)?;
+        if state.is_global() {
+            let claim = self.registry.lookup(&pipeline.global_name(stage))?;
+            return Some(Owner { node: claim.node, epoch: claim.epoch });
+        }
+        state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
+    }
+
+    /// Tells the stages here that consume from `key` who owns it.
+    fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
+        let Some(pipeline) = self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0) else { return };
+        for (consumer, _) in pipeline.pipeline.consumers_of(&key.1) {
+            if let Some(handle) = pipeline.stages.get(&consumer.name).and_then(|state| state.running.as_ref()) {
+                handle.tell(Input::Owner { source: key.1.clone(), owner: owner.cloned() });
+            }
+        }
+    }
+
+    async fn on_exit(&mut self, exit: Result<(task::Id, Exit), JoinError>) {
+        let (id, exit) = match exit {
+            Ok((id, exit)) => (id, exit),
+            // A panic of ours: the stage is restarted as after a trap, and the node stays up.
+            Err(error) => (error.id(), Exit::Failed(format!("a bug of the host: {error}"))),
+        };
+        let Some(key) = self.task_of.remove(&id) else { return };
+        let now = self.now();
+        let (shutting_down, name) = (*self.wanted.borrow() != Wanted::Run, self.global_name(&key));
+        let Some(state) = self.stage_mut(&key) else { return };
+        state.running = None;
+        state.stop_at = None;
+        let stage = key.1.clone();
+        let (how, reason) = match exit {
+            Exit::Ordered(reason) => (None, reason.to_string()),
+            Exit::Cancelled(reason) => (Some(supervise::Exit::from(&reason)), reason.to_string()),
+            Exit::Failed(message) => (Some(supervise::Exit::Failed), message),
+        };
+        let decision = how.filter(|_| !shutting_down).map(|how| state.supervisor.on_exit(now, how));
+        match decision {
+            Some(Decision::Restart { after }) => {
+                state.restart_at = Some(Instant::now() + after);
+                self.report(NodeEvent::Restarting { stage, reason, after });
+            }
+            Some(Decision::GiveUp { restarts, within }) => {
+                let reason = format!("failed again after {restarts} restarts in {within:?}: {reason}");
+                self.gave_up.push((stage.clone(), reason.clone()));
+                self.report(NodeEvent::GaveUp { stage, reason });
+                self.leave(&key, now + GAVE_UP_FOR).await;
+            }
+            Some(Decision::Done) => {
+                self.report(NodeEvent::Stopped { stage, reason });
+                self.leave(&key, Duration::MAX).await;
+            }
+            None => {
+                self.report(NodeEvent::Stopped { stage, reason });
+                self.placement.bar(&name, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Gives up the name of a stage that will not run here, until `until`.
+    async fn leave(&mut self, key: &StageKey, until: Duration) {
+        let name = self.global_name(key);
+        let Some(state) = self.stage_mut(key).filter(|state| state.is_global()) else { return };
+        let epoch = state.epoch;
+        state.supervisor = forebay_proto::supervise::Supervisor::new(state.settings.restart);
+        self.placement.bar(&name, until);
+        self.registry.release(&name, epoch).await;
+    }
+
+    fn global_name(&self, key: &StageKey) -> GlobalName {
+        GlobalName { pipeline: key.0.clone(), stage: key.1.clone() }
+    }
+
+    async fn on_timer(&mut self) {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let mut restart = Vec::new();
+        for pipeline in &mut self.pipelines {
+            for (name, state) in &mut pipeline.stages {
+                if due(state.restart_at) {
+                    restart.push((pipeline.pipeline.name().clone(), name.clone()));
+                }
+                if due(state.stop_at) {
+                    state.stop_at = None;
+                    state.order(Order::Stop(Reason::Shutdown(Some("drain time is over".into()))));
+                }
+            }
+        }
+        for key in restart {
+            self.restart(&key).await;
+        }
+    }
+
+    async fn restart(&mut self, key: &StageKey) {
+        let name = self.global_name(key);
+        let Some(state) = self.stage_mut(key) else { return };
+        state.restart_at = None;
+        if state.is_global() {
+            // A new instance needs a new epoch; if another node has taken the name meanwhile, it is theirs.
+            if let Ok(claim) = self.registry.claim(&name).await {
+                self.own(&claim);
+            }
+            return;
+        }
+        let epoch = Epoch { lamport: state.epoch.lamport + 1, ..state.epoch };
+        self.start_stage(key, epoch);
+    }
+
+    fn on_finished(&mut self, key: &StageKey) {
+        if let Some(state) = self.stage_mut(key) {
+            state.finished = true;
+        }
+    }
+
+    // Names.
+
+    async fn claim_due(&mut self) {
+        while let Some(name) = self.placement.poll(self.now()).cloned() {
+            let key = (name.pipeline.clone(), name.stage.clone());
+            if self.stage_mut(&key).is_none_or(|state| state.running.is_some()) {
+                // The instance that lost the name is still draining; its exit lifts the bar.
+                self.placement.bar(&name, Duration::MAX);
+                continue;
+            }
+            self.placement.on_owner(self.now(), &name, true);
+            if let Ok(claim) = self.registry.claim(&name).await {
+                self.own(&claim);
+            }
+        }
+    }
+
+    fn own(&mut self, claim: &Claim) {
+        self.report(NodeEvent::Owner(claim.clone()));
+        self.start_stage(&(claim.name.pipeline.clone(), claim.name.stage.clone()), claim.epoch);
+    }
+
+    fn on_change(&mut self, change: Change) {
+        match change {
+            Change::Announce => {
+                let names = self.names();
+                self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
+            }
+            Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
+            Change::Lost { claim, to } => self.lose(&claim, &to),
+            Change::Owner { name, claim } => {
+                self.placement.on_owner(self.now(), &name, claim.is_some());
+                let owner = claim.map(|claim| Owner { node: claim.node, epoch: claim.epoch });
+                self.tell_consumers(&(name.pipeline, name.stage), owner.as_ref());
+            }
+        }
+    }
+
+    fn lose(&mut self, claim: &Claim, to: &Claim) {
+        let deadline = Instant::now() + self.drain_timeout;
+        let key = (claim.name.pipeline.clone(), claim.name.stage.clone());
+        let Some(state) = self.stage_mut(&key).filter(|state| state.epoch == claim.epoch) else { return };
+        state.restart_at = None;
+        state.stop_at = Some(deadline);
+        state.order(Order::Drain(Reason::Shutdown(Some(format!("{} owns the name", to.node)))));
+    }
+
+    pub(super) fn names(&self) -> Names {
+        Names { candidates: self.placement.names().cloned().collect(), claims: self.registry.own() }
+    }
+
+    // Peers.
+
+    pub(super) fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(link) => self.on_up(link),
+            LinkEvent::Names { id, names } => self.on_names(id, names),
+            LinkEvent::Members { members } => self.on_members(members),
+            LinkEvent::Down { id, peer, reason } => self.on_down(id, &peer, reason),
+        }
+    }
+
+    fn on_up(&mut self, link: Link) {
+        if let Some(other) = self.links.get(&link.peer) {
+            if self.keeps(other, &link) {
+                link.connection.close(CloseCode::Duplicate, "another connection serves already");
+                return;
+            }
+            // The old one's end is not the peer's: the new link stands in its place.
+            other.connection.close(CloseCode::Duplicate, "a newer connection serves");
+        } else {
+            self.report(NodeEvent::PeerUp(link.peer.clone()));
+        }
+        if self.links.get(&link.peer).is_some_and(|other| other.boot != link.boot) {
+            self.forget(&link.peer);
+        }
+        self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
+        link.send(Frame::Names(self.names()));
+        let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
+        link.send(Frame::Members(self.links.values().map(member).collect()));
+        let joined = Frame::Members(vec![member(&link)]);
+        self.links.values().filter(|other| other.peer != link.peer).for_each(|other| other.send(joined.clone()));
+        self.links.insert(link.peer.clone(), link);
+    }
+
+    /// Whether `old` stays and `new` goes: of two connections made at the same time, that which the
+    /// node with the lower name opened; in any other case the newer.
+    fn keeps(&self, old: &Link, new: &Link) -> bool {
+        let opener = |link: &Link| if link.ours { self.name.clone() } else { link.peer.clone() };
+        old.boot == new.boot && opener(old) < opener(new)
+    }
+
+    fn on_names(&mut self, id: LinkId, names: Names) {
+        let Some(link) = self.links.values().find(|link| link.id == id) else { return };
+        let peer = link.peer.clone();
+        self.placement.on_peer(&peer, names.candidates);
+        self.registry.on_names(&peer, names.claims);
+        self.heard.insert(peer);
+        self.look_settled();
+    }
+
+    fn on_members(&self, members: Vec<Member>) {
+        let strangers = members.into_iter().filter(|m| m.node != self.name && !self.links.contains_key(&m.node));
+        strangers.for_each(|member| self.dialler.add(member.addr));
+    }
+
+    fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String) {
+        if self.links.get(peer).is_none_or(|link| link.id != id) {
+            return;
+        }
+        self.links.remove(peer);
+        self.directory.remove_peer(peer);
+        self.forget(peer);
+        self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
+    }
+
+    fn forget(&mut self, peer: &NodeName) {
+        self.heard.remove(peer);
+        self.placement.on_peer_down(peer);
+        self.registry.on_peer_down(peer);
+    }
+
+    fn on_met(&mut self, target: TargetIndex) {
+        self.unmet.remove(&target);
+        self.look_settled();
+    }
+
+    /// Once everybody in `join` has told its names, waiting longer gains nothing.
+    fn look_settled(&mut self) {
+        if self.unmet.is_empty() && self.links.keys().all(|peer| self.heard.contains(peer)) {
+            let now = self.now();
+            self.placement.settle(now);
+        }
+    }
+
+    /// No new links from here on.
+    pub(super) fn stop_meeting(&mut self) {
+        self.accept.abort_all();
+        self.dialler.stop();
+    }
+
+    /// Tells every peer, and hangs up.
+    pub(super) async fn hang_up(&mut self) {
+        self.links.values().for_each(|link| link.send(Frame::Names(self.names())));
+        // Closing would overtake what is queued; a peer answers pings within a round trip.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.links.values().for_each(|link| link.connection.close(CloseCode::ShuttingDown, "shutting down"));
+        self.transport.close("shutting down").await;
+    }
+}
+
+fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
+    let name = pipeline.pipeline.name();
+    let here = pipeline.pipeline.upstream_order().filter(|stage| stage.scope == Scope::Node);
+    here.map(|stage| (name.clone(), stage.name.clone())).collect()
+}
+
+async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
+    while let Some(connection) = transport.accept().await {
+        // A link ends with its connection, which outlives the accepting when the node shuts down.
+        tokio::spawn(link::run(connection, false, Arc::clone(&shared)));
+    }
+}

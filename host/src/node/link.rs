@@ -1,0 +1,313 @@
+//! One connection to a peer: its control channel, its pings, and the subscriptions that come in.
+//!
+//! ```text
+//! connected --> Hello both ways --> up --> ... frames, pings ... --> down
+//! ```
+//!
+//! A peer is taken for lost when nothing was heard for `ping_interval` x `ping_misses`, or earlier
+//! when its kernel says that nobody listens at its port any more: that is how the death of a process
+//! shows within two pings. The hint may be wrong; epochs keep that safe.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use forebay_proto::{
+    ids::{BootId, NodeName},
+    message::{Envelope, Message, Reason},
+    wire::{self, Agreement, Frame, Hello, Member, Names},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    directory::Directory,
+    line::{self, Caller, wire_limits},
+};
+use crate::transport::{Channel, CloseCode, Connection, FrameSender, probe};
+
+/// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
+/// that leaves so many unread is not reading, and its connection is closed.
+const OUTGOING_LEN: usize = 256;
+
+/// How long a peer may take for its Hello.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
+
+/// Subscriptions of one peer whose first frame has not come yet. Further ones wait.
+const OPENING_MAX: usize = 64;
+
+/// What all links of a node share.
+#[derive(Debug)]
+pub(crate) struct LinkShared {
+    pub(crate) hello: Hello,
+    pub(crate) ping_interval: Duration,
+    pub(crate) ping_misses: u32,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) events: mpsc::Sender<LinkEvent>,
+    ids: AtomicU64,
+}
+
+impl LinkShared {
+    pub(crate) fn new(
+        hello: Hello,
+        (ping_interval, ping_misses): (Duration, u32),
+        directory: Arc<Directory>,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
+        Self { hello, ping_interval, ping_misses, directory, events, ids: AtomicU64::new(0) }
+    }
+}
+
+/// Tells apart the links of a node, also those to the same peer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct LinkId(u64);
+
+/// A link that is up.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) peer: NodeName,
+    pub(crate) boot: BootId,
+    pub(crate) connection: Arc<dyn Connection>,
+    /// Whether this node opened the connection.
+    pub(crate) ours: bool,
+    /// Where the peer wants to be reached.
+    pub(crate) addr: std::net::SocketAddr,
+    outgoing: mpsc::Sender<Frame>,
+}
+
+impl Link {
+    /// Sends without waiting. A peer that does not read loses its connection.
+    pub(crate) fn send(&self, frame: Frame) {
+        if self.outgoing.try_send(frame).is_err() {
+            self.connection.close(CloseCode::Silent, "control frames are not read");
+        }
+    }
+}
+
+/// What a link tells the node.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    Up(Link),
+    Names { id: LinkId, names: Names },
+    Members { members: Vec<Member> },
+    Down { id: LinkId, peer: NodeName, reason: String },
+}
+
+/// Runs a connection until it ends; says why it did.
+pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> String {
+    let connection: Arc<dyn Connection> = Arc::from(connection);
+    let peer = connection.peer().clone();
+    let (channel, hello) = match greet(&*connection, ours, &shared.hello).await {
+        Ok(greeted) => greeted,
+        Err((code, reason)) => {
+            connection.close(code, &reason);
+            return reason;
+        }
+    };
+    let id = LinkId(shared.ids.fetch_add(1, Ordering::Relaxed));
+    let (outgoing, queued) = mpsc::channel(OUTGOING_LEN);
+    let addr = hello.advertise.unwrap_or_else(|| connection.remote_addr());
+    let link =
+        Link { id, peer: peer.clone(), boot: hello.boot, connection: Arc::clone(&connection), ours, addr, outgoing };
+    let (pings, pinged) = (link.outgoing.clone(), Heard::new());
+    if shared.events.send(LinkEvent::Up(link)).await.is_err() {
+        return "the node has ended".to_owned();
+    }
+    let Channel { sender, receiver } = channel;
+    let writer = tokio::spawn(write(queued, sender));
+    let reason = tokio::select! {
+        biased;
+        reason = connection.closed() => reason,
+        reason = read(receiver, id, &shared, &pinged, &pings) => close(&*connection, reason),
+        reason = watch_over(&*connection, &shared, &pinged, &pings) => close(&*connection, (CloseCode::Silent, reason)),
+        reason = serve(&connection, &shared) => reason,
+    };
+    writer.abort();
+    let down = LinkEvent::Down { id, peer, reason: reason.clone() };
+    let _ = shared.events.send(down).await;
+    reason
+}
+
+fn close(connection: &dyn Connection, (code, reason): (CloseCode, String)) -> String {
+    connection.close(code, &reason);
+    reason
+}
+
+/// Exchanges Hello on the control channel, which the opener of the connection opens first.
+async fn greet(connection: &dyn Connection, ours: bool, own: &Hello) -> Result<(Channel, Hello), (CloseCode, String)> {
+    let lost = |error: crate::transport::ChannelError| (CloseCode::Done, error.to_string());
+    let greeting = async {
+        let mut channel = if ours { connection.open().await } else { connection.accept().await }.map_err(lost)?;
+        channel.sender.send(wire::encode(&Frame::Hello(own.clone()))).await.map_err(lost)?;
+        let frame = channel.receiver.receive().await.map_err(lost)?;
+        let frame = frame.ok_or_else(|| (CloseCode::WrongState, "the peer ended the control channel".to_owned()))?;
+        match wire::decode(&frame, &wire_limits()) {
+            Ok(Frame::Hello(hello)) => Ok((channel, hello)),
+            Ok(other) => Err((CloseCode::WrongState, format!("expected Hello as the first frame, got {other:?}"))),
+            Err(error) => Err((CloseCode::Malformed, error.to_string())),
+        }
+    };
+    let waited = tokio::time::timeout(HELLO_WAIT, greeting).await;
+    let (channel, hello) = waited.map_err(|_| (CloseCode::Silent, "no Hello within 5 s".to_owned()))??;
+    compatible(own, &hello).map_err(|reason| (CloseCode::Incompatible, reason))?;
+    Ok((channel, hello))
+}
+
+fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {
+    if own.version != peer.version {
+        let (ours, theirs) = (own.version, peer.version);
+        return Err(format!("this node speaks protocol version {ours}, the peer {theirs}; update the older one"));
+    }
+    match (own.agreement, peer.agreement) {
+        (Agreement::Islands, Agreement::Islands) => Ok(()),
+    }
+}
+
+/// When the peer was last heard.
+struct Heard {
+    start: Instant,
+    at_ms: AtomicU64,
+}
+
+impl Heard {
+    fn new() -> Self {
+        Self { start: Instant::now(), at_ms: AtomicU64::new(0) }
+    }
+
+    fn now(&self) {
+        let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at_ms.store(elapsed, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        let at = Duration::from_millis(self.at_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(at)
+    }
+}
+
+async fn write(mut queued: mpsc::Receiver<Frame>, mut sender: Box<dyn FrameSender>) {
+    while let Some(frame) = queued.recv().await {
+        if sender.send(wire::encode(&frame)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(
+    mut receiver: Box<dyn crate::transport::FrameReceiver>,
+    id: LinkId,
+    shared: &LinkShared,
+    heard: &Heard,
+    answers: &mpsc::Sender<Frame>,
+) -> (CloseCode, String) {
+    loop {
+        let frame = match receiver.receive().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return (CloseCode::Done, "the peer ended the control channel".to_owned()),
+            Err(error) => return (CloseCode::FrameSize, error.to_string()),
+        };
+        heard.now();
+        let event = match wire::decode(&frame, &wire_limits()) {
+            Ok(Frame::Ping(number)) => {
+                // A full queue shows in `Link::send`; a ping too many is no reason to end.
+                let _ = answers.try_send(Frame::Pong(number));
+                continue;
+            }
+            Ok(Frame::Pong(_) | Frame::Unknown(_)) => continue,
+            Ok(Frame::Names(names)) => LinkEvent::Names { id, names },
+            Ok(Frame::Members(members)) => LinkEvent::Members { members },
+            Ok(other @ (Frame::Hello(_) | Frame::Stage(_))) => {
+                return (CloseCode::WrongState, format!("{other:?} on the control channel"));
+            }
+            Err(error) => return (CloseCode::Malformed, error.to_string()),
+        };
+        if shared.events.send(event).await.is_err() {
+            return (CloseCode::ShuttingDown, "the node has ended".to_owned());
+        }
+    }
+}
+
+/// Pings, and returns once the peer is taken for lost.
+async fn watch_over(
+    connection: &dyn Connection,
+    shared: &LinkShared,
+    heard: &Heard,
+    pings: &mpsc::Sender<Frame>,
+) -> String {
+    let interval = shared.ping_interval;
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    for number in 0.. {
+        ticks.tick().await;
+        // After a pause of our own, of the process or of the machine, the silence may be ours.
+        let late = last.elapsed() > 2 * interval;
+        last = Instant::now();
+        if late {
+            heard.now();
+        }
+        let silence = heard.silence();
+        if silence > interval * shared.ping_misses {
+            return format!("nothing heard for {} ms", silence.as_millis());
+        }
+        if silence > interval + interval / 2 && probe::is_port_closed(connection.remote_addr()).await {
+            return format!("nobody listens at {} any more", connection.remote_addr());
+        }
+        let _ = pings.try_send(Frame::Ping(number));
+    }
+    unreachable!("2^64 pings")
+}
+
+/// Takes in the subscriptions the peer opens.
+async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> String {
+    let opening = Arc::new(tokio::sync::Semaphore::new(OPENING_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&opening).acquire_owned().await else { return "the node has ended".to_owned() };
+        let channel = match connection.accept().await {
+            Ok(channel) => channel,
+            Err(error) => return error.to_string(),
+        };
+        let directory = Arc::clone(&shared.directory);
+        tokio::spawn(async move {
+            admit(channel, &directory).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Hands a new subscription to its stage.
+async fn admit(mut channel: Channel, directory: &Directory) {
+    let first = match line::read_first(&mut channel).await {
+        Ok(first) => first,
+        Err((code, reason)) => {
+            tracing::warn!(%reason, "a peer's stream was refused");
+            channel.sender.reset(code);
+            channel.receiver.stop(code);
+            return;
+        }
+    };
+    let Message::Subscribe(subscribe) = &first.message else { return };
+    let key = (subscribe.pipeline.clone(), subscribe.producer.clone());
+    let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
+    let caller = Caller::Remote { channel, first, max_demand };
+    let refused = match directory.stage(&key) {
+        Some(callers) => match callers.send(caller).await {
+            Ok(()) => return,
+            Err(mpsc::error::SendError(caller)) => caller,
+        },
+        None => caller,
+    };
+    if let Caller::Remote { mut channel, .. } = refused {
+        let cancel = Frame::Stage(Envelope { epoch, message: Message::Cancel(Reason::NotOwner) });
+        // The peer may be gone; then there is nobody to tell.
+        let _ = channel.sender.send(wire::encode(&cancel)).await;
+        channel.sender.finish().await;
+    }
+}

@@ -1,0 +1,178 @@
+//! A node: its links to others, its stages, and who owns what.
+//!
+//! | task | owns | ends |
+//! |---|---|---|
+//! | core | the tables of peers and stages, [`Placement`](forebay_proto::names::Placement) | last, after shutdown |
+//! | accept | the transport's accepting side | with the core |
+//! | dial, one per address | an outgoing connection | with the core |
+//! | link, one per connection | a control channel, its pings | with its connection |
+//! | stage, one per running stage | a [`Stage`](forebay_proto::stage::Stage) and its lines | see `Exit` |
+//! | worker, one per running stage | the instance | with its stage, after its last call |
+//! | reader and writer, one per line | a half of a channel | with its line |
+//!
+//! Calls go down: the core tells stages and links what to do by bounded queues; they report back by
+//! theirs. Nothing is locked across an await.
+
+mod core;
+mod dial;
+mod directory;
+mod event;
+mod line;
+mod link;
+mod pipelines;
+mod shutdown;
+mod stage;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use forebay_proto::{
+    ids::{BootId, NodeName, StageName},
+    pipeline::Pipeline,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+pub use event::{NodeEvent, Observer, Silent};
+pub use pipelines::{LoadedPipeline, RoleError};
+
+use crate::{
+    config::{NodeConfig, PeerAddr},
+    runtime::Plugin,
+    transport::Transport,
+};
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct NodeOptions {
+    /// Its name; the transport's certificate must be for it.
+    pub name: NodeName,
+    /// This start of it.
+    pub boot: BootId,
+    /// Its door to the others.
+    pub transport: Arc<dyn Transport>,
+    /// Nodes to connect to.
+    pub join: Vec<PeerAddr>,
+    /// How long to wait before that.
+    pub join_after: Duration,
+    /// Where others are told to reach this node.
+    pub advertise: Option<SocketAddr>,
+    /// How long to wait for the nodes in `join` before claiming global names.
+    pub settle: Duration,
+    /// Time between two pings of a peer.
+    pub ping_interval: Duration,
+    /// Intervals without a word after which a peer is taken for lost.
+    pub ping_misses: u32,
+    /// How long stages may take to hand out what they have when the node, or they, stop.
+    pub drain_timeout: Duration,
+    /// What it runs.
+    pub pipelines: Vec<LoadedPipeline>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// Shut down by itself once every producer without upstream has come to its end and everything
+    /// it emitted was processed.
+    pub until_finished: bool,
+}
+
+impl NodeOptions {
+    /// What a node's configuration says, with the parts that were made from it.
+    pub fn new(
+        config: &NodeConfig,
+        transport: Arc<dyn Transport>,
+        pipelines: Vec<LoadedPipeline>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            boot: new_boot(),
+            transport,
+            join: config.join.clone(),
+            join_after: config.join_after,
+            advertise: config.advertise,
+            settle: config.settle,
+            ping_interval: config.ping_interval,
+            ping_misses: config.ping_misses,
+            drain_timeout: config.drain_timeout,
+            pipelines,
+            observer,
+            until_finished: false,
+        }
+    }
+}
+
+/// A number no other start of this node has.
+fn new_boot() -> BootId {
+    let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new());
+    BootId(u64::from_le_bytes(random.expect("the system has random numbers").expose()))
+}
+
+/// How a node ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NodeExit {
+    /// Stages that gave up, with why. A node that runs until finished ends without waiting for them.
+    pub gave_up: Vec<(StageName, String)>,
+    /// Stages that did not finish handing out what they had within the drain time.
+    pub cut_short: Vec<StageName>,
+}
+
+/// What is wanted of a node.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Wanted {
+    #[default]
+    Run,
+    /// End in good order.
+    Drain,
+    /// End at once.
+    Stop,
+}
+
+/// A running node. Dropping it ends it at once, without a word to others.
+#[derive(Debug)]
+pub struct Node {
+    wanted: watch::Sender<Wanted>,
+    task: JoinHandle<NodeExit>,
+}
+
+impl Node {
+    /// Starts a node on the current tokio runtime.
+    pub fn start(options: NodeOptions) -> Self {
+        let (wanted, told) = watch::channel(Wanted::Run);
+        let task = tokio::spawn(core::Core::new(options, told).run());
+        Self { wanted, task }
+    }
+
+    /// Begins an orderly shutdown; see `shutdown.rs` for its steps. Harmless when repeated.
+    pub fn drain(&self) {
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, Wanted::Drain.max(*wanted)) < Wanted::Drain);
+    }
+
+    /// Ends at once: stages are stopped where they are, peers are told.
+    pub fn stop(&self) {
+        self.wanted.send_replace(Wanted::Stop);
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// If the node's task panicked, with its message.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn wait(&mut self) -> NodeExit {
+        match (&mut self.task).await {
+            Ok(exit) => exit,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => unreachable!("the task is aborted only when the node is dropped"),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The plugins of a pipeline, by stage.
+pub type Plugins = HashMap<StageName, Arc<dyn Plugin>>;
+
+/// A pipeline, shared by whoever looks at it.
+pub(crate) type SharedPipeline = Arc<Pipeline>;

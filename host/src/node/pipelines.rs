@@ -1,0 +1,171 @@
+//! Pipelines with their plugins, and the stages of them that run here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use forebay_proto::{
+    ids::{Epoch, StageName},
+    names::GlobalName,
+    pipeline::{self, Pipeline, Scope},
+    supervise::Supervisor,
+};
+use tokio::time::Instant;
+
+use super::{Plugins, SharedPipeline, stage::StageHandle};
+use crate::runtime::{Plugin, Role};
+
+/// A pipeline does not fit the roles of its plugins.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RoleError {
+    /// A stage has no plugin.
+    #[error("stage `{stage}` has no plugin loaded")]
+    Missing {
+        /// Which.
+        stage: StageName,
+    },
+    /// A producer subscribes.
+    #[error(
+        "stage `{stage}` subscribes to `{to}`, but its plugin is a producer, which consumes nothing; remove `subscribe`, or use a producer-consumer"
+    )]
+    ProducerSubscribes {
+        /// Which.
+        stage: StageName,
+        /// To what.
+        to: StageName,
+    },
+    /// A consumer or producer-consumer does not subscribe.
+    #[error("stage `{stage}` is a {role} and subscribes to nothing; add `subscribe = [{{ to = \"...\" }}]`")]
+    NothingToConsume {
+        /// Which.
+        stage: StageName,
+        /// What it is.
+        role: Role,
+    },
+    /// Somebody subscribes to a consumer.
+    #[error("stage `{stage}` subscribes to `{to}`, but that one's plugin is a consumer, which emits nothing")]
+    ConsumerAsSource {
+        /// Which.
+        stage: StageName,
+        /// To what.
+        to: StageName,
+    },
+}
+
+/// A pipeline whose plugins are loaded and fit it.
+#[derive(Clone, Debug)]
+pub struct LoadedPipeline {
+    pipeline: SharedPipeline,
+    plugins: Plugins,
+}
+
+impl LoadedPipeline {
+    /// # Errors
+    /// [`RoleError`] if a stage's subscriptions do not go with what its plugin is.
+    pub fn new(pipeline: Pipeline, plugins: Plugins) -> Result<Self, RoleError> {
+        let role = |stage: &StageName| {
+            let plugin = plugins.get(stage).ok_or_else(|| RoleError::Missing { stage: stage.clone() })?;
+            Ok(plugin.role())
+        };
+        for stage in pipeline.stages() {
+            let name = || stage.name.clone();
+            match (role(&stage.name)?, stage.subscribe.first()) {
+                (Role::Producer, Some(first)) => {
+                    return Err(RoleError::ProducerSubscribes { stage: name(), to: first.to.clone() });
+                }
+                (role @ (Role::Consumer | Role::ProducerConsumer), None) => {
+                    return Err(RoleError::NothingToConsume { stage: name(), role });
+                }
+                _ => {}
+            }
+            for subscription in &stage.subscribe {
+                if role(&subscription.to)? == Role::Consumer {
+                    return Err(RoleError::ConsumerAsSource { stage: name(), to: subscription.to.clone() });
+                }
+            }
+        }
+        Ok(Self { pipeline: Arc::new(pipeline), plugins })
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}
+
+/// A pipeline as it runs on this node.
+#[derive(Debug)]
+pub(crate) struct RunningPipeline {
+    pub(crate) pipeline: SharedPipeline,
+    pub(crate) stages: BTreeMap<StageName, StageState>,
+}
+
+impl RunningPipeline {
+    pub(crate) fn new(loaded: LoadedPipeline) -> Self {
+        let LoadedPipeline { pipeline, mut plugins } = loaded;
+        let state = |settings: &pipeline::Stage| {
+            let plugin = plugins.remove(&settings.name).expect("checked when it was loaded");
+            (settings.name.clone(), StageState::new(Arc::new(settings.clone()), plugin))
+        };
+        let stages = pipeline.stages().iter().map(state).collect();
+        Self { pipeline, stages }
+    }
+
+    pub(crate) fn global_name(&self, stage: &StageName) -> GlobalName {
+        GlobalName { pipeline: self.pipeline.name().clone(), stage: stage.clone() }
+    }
+
+    /// Stages that have one owner in the cluster.
+    pub(crate) fn global_names(&self) -> impl Iterator<Item = GlobalName> {
+        let global = self.pipeline.stages().iter().filter(|stage| stage.scope == Scope::Global);
+        global.map(|stage| self.global_name(&stage.name))
+    }
+
+    /// Whether every producer that consumes nothing has said that it has come to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stages.values().filter(|stage| stage.settings.subscribe.is_empty()).all(|stage| stage.finished)
+    }
+}
+
+/// One stage of a pipeline on this node, running or not.
+#[derive(Debug)]
+pub(crate) struct StageState {
+    pub(crate) settings: Arc<pipeline::Stage>,
+    pub(crate) plugin: Arc<dyn Plugin>,
+    pub(crate) supervisor: Supervisor,
+    /// Of the latest start.
+    pub(crate) epoch: Epoch,
+    pub(crate) running: Option<StageHandle>,
+    /// Start again then.
+    pub(crate) restart_at: Option<Instant>,
+    /// Stop where it is then: its drain time is over.
+    pub(crate) stop_at: Option<Instant>,
+    pub(crate) finished: bool,
+}
+
+impl StageState {
+    fn new(settings: Arc<pipeline::Stage>, plugin: Arc<dyn Plugin>) -> Self {
+        let supervisor = Supervisor::new(settings.restart);
+        Self {
+            settings,
+            plugin,
+            supervisor,
+            epoch: Epoch::default(),
+            running: None,
+            restart_at: None,
+            stop_at: None,
+            finished: false,
+        }
+    }
+
+    pub(crate) fn is_global(&self) -> bool {
+        self.settings.scope == Scope::Global
+    }
+
+    /// The next moment at which something is due without an event.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.restart_at.into_iter().chain(self.stop_at).min()
+    }
+}
+
+/// How long a name is left to others after its stage gave up here. Long enough for each other node
+/// to try and give up in turn, short enough that a mended cause needs no operator.
+pub(crate) const GAVE_UP_FOR: Duration = Duration::from_secs(60);

@@ -1,0 +1,95 @@
+//! The order in which a node ends.
+//!
+//! 1. Meet nobody new, claim nothing new.
+//! 2. Drain stages, sources first: a source produces nothing more and hands out what it has; when all
+//!    of it is acknowledged it ends, and those that consume from it follow. A consumer finishes the
+//!    batch in its hands; what it has not begun goes back to its producer, which gives it to others.
+//!    What is not done when the drain time is over is stopped where it is.
+//! 3. Release names, so that others take them up at once.
+//! 4. Tell the peers, and close.
+//!
+//! A second order to end cuts step 2 short.
+
+use std::time::Duration;
+
+use forebay_proto::{ids::StageName, message::Reason};
+use tokio::time::Instant;
+
+use super::{
+    NodeExit, Wanted,
+    core::Core,
+    directory::StageKey,
+    event::NodeEvent,
+    pipelines::{RunningPipeline, StageState},
+    stage::Order,
+};
+use crate::registry::Registry;
+
+impl Core {
+    pub(super) async fn shut_down(mut self) -> NodeExit {
+        self.report(NodeEvent::Draining);
+        // At the end of its input a node takes the time it needs; on an order, what it is given.
+        let patience = if *self.wanted.borrow() == Wanted::Run { Duration::MAX } else { self.drain_timeout };
+        let deadline = Instant::now().checked_add(patience);
+        self.stop_meeting();
+        let mut cut_short = Vec::new();
+        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(in_order).collect();
+        for key in keys {
+            if !self.end_stage(&key, deadline).await {
+                cut_short.push(key.1);
+            }
+        }
+        self.release_all().await;
+        self.hang_up().await;
+        NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short }
+    }
+
+    /// Whether the stage ended in good order.
+    async fn end_stage(&mut self, key: &StageKey, deadline: Option<Instant>) -> bool {
+        let reason = Reason::Shutdown(Some("the node is shutting down".into()));
+        let Some(state) = self.stage_mut(key) else { return true };
+        state.restart_at = None;
+        state.stop_at = deadline;
+        state.order(Order::Drain(reason.clone()));
+        let mut in_order = true;
+        while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
+            if *self.wanted.borrow() == Wanted::Stop {
+                self.order_stop(key, &reason);
+            }
+            in_order &= !self.is_overdue(key);
+            self.step().await;
+        }
+        in_order
+    }
+
+    fn order_stop(&mut self, key: &StageKey, reason: &Reason) {
+        if let Some(state) = self.stage_mut(key) {
+            state.stop_at = None;
+            state.order(Order::Stop(reason.clone()));
+        }
+    }
+
+    fn is_overdue(&mut self, key: &StageKey) -> bool {
+        self.stage_mut(key).and_then(|state| state.stop_at).is_some_and(|at| at <= Instant::now())
+    }
+
+    async fn release_all(&self) {
+        for claim in self.registry.own() {
+            self.registry.release(&claim.name, claim.epoch).await;
+        }
+    }
+}
+
+impl StageState {
+    /// Tells a running stage what is wanted of it.
+    pub(super) fn order(&self, order: Order) {
+        if let Some(handle) = &self.running {
+            handle.orders.send_replace(order);
+        }
+    }
+}
+
+fn in_order(pipeline: &RunningPipeline) -> Vec<StageKey> {
+    let key = |stage: &StageName| (pipeline.pipeline.name().clone(), stage.clone());
+    pipeline.pipeline.upstream_order().map(|stage| key(&stage.name)).collect()
+}

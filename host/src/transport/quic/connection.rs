@@ -1,0 +1,205 @@
+//! One connection: proving who is at the other end, opening and taking channels, and how it ended.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use forebay_proto::ids::NodeName;
+use quinn::{ConnectionError, VarInt};
+use rustls::pki_types::CertificateDer;
+
+use super::{
+    channel::{QuicReceiver, QuicSender},
+    peers::Peers,
+};
+use crate::transport::{
+    self, CLOSED_BY_US, Channel, ChannelError, CloseCode, ConnectError, Connection,
+    identity::{NodeIdentity, member_named_by},
+};
+
+/// What the server says once it has accepted the client; also the version of this way of saying it.
+const HELLO: [u8; 1] = [1];
+
+/// TLS alerts, see RFC 8446 section 6, as QUIC error codes, see RFC 9001 section 4.8.
+const ALERTS: std::ops::Range<u64> = 0x100..0x200;
+const NO_COMMON_PROTOCOL: u64 = 0x100 + 120;
+
+/// A connection whose other side has shown a certificate of our cluster.
+#[derive(Debug)]
+pub(super) struct QuicConnection {
+    connection: quinn::Connection,
+    peer: NodeName,
+    idle_timeout: Duration,
+    /// Where it is counted, if the peer opened it.
+    peers: Option<Arc<Peers>>,
+}
+
+impl QuicConnection {
+    pub(super) fn new(
+        connection: quinn::Connection,
+        peer: NodeName,
+        idle_timeout: Duration,
+        peers: Option<Arc<Peers>>,
+    ) -> Self {
+        Self { connection, peer, idle_timeout, peers }
+    }
+
+    fn lost(&self, error: &ConnectionError) -> ChannelError {
+        ChannelError::Lost(describe(error, self.idle_timeout))
+    }
+
+    fn channel(&self, (send, receive): (quinn::SendStream, quinn::RecvStream)) -> Channel {
+        let sender = Box::new(QuicSender::new(send, self.idle_timeout));
+        Channel { sender, receiver: Box::new(QuicReceiver::new(receive, self.idle_timeout)) }
+    }
+}
+
+impl Drop for QuicConnection {
+    fn drop(&mut self) {
+        self.connection.close(var_int(CloseCode::Done), b"");
+        if let Some(peers) = &self.peers {
+            peers.forget(&self.peer, &self.connection);
+        }
+    }
+}
+
+#[async_trait]
+impl Connection for QuicConnection {
+    fn peer(&self) -> &NodeName {
+        &self.peer
+    }
+
+    fn remote_addr(&self) -> SocketAddr {
+        let addr = self.connection.remote_address();
+        // A socket for IPv6 and IPv4 shows the latter mapped into the former.
+        SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    }
+
+    async fn open(&self) -> Result<Channel, ChannelError> {
+        self.connection.open_bi().await.map(|streams| self.channel(streams)).map_err(|error| self.lost(&error))
+    }
+
+    async fn accept(&self) -> Result<Channel, ChannelError> {
+        self.connection.accept_bi().await.map(|streams| self.channel(streams)).map_err(|error| self.lost(&error))
+    }
+
+    fn close(&self, code: CloseCode, reason: &str) {
+        self.connection.close(var_int(code), transport::cut_reason(reason).as_bytes());
+    }
+
+    async fn closed(&self) -> String {
+        describe(&self.connection.closed().await, self.idle_timeout)
+    }
+}
+
+/// Connects, checks who answers, and waits until it has accepted us. Not bounded in time.
+pub(super) async fn connect(
+    endpoint: &quinn::Endpoint,
+    addr: SocketAddr,
+    identity: &NodeIdentity,
+    idle_timeout: Duration,
+) -> Result<QuicConnection, ConnectError> {
+    let name = identity.cluster().server_name();
+    let connecting = endpoint.connect(addr, &name).map_err(|error| unreachable(addr, error))?;
+    let connection = connecting.await.map_err(|error| connect_error(addr, &error))?;
+    let peer = check_peer(&connection, identity).map_err(|found| {
+        reject(&connection, &found);
+        ConnectError::Stranger { addr, found }
+    })?;
+    // From here on a cancelled or failed attempt must close: the server may have accepted.
+    let connection = QuicConnection::new(connection, peer, idle_timeout, None);
+    hear_hello(&connection.connection).await.map_err(|error| match error {
+        Some(error) => connect_error(addr, &error),
+        None => unreachable(addr, "its first word was not the hello of `forebay/1`"),
+    })?;
+    Ok(connection)
+}
+
+/// The server's first word: from now on the client knows that it is in.
+pub(super) async fn say_hello(connection: &quinn::Connection) -> Result<(), String> {
+    let mut stream = connection.open_uni().await.map_err(|error| error.to_string())?;
+    stream.write_all(&HELLO).await.map_err(|error| error.to_string())?;
+    stream.finish().map_err(|error| error.to_string())
+}
+
+/// Waits for the hello. Fails with the connection's error, or with none if something else was said.
+async fn hear_hello(connection: &quinn::Connection) -> Result<(), Option<ConnectionError>> {
+    let mut stream = connection.accept_uni().await.map_err(Some)?;
+    match stream.read_to_end(HELLO.len()).await {
+        Ok(said) if said == HELLO => Ok(()),
+        Err(quinn::ReadToEndError::Read(quinn::ReadError::ConnectionLost(error))) => Err(Some(error)),
+        _ => Err(None),
+    }
+}
+
+/// The name in the peer's certificate, whose signature the handshake has checked, if it is of our cluster.
+pub(super) fn check_peer(connection: &quinn::Connection, identity: &NodeIdentity) -> Result<NodeName, String> {
+    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let certificate = chain.as_ref().and_then(|chain| chain.first()).ok_or("it showed no certificate")?;
+    let (cluster, node) = member_named_by(certificate).map_err(|error| error.to_string())?;
+    if cluster != identity.cluster() {
+        return Err(format!("its certificate is of cluster {cluster}, ours of {}", identity.cluster()));
+    }
+    Ok(node)
+}
+
+/// Sends away a peer whose certificate is of our CA and yet not of a member.
+pub(super) fn reject(connection: &quinn::Connection, why: &str) {
+    connection.close(var_int(CloseCode::Incompatible), transport::cut_reason(why).as_bytes());
+}
+
+/// A code as QUIC carries it.
+pub(super) fn var_int(code: CloseCode) -> VarInt {
+    VarInt::from_u32(code as u32)
+}
+
+/// Why a connection ended, in words; the same ones as those of the other transports.
+pub(super) fn describe(error: &ConnectionError, idle_timeout: Duration) -> String {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            transport::closed_by_peer(close.error_code.into_inner(), &String::from_utf8_lossy(&close.reason))
+        }
+        ConnectionError::LocallyClosed => CLOSED_BY_US.to_owned(),
+        ConnectionError::TimedOut => format!("nothing heard for {idle_timeout:?}"),
+        ConnectionError::Reset => "the peer has restarted".to_owned(),
+        // The text may hold words of the peer's.
+        other => other.to_string().escape_debug().take(300).collect(),
+    }
+}
+
+fn unreachable(addr: SocketAddr, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ConnectError {
+    ConnectError::Unreachable { addr, source: source.into() }
+}
+
+/// Tells a stranger from one that cannot be reached.
+fn connect_error(addr: SocketAddr, error: &ConnectionError) -> ConnectError {
+    use ConnectionError::*;
+    let found = match error {
+        TransportError(ours) if ALERTS.contains(&ours.code.into()) => {
+            format!("its certificate was refused: {}", ours.reason.escape_debug())
+        }
+        ConnectionClosed(theirs) if u64::from(theirs.error_code) == NO_COMMON_PROTOCOL => {
+            return unreachable(addr, "it does not speak `forebay/1`; run the same version of Forebay on all nodes");
+        }
+        ConnectionClosed(theirs) if ALERTS.contains(&theirs.error_code.into()) => {
+            format!("it refused our certificate ({})", alert(theirs.error_code.into()))
+        }
+        ApplicationClosed(close) if close.error_code == var_int(CloseCode::Incompatible) => {
+            transport::closed_by_peer(close.error_code.into_inner(), &String::from_utf8_lossy(&close.reason))
+        }
+        other => return unreachable(addr, other.clone()),
+    };
+    ConnectError::Stranger { addr, found }
+}
+
+/// A TLS alert in words, see RFC 8446 section 6.2.
+fn alert(code: u64) -> String {
+    match code - ALERTS.start {
+        42 => "bad certificate".to_owned(),
+        44 => "certificate revoked".to_owned(),
+        45 => "certificate expired, or not yet valid by its clock".to_owned(),
+        48 => "unknown authority".to_owned(),
+        51 => "bad signature".to_owned(),
+        116 => "certificate required".to_owned(),
+        other => format!("TLS alert {other}"),
+    }
+}

@@ -1,0 +1,165 @@
+//! The endpoint's socket, and the task that lets peers in.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use quinn::{Endpoint, Incoming, TokioRuntime};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{sync::mpsc, task::JoinSet, time};
+
+use super::{
+    BindError, QuicOptions,
+    connection::{self, QuicConnection},
+    peers::Peers,
+    tls,
+};
+use crate::transport::identity::NodeIdentity;
+
+/// Opens the socket and sets up TLS on it.
+pub(super) fn bind(listen: SocketAddr, identity: &NodeIdentity, options: &QuicOptions) -> Result<Endpoint, BindError> {
+    tls::check(options)?;
+    let unusable = |source| BindError::Identity { node: identity.node().to_string(), source };
+    let server = tls::server(identity, options).map_err(unusable)?;
+    let client = tls::client(identity, options).map_err(unusable)?;
+    let config = tls::endpoint(identity, options).map_err(unusable)?;
+    let mut endpoint = socket(listen, options)
+        .and_then(|socket| Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)))
+        .map_err(|source| bind_error(listen, source))?;
+    endpoint.set_default_client_config(client);
+    Ok(endpoint)
+}
+
+fn socket(listen: SocketAddr, options: &QuicOptions) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
+    if listen.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // As much as the system grants; less costs speed, not correctness.
+    let _ = socket.set_send_buffer_size(options.socket_buffer_bytes);
+    let _ = socket.set_recv_buffer_size(options.socket_buffer_bytes);
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}
+
+fn bind_error(addr: SocketAddr, source: io::Error) -> BindError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { addr, source },
+        io::ErrorKind::PermissionDenied => BindError::NotAllowed { addr, source },
+        io::ErrorKind::AddrNotAvailable => BindError::NotHere { addr, source },
+        _ => BindError::Io { addr, source },
+    }
+}
+
+/// Lets peers in: one task that takes connections, and one per handshake.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    endpoint: Endpoint,
+    identity: Arc<NodeIdentity>,
+    options: QuicOptions,
+    peers: Arc<Peers>,
+    accepted: mpsc::Sender<QuicConnection>,
+    log: RefusalLog,
+}
+
+impl Acceptor {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        identity: Arc<NodeIdentity>,
+        options: QuicOptions,
+        peers: Arc<Peers>,
+        accepted: mpsc::Sender<QuicConnection>,
+    ) -> Self {
+        Self { endpoint, identity, options, peers, accepted, log: RefusalLog::default() }
+    }
+
+    /// Ends when the endpoint is closed. Dropping it drops the handshakes under way.
+    pub(super) async fn run(mut self) {
+        let mut handshakes: JoinSet<Result<(), (SocketAddr, String)>> = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = handshakes.join_next() => {
+                    if let Ok(Err((from, why))) = ended {
+                        self.refuse(from, &why);
+                    }
+                }
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.take(incoming, &mut handshakes),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Begins a handshake, unless too many are under way.
+    fn take(&mut self, incoming: Incoming, handshakes: &mut JoinSet<Result<(), (SocketAddr, String)>>) {
+        let (from, under_way) = (incoming.remote_address(), handshakes.len());
+        if under_way >= self.options.handshakes_max {
+            // No answer: a forged address is not bothered, and a good peer sends its first packet again.
+            incoming.ignore();
+            self.refuse(from, "too many handshakes under way");
+        } else if under_way >= self.options.handshakes_max / 2 && !incoming.remote_address_validated() {
+            // The peer must first show that it receives at its address: forged ones take no places.
+            let _ = incoming.retry();
+        } else {
+            let Self { identity, peers, accepted, options, .. } = self;
+            let admission = admit(incoming, identity.clone(), peers.clone(), accepted.clone(), options.idle_timeout);
+            let limit = options.connect_timeout;
+            handshakes.spawn(async move {
+                let outcome = time::timeout(limit, admission).await;
+                outcome.unwrap_or_else(|_| Err(format!("not done within {limit:?}"))).map_err(|why| (from, why))
+            });
+        }
+    }
+
+    fn refuse(&mut self, from: SocketAddr, why: &str) {
+        self.peers.refused.fetch_add(1, Ordering::Relaxed);
+        self.log.note(from, why);
+    }
+}
+
+/// One handshake, from the first packet until the connection can be taken.
+async fn admit(
+    incoming: Incoming,
+    identity: Arc<NodeIdentity>,
+    peers: Arc<Peers>,
+    accepted: mpsc::Sender<QuicConnection>,
+    idle_timeout: Duration,
+) -> Result<(), String> {
+    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let peer =
+        connection::check_peer(&connection, &identity).inspect_err(|why| connection::reject(&connection, why))?;
+    // A place first, then the hello: what the client takes for accepted must not be dropped.
+    let place = accepted.reserve().await.map_err(|_| "closing".to_owned())?;
+    connection::say_hello(&connection).await?;
+    peers.admit(&peer, &connection);
+    place.send(QuicConnection::new(connection, peer, idle_timeout, Some(peers)));
+    Ok(())
+}
+
+/// Logs refusals, at most one a second; the others are counted into the next.
+#[derive(Debug, Default)]
+struct RefusalLog {
+    last: Option<Instant>,
+    silent: u64,
+}
+
+impl RefusalLog {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    fn note(&mut self, from: SocketAddr, why: &str) {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now < last + Self::PAUSE) {
+            self.silent += 1;
+            return;
+        }
+        // The text may hold words of the stranger's.
+        let why: String = why.escape_debug().take(300).collect();
+        tracing::warn!(%from, why, since_last = self.silent, "connection refused");
+        (self.last, self.silent) = (Some(now), 0);
+    }
+}
