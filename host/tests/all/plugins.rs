@@ -1,6 +1,7 @@
 //! Real components in wasmtime, well-behaved and not, and files that are none.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,6 +11,7 @@ use std::{
 use forebay::runtime::{CallError, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
 use forebay_proto::batch::Batch;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::sync::Mutex;
 
 use crate::runtime::{assert_finished, bounded, delivery, spec, started, texts};
 
@@ -27,8 +29,16 @@ pub(crate) fn wasm() -> Wasm {
     WASM.get_or_init(|| Wasm::new(None).unwrap()).clone()
 }
 
+/// A plugin by its name. Compiled once for all tests, which takes a second each in a debug build.
 pub(crate) async fn plugin(name: &str) -> Arc<dyn Plugin> {
-    wasm().load(&path_of(name)).await.unwrap_or_else(|error| panic!("{error}"))
+    static LOADED: Mutex<BTreeMap<String, Arc<dyn Plugin>>> = Mutex::const_new(BTreeMap::new());
+    let mut loaded = LOADED.lock().await;
+    if let Some(plugin) = loaded.get(name) {
+        return Arc::clone(plugin);
+    }
+    let plugin = wasm().load(&path_of(name)).await.unwrap_or_else(|error| panic!("{error}"));
+    loaded.insert(name.to_owned(), Arc::clone(&plugin));
+    plugin
 }
 
 /// Loads `bytes` from a file; gives the error's text.
@@ -176,7 +186,9 @@ async fn memory_that_is_too_small_to_begin_with_stops_the_start() {
 #[tokio::test]
 async fn deep_recursion_is_a_trap() {
     let error = trapped("recurse").await;
-    assert!(error.starts_with("handle-demand trapped: wasm trap: call stack exhausted; in "), "{error}");
+    // Whose stack ends first is the guest's matter: wasm's own, or the one its compiler keeps in memory.
+    let stack = ["call stack exhausted", "out of bounds memory access"].map(|end| format!("wasm trap: {end}; in "));
+    assert!(stack.iter().any(|end| error.contains(end)), "{error}");
     assert!(error.ends_with(" < ..."), "{error}");
 }
 
@@ -220,7 +232,8 @@ async fn a_guest_that_sleeps_is_ended_two_ticks_after_its_limit() {
 
 #[tokio::test]
 async fn a_log_flood_is_dropped_and_counted() {
-    let (spec, heard) = spec(r#"{"mode": "log_flood"}"#);
+    let (mut spec, heard) = spec(r#"{"mode": "log_flood"}"#);
+    spec.limits.call_time = Duration::from_secs(30);
     let mut instance = plugin("misbehaver").await.start(spec).await.unwrap();
     assert_eq!(bounded(instance.handle_demand(1)).await.unwrap().events.len(), 1);
     drop(instance);
@@ -234,6 +247,7 @@ async fn a_log_flood_is_dropped_and_counted() {
 async fn a_long_line_is_cut() {
     let (mut spec, heard) = spec(r#"{"mode": "log_flood"}"#);
     spec.limits.log_lines_per_second = 1_000_000;
+    spec.limits.call_time = Duration::from_secs(30);
     let mut instance = plugin("misbehaver").await.start(spec).await.unwrap();
     bounded(instance.handle_demand(1)).await.unwrap();
     let lines = heard.texts();
@@ -265,7 +279,7 @@ async fn errors_of_a_guest_leave_it_whole() {
     assert_eq!(texts(&instance.handle_demand(1).await.unwrap().events), ["0"]);
     let mut instance = started(&plugin, r#"{"mode": "error_fatal"}"#).await;
     let error = instance.handle_demand(1).await.unwrap_err().to_string();
-    assert_eq!(error, "the stage gave up: told to fail in call 1");
+    assert_eq!(error, "the stage gave up: told to end in call 1");
 }
 
 #[tokio::test]
