@@ -15,8 +15,9 @@ use tokio::sync::Mutex;
 
 use crate::runtime::{assert_finished, bounded, delivery, spec, started, texts};
 
-pub(crate) fn path_of(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/prebuilt/{name}.wasm"))
+fn path_of(name: &str) -> PathBuf {
+    let component = forebay_artifacts::ALL.iter().find(|component| component.name == name);
+    component.unwrap_or_else(|| panic!("no component {name}")).path()
 }
 
 fn bytes_of(name: &str) -> Vec<u8> {
@@ -24,7 +25,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
 }
 
 /// One for all tests here, with no cache on disk.
-pub(crate) fn wasm() -> Wasm {
+fn wasm() -> Wasm {
     static WASM: std::sync::OnceLock<Wasm> = std::sync::OnceLock::new();
     WASM.get_or_init(|| Wasm::new(None).unwrap()).clone()
 }
@@ -63,6 +64,27 @@ fn renamed(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn every_component_runs_in_its_role() {
+    for component in forebay_artifacts::ALL {
+        let role = plugin(component.name).await.role().to_string();
+        let expected = match component.role {
+            forebay_artifacts::Role::Producer => "producer",
+            forebay_artifacts::Role::ProducerConsumer => "producer-consumer",
+            forebay_artifacts::Role::Consumer => "consumer",
+        };
+        assert_eq!(role, expected, "{}", component.name);
+        match component.name {
+            "counter" => counter_counts().await,
+            "double" => double_doubles().await,
+            "printer" => printer_prints_through_the_host().await,
+            "tally" => tally_tells_its_sum_when_it_is_terminated().await,
+            "misbehaver" => misbehaver_counts_if_left_alone().await,
+            "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
+            other => panic!("the component {other} has no test; write one and call it here"),
+        }
+    }
+}
+
 async fn counter_counts() {
     let counter = plugin("counter").await;
     assert_eq!(counter.role(), Role::Producer);
@@ -73,14 +95,12 @@ async fn counter_counts() {
     instance.terminate("done").await.unwrap();
 }
 
-#[tokio::test]
 async fn double_doubles() {
     let mut instance = started(&plugin("double").await, "null").await;
     let output = instance.handle_events(delivery(Batch::from_payloads(["a", "b"]))).await.unwrap();
     assert_eq!((texts(&output.events).concat(), output.rejections), ("aabb".to_owned(), vec![]));
 }
 
-#[tokio::test]
 async fn printer_prints_through_the_host() {
     let (spec, heard) = spec("null");
     let mut instance = plugin("printer").await.start(spec).await.unwrap();
@@ -89,7 +109,6 @@ async fn printer_prints_through_the_host() {
     assert_eq!(heard.lines(), [(LineKind::Stdout, "node-1: [1, 2]".to_owned())]);
 }
 
-#[tokio::test]
 async fn tally_tells_its_sum_when_it_is_terminated() {
     let (spec, heard) = spec("null");
     let mut instance = plugin("tally").await.start(spec).await.unwrap();
@@ -97,6 +116,18 @@ async fn tally_tells_its_sum_when_it_is_terminated() {
     instance.terminate("done").await.unwrap();
     let sum = "1d685e541db65fd2dcee8d583733afd4ace8210cfc54193312eed6a64387c78d";
     assert_eq!(heard.texts(), [format!(r#"{{"events":3,"bytes":9,"sha256":"{sum}"}}"#)]);
+}
+
+async fn misbehaver_counts_if_left_alone() {
+    let mut instance = started(&plugin("misbehaver").await, "null").await;
+    assert_eq!(texts(&instance.handle_demand(2).await.unwrap().events), ["0", "1"]);
+}
+
+async fn misbehaving_consumer_prints_if_left_alone() {
+    let (spec, heard) = spec("null");
+    let mut instance = plugin("misbehaving-consumer").await.start(spec).await.unwrap();
+    instance.handle_events(delivery(Batch::from_payloads(["a"]))).await.unwrap();
+    assert_eq!(heard.texts(), ["node-1: [a]"]);
 }
 
 /// Calls the misbehaving producer once, in `mode`, and gives the error's text. The instance must be
