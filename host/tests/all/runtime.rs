@@ -143,7 +143,7 @@ fn mode_at_call(spec: &InstanceSpec) -> Result<impl FnMut() -> Result<String, St
             _ if call != at => Ok("ok".to_owned()),
             "panic" => panic!("told to panic in call {call}"),
             "error_retry" => Err(StageError::Retry(format!("told to fail in call {call}"))),
-            "error_fatal" => Err(StageError::Fatal(format!("told to fail in call {call}"))),
+            "error_fatal" => Err(StageError::Fatal(format!("told to end in call {call}"))),
             mode => Ok(mode.to_owned()),
         }
     })
@@ -294,8 +294,9 @@ async fn rejections_are_of_delivered_events(kit: Kit) {
 }
 
 async fn an_error_leaves_the_instance_whole(kit: Kit) {
-    let text = || "told to fail in call 2".to_owned();
-    for (name, expected) in [("error_retry", StageError::Retry(text())), ("error_fatal", StageError::Fatal(text()))] {
+    let retry = StageError::Retry("told to fail in call 2".into());
+    let fatal = StageError::Fatal("told to end in call 2".into());
+    for (name, expected) in [("error_retry", retry), ("error_fatal", fatal)] {
         let mut instance = started(&kit.producer, &mode(name, 2)).await;
         assert_eq!(texts(&instance.handle_demand(1).await.unwrap().events), ["0"]);
         assert_eq!(instance.handle_demand(1).await.unwrap_err(), CallError::Stage(expected));
