@@ -161,7 +161,7 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// The headers, (name, value), in the order they were added.
-    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + use<'a> {
         self.headers.iter().map(|(_, name, value)| (name.as_str(), value.as_str()))
     }
 
