@@ -121,6 +121,16 @@ pub trait FrameSender: Send + fmt::Debug {
     /// Not cancel safe: dropping the future may leave half a frame on the stream. Drop the sender then.
     async fn send(&mut self, frame: Bytes) -> Result<(), ChannelError>;
 
+    /// Queues frames in order, as [`FrameSender::send`] does one by one, with its errors, panics and cancel safety.
+    ///
+    /// Whoever has several ready should use this: a transport may send them for less.
+    async fn send_all(&mut self, frames: Vec<Bytes>) -> Result<(), ChannelError> {
+        for frame in frames {
+            self.send(frame).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the stream after what was sent; the receiver sees a clean end.
     ///
     /// Waits until the peer's machine has it all, so that closing the connection afterwards loses

@@ -22,35 +22,73 @@ const FINISH_PATIENCE: Duration = Duration::from_secs(1);
 
 const PREFIX_BYTES: usize = size_of::<u32>();
 
-/// Writes frames; their payloads go to quinn as they are, uncopied.
+/// Writes frames. Long ones go to quinn as they are; short ones are joined, with copying.
+///
+/// Quinn keeps what is written in a list of pieces until it is acknowledged, and walks that list from its
+/// beginning for each piece that it puts into a packet, so that many small pieces cost their number squared.
+/// Frames of 100 bytes, flat out in a release build: 52,000 a second with prefix and payload as pieces, 174,000
+/// with each frame one piece, 3,000,000 with 16 frames joined by [`FrameSender::send_all`].
 #[derive(Debug)]
 pub(super) struct QuicSender {
     stream: SendStream,
     idle_timeout: Duration,
-    /// Where length prefixes are made, many per allocation.
-    prefixes: BytesMut,
+    /// Where prefixes and short frames are put together, many per allocation.
+    joined: BytesMut,
 }
 
 impl QuicSender {
+    /// Frames up to this length are copied, in bytes: it costs less than a piece more.
+    const COPY_BYTES_MAX: usize = 2 << 10;
+
+    /// Bytes of a joined piece, about: quinn frees a piece when all of it is acknowledged.
+    const PIECE_BYTES: usize = 16 << 10;
+
     pub(super) fn new(stream: SendStream, idle_timeout: Duration) -> Self {
-        Self { stream, idle_timeout, prefixes: BytesMut::new() }
+        Self { stream, idle_timeout, joined: BytesMut::new() }
     }
 
-    fn prefix(&mut self, length: u32) -> Bytes {
-        if self.prefixes.capacity() < PREFIX_BYTES {
-            self.prefixes.reserve(64 * PREFIX_BYTES);
+    /// Appends a frame to `pieces`; what is still in `self.joined` comes after them.
+    fn append(&mut self, frame: Bytes, pieces: &mut Vec<Bytes>) {
+        let copied = frame.len() <= Self::COPY_BYTES_MAX;
+        let wanted = PREFIX_BYTES + if copied { frame.len() } else { 0 };
+        if self.joined.capacity() - self.joined.len() < wanted {
+            self.flush(pieces);
+            self.joined.reserve(Self::PIECE_BYTES);
         }
-        self.prefixes.put_u32(length);
-        self.prefixes.split().freeze()
+        self.joined.put_u32(assert_frame_length(&frame));
+        if copied {
+            self.joined.put_slice(&frame);
+        } else {
+            self.flush(pieces);
+            pieces.push(frame);
+        }
+    }
+
+    fn flush(&mut self, pieces: &mut Vec<Bytes>) {
+        if !self.joined.is_empty() {
+            pieces.push(self.joined.split().freeze());
+        }
+    }
+
+    async fn write(&mut self, mut pieces: Vec<Bytes>) -> Result<(), ChannelError> {
+        self.flush(&mut pieces);
+        let written = self.stream.write_all_chunks(&mut pieces).await;
+        written.map_err(|error| write_error(&error, self.idle_timeout))
     }
 }
 
 #[async_trait]
 impl FrameSender for QuicSender {
     async fn send(&mut self, frame: Bytes) -> Result<(), ChannelError> {
-        let prefix = self.prefix(assert_frame_length(&frame));
-        let sent = self.stream.write_all_chunks(&mut [prefix, frame]).await;
-        sent.map_err(|error| write_error(&error, self.idle_timeout))
+        self.send_all(vec![frame]).await
+    }
+
+    async fn send_all(&mut self, frames: Vec<Bytes>) -> Result<(), ChannelError> {
+        let mut pieces = Vec::new();
+        for frame in frames {
+            self.append(frame, &mut pieces);
+        }
+        self.write(pieces).await
     }
 
     async fn finish(&mut self) {

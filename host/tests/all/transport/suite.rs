@@ -19,6 +19,7 @@ macro_rules! for_every_transport {
 for_every_transport! {
     each_side_knows_name_and_address_of_the_other,
     frames_arrive_in_order_both_ways,
+    frames_sent_together_arrive_one_by_one,
     frames_up_to_the_limit_arrive_whole,
     a_channel_is_learned_of_with_its_first_frame,
     either_side_opens_channels_and_many_run_at_once,
@@ -66,6 +67,19 @@ async fn frames_arrive_in_order_both_ways(pair: Pair) {
     assert_eq!(receiver.receive().await, Ok(None));
     sending.await.unwrap();
     echo.await.unwrap();
+}
+
+async fn frames_sent_together_arrive_one_by_one(pair: Pair) {
+    let ends = pair.connect().await;
+    let [mut ours, mut theirs] = channel(&ends).await;
+    let frames: Vec<_> = (0..500).map(|index| pattern([1, 100, 2048, 2049, 30_000][index % 5], index)).collect();
+    ours.sender.send_all(Vec::new()).await.unwrap();
+    ours.sender.send_all(frames.clone()).await.unwrap();
+    ours.sender.finish().await;
+    for frame in frames {
+        assert_eq!(theirs.receiver.receive().await.unwrap().unwrap(), frame);
+    }
+    assert_eq!(theirs.receiver.receive().await, Ok(None));
 }
 
 async fn frames_up_to_the_limit_arrive_whole(pair: Pair) {
