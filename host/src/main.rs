@@ -1,2 +1,7 @@
-//! Being written.
-fn main() {}
+//! The `forebay` binary; everything is in the library, see `forebay::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    forebay::cli::main()
+}

@@ -1,3 +1,146 @@
-//! The commands of the `forebay` binary, one file per group.
+//! The `forebay` binary's commands, one file each, and what they have in common.
 
+pub mod build;
 pub mod cluster;
+mod demo;
+mod exit;
+mod inspect;
+mod load;
+mod node;
+mod output;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+use crate::config::OutputFormat;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0   done                                  69  something needed is not available
+  64  wrong usage                           70  a stage gave up, or a bug of Forebay
+  65  bad data: a pipeline file, a plugin   73  a file or socket cannot be made
+  66  a file to read is missing             74  reading or writing failed
+  77  not permitted                         78  bad configuration
+
+Begin with `forebay demo`. Documentation: README.md, and ARCHITECTURE.md for how it works.";
+
+/// Runs pipelines of WebAssembly stages on a cluster of plain hosts.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See it work: a counter and its printers on several real nodes of this machine
+    Demo(demo::Args),
+    /// Run one node of a cluster
+    Node(Box<node::Args>),
+    /// Run a pipeline in this process, without a cluster
+    Run(run::Args),
+    /// Tell what a plugin is, what it needs and what it offers
+    Inspect(inspect::Args),
+    /// Build the Rust stage in a directory into a plugin
+    Build(BuildArgs),
+    /// Make the keys by which the nodes of a cluster know each other
+    #[command(subcommand)]
+    Cluster(Cluster),
+}
+
+#[derive(Debug, clap::Args)]
+struct BuildArgs {
+    /// Directory of the stage's package
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Build with Debian's packages instead of rustup's target
+    #[arg(long)]
+    debian: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Cluster {
+    /// Found a cluster: make the authority that signs its nodes' keys
+    Init(cluster::Init),
+    /// Make the key and certificate of one node
+    AddNode(cluster::AddNode),
+}
+
+/// What is printed: for people or for programs.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct OutputArgs {
+    /// `text` for people, `json` for programs: one object a line
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"].map(clap::builder::PossibleValue::new))]
+    output: OutputChoice,
+}
+
+/// The argument of `--output`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OutputChoice {
+    Text,
+    Json,
+}
+
+impl From<OutputChoice> for OutputFormat {
+    fn from(choice: OutputChoice) -> Self {
+        match choice {
+            OutputChoice::Text => Self::Text,
+            OutputChoice::Json => Self::Json,
+        }
+    }
+}
+
+/// The whole of the `forebay` binary: reads the command line, runs the command, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap has its own code for wrong usage; ours follow sysexits.h.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    match run_command(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("forebay: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn run_command(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => block_on(demo::demo(args)),
+        Command::Node(args) => block_on(node::node(*args)),
+        Command::Run(args) => block_on(run::run(args)),
+        Command::Inspect(args) => block_on(inspect::inspect(args)),
+        Command::Build(args) => {
+            let path = build::build(&args.dir, build::BuildOptions { debian: args.debian })?;
+            println!("{}", path.display());
+            Ok(Exit::Done)
+        }
+        Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),
+        Command::Cluster(Cluster::AddNode(args)) => say(&cluster::add_node(&args)?),
+    }
+}
+
+fn say(text: &str) -> Result<Exit, Failure> {
+    println!("{text}");
+    Ok(Exit::Done)
+}
+
+fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start threads").because(error))?;
+    let result = runtime.block_on(command);
+    // A guest that is still in its last call must not hold up the end of the process.
+    runtime.shutdown_background();
+    result
+}

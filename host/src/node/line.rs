@@ -25,6 +25,10 @@ use crate::transport::{Channel, ChannelError, CloseCode, FrameReceiver, FrameSen
 /// hold memory for each.
 pub(crate) const FIRST_FRAME_WAIT: Duration = Duration::from_secs(5);
 
+/// Messages that are encoded before the first of them is sent: bounds what one subscription holds in
+/// bytes, a batch of the largest size each.
+const WRITE_TOGETHER: usize = 16;
+
 /// What frames from peers may hold. Any stage's batch of any configuration must pass.
 pub(crate) fn wire_limits() -> BatchLimits {
     BatchLimits { events_max: u32::MAX, bytes_max: crate::transport::FRAME_BYTES_MAX }
@@ -153,10 +157,13 @@ async fn carry(mut incoming: mpsc::Receiver<Envelope>, inlet: Inlet) {
     inlet.down(Reason::Unreachable("the other stage has ended".into())).await;
 }
 
-/// Writes until the line is dropped, then ends the stream in good order.
+/// Writes until the line is dropped, then ends the stream in good order. What has gathered leaves
+/// together: quinn's work grows with the number of pieces in flight.
 async fn write_all(mut outgoing: mpsc::Receiver<Envelope>, mut sender: Box<dyn FrameSender>) {
-    while let Some(envelope) = outgoing.recv().await {
-        if sender.send(wire::encode(&Frame::Stage(envelope))).await.is_err() {
+    let mut ready = Vec::new();
+    while outgoing.recv_many(&mut ready, WRITE_TOGETHER).await > 0 {
+        let frames = ready.drain(..).map(|envelope| wire::encode(&Frame::Stage(envelope))).collect();
+        if sender.send_all(frames).await.is_err() {
             // The reader of the same channel reports it.
             return;
         }

@@ -139,14 +139,9 @@ impl Node {
         Self { wanted, task }
     }
 
-    /// Begins an orderly shutdown; see `shutdown.rs` for its steps. Harmless when repeated.
-    pub fn drain(&self) {
-        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, Wanted::Drain.max(*wanted)) < Wanted::Drain);
-    }
-
-    /// Ends at once: stages are stopped where they are, peers are told.
-    pub fn stop(&self) {
-        self.wanted.send_replace(Wanted::Stop);
+    /// What ends this node from another task.
+    pub fn control(&self) -> NodeControl {
+        NodeControl { wanted: self.wanted.clone() }
     }
 
     /// Waits for the end.
@@ -162,6 +157,28 @@ impl Node {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => unreachable!("the task is aborted only when the node is dropped"),
         }
+    }
+}
+
+/// Ends a node, from wherever that is decided.
+#[derive(Clone, Debug)]
+pub struct NodeControl {
+    wanted: watch::Sender<Wanted>,
+}
+
+impl NodeControl {
+    /// Begins an orderly shutdown; see `shutdown.rs` for its steps. Harmless when repeated.
+    pub fn drain(&self) {
+        self.wanted.send_if_modified(|wanted| {
+            let before = *wanted;
+            *wanted = before.max(Wanted::Drain);
+            *wanted != before
+        });
+    }
+
+    /// Ends at once: stages are stopped where they are, peers are told.
+    pub fn stop(&self) {
+        self.wanted.send_replace(Wanted::Stop);
     }
 }
 

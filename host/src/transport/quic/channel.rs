@@ -26,7 +26,7 @@ const PREFIX_BYTES: usize = size_of::<u32>();
 ///
 /// Quinn keeps what is written in a list of pieces until it is acknowledged, and walks that list from its
 /// beginning for each piece that it puts into a packet, so that many small pieces cost their number squared.
-/// Frames of 100 bytes, flat out in a release build: 43,000 a second with prefix and payload as pieces, 200,000
+/// Frames of 100 bytes, flat out in a release build: 52,000 a second with prefix and payload as pieces, 174,000
 /// with each frame one piece, 3,000,000 with 16 frames joined by [`FrameSender::send_all`].
 #[derive(Debug)]
 pub(super) struct QuicSender {

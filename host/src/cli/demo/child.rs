@@ -1,0 +1,91 @@
+//! One node process of the demo.
+
+use std::{io, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+
+use forebay_proto::ids::NodeName;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{self, ChildStdin, Command},
+    sync::mpsc,
+};
+
+use super::Line;
+
+/// Something a node process said.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A line of its output.
+    Line(Line),
+    /// Its output has ended, and so has it.
+    Ended(NodeName),
+}
+
+/// A running node process. Killed when dropped; ends by itself when this process dies, since its
+/// standard input ends then.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) name: NodeName,
+    pub(super) killed: bool,
+    pub(super) ended: bool,
+    process: process::Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Child {
+    pub(super) fn start(
+        name: &NodeName,
+        data: &Path,
+        pipeline: &Path,
+        join: &[SocketAddr],
+        alone: Duration,
+        said: mpsc::Sender<Said>,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["node", "--end-with-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
+        command.args(["--name", name.as_str()]).arg("--data").arg(data).arg("--pipeline").arg(pipeline);
+        command.arg("--join-after").arg(humantime::format_duration(alone).to_string());
+        for address in join {
+            command.arg("--join").arg(address.to_string());
+        }
+        // Settings of the person's own nodes are none of the demo's.
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("FOREBAY_") {
+                command.env_remove(variable);
+            }
+        }
+        // A process group of its own: Ctrl-C is for the demo, which then ends its nodes in order.
+        command.process_group(0).kill_on_drop(true);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdin = process.stdin.take();
+        let stdout = process.stdout.take().expect("it was asked for");
+        tokio::spawn(listen(name.clone(), stdout, said));
+        Ok(Self { name: name.clone(), killed: false, ended: false, process, stdin })
+    }
+
+    /// SIGKILL: the process has no time for a word.
+    pub(super) fn kill(&mut self) {
+        // It fails only if the process has ended already.
+        let _ = self.process.start_kill();
+        self.killed = true;
+        self.ended = true;
+    }
+
+    /// Has it end in good order.
+    pub(super) fn ask_to_end(&mut self) {
+        self.stdin = None;
+    }
+}
+
+async fn listen(name: NodeName, stdout: process::ChildStdout, said: mpsc::Sender<Said>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Ok(json) = serde_json::from_str(&line) else {
+            tracing::error!(%name, line, "a node printed a line that is no JSON");
+            continue;
+        };
+        if said.send(Said::Line(json)).await.is_err() {
+            return;
+        }
+    }
+    let _ = said.send(Said::Ended(name)).await;
+}

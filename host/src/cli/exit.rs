@@ -1,0 +1,170 @@
+//! Exit codes (those of sysexits.h), and which of our errors ends in which.
+
+use std::{error::Error, fmt, io, process::ExitCode};
+
+use forebay_proto::pipeline::ManifestError;
+
+use super::build::BuildError;
+use crate::{
+    config::ConfigError,
+    node::RoleError,
+    runtime::{LoadError, wasm::SetupError},
+    transport::{identity::IdentityError, quic::BindError},
+};
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Wrong usage.
+    Usage = 64,
+    /// A pipeline file or a plugin is not what it should be.
+    Data = 65,
+    /// A file to read is missing.
+    NoInput = 66,
+    /// Something needed is not available: a toolchain, an address in use.
+    Unavailable = 69,
+    /// A stage gave up, or a bug of Forebay.
+    Software = 70,
+    /// A file or socket cannot be made.
+    CannotCreate = 73,
+    /// Reading or writing failed.
+    Io = 74,
+    /// Not permitted.
+    Permission = 77,
+    /// Bad configuration.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The code for an error of the system while something was read or made.
+    fn of_io(error: &io::Error, otherwise: Self) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NoInput,
+            io::ErrorKind::PermissionDenied => Self::Permission,
+            _ => otherwise,
+        }
+    }
+}
+
+/// Why a command failed, for the person who gave it. Shown as the message and its causes.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    message: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure in words of its own.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), cause: None }
+    }
+
+    /// Adds what caused it.
+    pub fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { cause: Some(Box::new(cause)), ..self }
+    }
+
+    /// For a file that could not be read.
+    pub fn reading(path: &std::path::Path, error: io::Error) -> Self {
+        Self::new(Exit::of_io(&error, Exit::Io), format!("cannot read {}", path.display())).because(error)
+    }
+
+    fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Self::new(exit, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut cause = self.cause.as_deref().map(|cause| cause as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::of(Exit::Config, &error)
+    }
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Self {
+        Self::of(Exit::Data, &error)
+    }
+}
+
+impl From<RoleError> for Failure {
+    fn from(error: RoleError) -> Self {
+        Self::of(Exit::Data, &error)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let exit = match &error {
+            LoadError::Read { source, .. } => Exit::of_io(source, Exit::Io),
+            LoadError::NotAPlugin { .. } | LoadError::Refused { .. } | LoadError::UnknownBuiltin { .. } => Exit::Data,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let exit = match &error {
+            SetupError::Engine(_) => Exit::Unavailable,
+            SetupError::Cache { source, .. } => Exit::of_io(source, Exit::CannotCreate),
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        let exit = match &error {
+            BindError::InUse { .. } => Exit::Unavailable,
+            BindError::NotAllowed { .. } => Exit::Permission,
+            _ => Exit::CannotCreate,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        Self::of(Exit::Config, &error)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let exit = match &error {
+            BuildError::NoManifest { .. } | BuildError::NoPackage { .. } => Exit::NoInput,
+            BuildError::NotCdylib { .. } | BuildError::Metadata { .. } | BuildError::Failed { .. } => Exit::Data,
+            _ => Exit::Unavailable,
+        };
+        Self::of(exit, &error)
+    }
+}

@@ -1,0 +1,122 @@
+//! `forebay node`: one node of a cluster, until a signal ends it.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use tokio::io::AsyncReadExt as _;
+
+use super::{Exit, Failure, load, output};
+use crate::{
+    config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
+    node::{Node, NodeControl, NodeOptions},
+    runtime::wasm::Wasm,
+    transport::{
+        identity::NodeIdentity,
+        quic::{Quic, QuicOptions},
+    },
+};
+
+/// Run one node of a cluster.
+///
+/// It needs keys in DATA/tls: `forebay cluster init` and `forebay cluster add-node` make them. Ends in
+/// good order on SIGINT or SIGTERM: what its producers have handed out is waited for, what its
+/// consumers have not begun is given to others, its names are released. A second signal ends it at
+/// once.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// End in good order when standard input ends: for programs that start nodes
+    #[arg(long)]
+    end_with_stdin: bool,
+}
+
+pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
+    let config = read_config(&args.node)?;
+    output::start_log(&config.log);
+    let _lock = lock(&config.data)?;
+    let identity = NodeIdentity::load(&config.data)?;
+    if *identity.node() != config.name {
+        let (found, name, data) = (identity.node(), &config.name, config.data.display());
+        let text = format!("the keys in {data}/tls are those of node `{found}`, not of `{name}`");
+        return Err(Failure::new(Exit::Config, format!("{text}; use --name {found}, or keys for `{name}`")));
+    }
+    let wasm = Wasm::new(Some(config.data.join("cache")))?;
+    let mut pipelines = Vec::new();
+    for file in &config.pipeline {
+        pipelines.push(load::load(file, &wasm, None).await?);
+    }
+    let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
+    let observer = output::observer(config.name.clone(), config.output);
+    let mut node = Node::start(NodeOptions::new(&config, transport, pipelines, observer));
+    tokio::spawn(end_on_signals(node.control()));
+    if args.end_with_stdin {
+        let control = node.control();
+        tokio::spawn(async move {
+            end_of_stdin().await;
+            control.drain();
+        });
+    }
+    let exit = node.wait().await;
+    for stage in &exit.cut_short {
+        tracing::warn!(%stage, "did not hand out all it had within the drain time");
+    }
+    Ok(Exit::Done)
+}
+
+fn read_config(args: &NodeArgs) -> Result<NodeConfig, Failure> {
+    let file = match config_path(args, &process_env) {
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| Failure::reading(&path, error))?;
+            Some(ConfigFile::parse(&text, &path)?)
+        }
+        None => None,
+    };
+    Ok(NodeConfig::resolve(args, &process_env, file.as_ref())?)
+}
+
+/// Two processes on one data directory would be one node twice. Held until the process ends.
+fn lock(data: &Path) -> Result<File, Failure> {
+    let failed = |error| {
+        Failure::new(Exit::CannotCreate, format!("cannot use the data directory {}", data.display())).because(error)
+    };
+    std::fs::create_dir_all(data).map_err(failed)?;
+    let file = File::create(data.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let text = format!("another node runs on {}; stop it, or give this one its own --data", data.display());
+            Err(Failure::new(Exit::Unavailable, text))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+async fn end_of_stdin() {
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = [0; 256];
+    // What comes is not meant for us; only its end is.
+    while stdin.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+}
+
+/// The first signal drains, the second stops.
+pub(super) async fn end_on_signals(node: NodeControl) {
+    signal().await;
+    node.drain();
+    signal().await;
+    node.stop();
+}
+
+/// SIGINT or SIGTERM.
+pub(super) async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => stream.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate => {}
+    }
+}

@@ -1,0 +1,65 @@
+//! `forebay run`: a pipeline in one process, until its input ends or a signal comes.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use super::{
+    Exit, Failure, OutputArgs,
+    load::{self, LinesInput},
+    node::end_on_signals,
+    output,
+};
+use crate::{
+    config::NodeConfig,
+    node::{Node, NodeOptions},
+    runtime::wasm::Wasm,
+    transport::memory::Network,
+};
+
+/// Run a pipeline in this process, without a cluster.
+///
+/// Global stages run here as well. It ends when every producer has come to its end and all its events
+/// are processed, or on SIGINT or SIGTERM. Standard output of the stages is that of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Pipeline file
+    #[arg(value_name = "PIPELINE")]
+    pipeline: PathBuf,
+    /// What `builtin:lines` reads: a file, or `-` for standard input; one event per line
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Directory for compiled plugins, which start faster the next time
+    #[arg(long, value_name = "DIRECTORY")]
+    cache: Option<PathBuf>,
+    /// Which log lines are shown on standard error
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    log: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
+    output::start_log(&args.log);
+    let wasm = Wasm::new(args.cache)?;
+    let input = args.input.map(|path| match path.to_str() {
+        Some("-") => LinesInput::Stdin,
+        _ => LinesInput::File(path),
+    });
+    let pipeline = load::load(&args.pipeline, &wasm, input.as_ref()).await?;
+    let name: forebay_proto::ids::NodeName = "local".parse().expect("a name");
+    let config = NodeConfig::new(name.clone());
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let transport = Network::new().bind(address, name.clone()).expect("alone on its network");
+    let observer = output::observer(name, args.output.output.into());
+    let mut options = NodeOptions::new(&config, Arc::new(transport), vec![pipeline], observer);
+    options.until_finished = true;
+    let mut node = Node::start(options);
+    tokio::spawn(end_on_signals(node.control()));
+    let exit = node.wait().await;
+    for (stage, reason) in &exit.gave_up {
+        eprintln!("forebay: stage `{stage}` gave up: {reason}");
+    }
+    for stage in &exit.cut_short {
+        eprintln!("forebay: stage `{stage}` was stopped before it had handed out all it had");
+    }
+    Ok(if exit.gave_up.is_empty() { Exit::Done } else { Exit::Software })
+}
