@@ -75,7 +75,7 @@ enum Cluster {
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct OutputArgs {
     /// `text` for people, `json` for programs: one object a line
-    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"].map(clap::builder::PossibleValue::new))]
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
     output: OutputChoice,
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Story {
     /// Nodes that own the counter at present, the latest last.
     owners: Vec<String>,
     owners_at_end: Option<usize>,
+    /// (winner, loser) of conflicts that were shown.
+    conflicts: BTreeSet<(String, String)>,
     killed_at: Option<Instant>,
     /// Nodes that have subscribed to a new owner since the kill.
     moved_on: BTreeSet<String>,
@@ -37,6 +39,7 @@ impl Story {
             per_node: BTreeMap::new(),
             owners: Vec::new(),
             owners_at_end: None,
+            conflicts: BTreeSet::new(),
             killed_at: None,
             moved_on: BTreeSet::new(),
             gap: None,
@@ -86,10 +89,13 @@ impl Story {
                 self.owners.push(node.to_owned());
                 self.show(line, &format!("{node} owns the counter (epoch {})", text(line, "epoch")));
             }
-            // Both sides report it; once is enough.
-            "conflict" if line["winner"] == node => {
-                let loser = text(line, "loser");
-                self.show(line, &format!("name conflict: {node} and {loser} own the counter; {node} keeps it"));
+            "conflict" => {
+                let (winner, loser) = (text(line, "winner"), text(line, "loser"));
+                // All who see it report it; once is enough.
+                if self.conflicts.insert((winner.to_owned(), loser.to_owned())) {
+                    let told = format!("name conflict: {winner} and {loser} own the counter; {winner} keeps it");
+                    self.show(line, &told);
+                }
             }
             "stopped" if counter => {
                 self.owners.retain(|owner| owner != node);
