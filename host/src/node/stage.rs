@@ -146,7 +146,7 @@ impl StageSpec {
         }
         options.buffer.keep = settings.buffer.keep;
         options.demand_mode = settings.demand;
-        options.poll = settings.poll;
+        options.poll = if self.plugin.waits_for_events() { Some(Duration::ZERO) } else { settings.poll };
         options.call_events_max = settings.limits.batch.events_max;
         options.message_bytes_max = settings.limits.batch.bytes_max as usize;
         let upstream = |subscription: &pipeline::Subscription| UpstreamOptions {

@@ -60,6 +60,10 @@ impl<R: AsyncBufRead + Send + Unpin + 'static> Plugin for Lines<R> {
         "builtin:lines"
     }
 
+    fn waits_for_events(&self) -> bool {
+        true
+    }
+
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
         let reader = (self.open)(&spec).map_err(|error| StartError::Init {
             stage: spec.stage.clone(),
