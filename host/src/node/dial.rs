@@ -8,7 +8,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use forebay_proto::backoff::Backoff;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::link::{self, LinkShared};
+use super::link::{self, Ended, LinkShared};
 use crate::{config::PeerAddr, transport::Transport};
 
 /// How often names are resolved again, and connected addresses looked at: new machines behind a name
@@ -17,6 +17,9 @@ const REVIEW: Duration = Duration::from_secs(2);
 
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
+
+/// Addresses that are dialled, each by a task that costs a few KiB.
+const ADDRESSES_MAX: usize = 1024;
 
 /// Which entry of `join`.
 pub(crate) type TargetIndex = usize;
@@ -94,7 +97,8 @@ async fn dial_all(
     let mut known = HashSet::new();
     let mut tasks = JoinSet::new();
     while let Some((addr, target)) = queue.recv().await {
-        if known.insert(addr) {
+        // Peers name addresses, too; a cluster with more than these is not one of ours.
+        if known.len() < ADDRESSES_MAX && known.insert(addr) {
             tasks.spawn(dial(addr, target, Arc::clone(&transport), Arc::clone(&shared), met.clone()));
         }
     }
@@ -108,7 +112,7 @@ async fn dial(
     met: mpsc::Sender<TargetIndex>,
 ) {
     let mut backoff = Backoff::LINK;
-    let mut failures = 0u32;
+    let mut trouble = Trouble::default();
     let report_met = async |target: Option<TargetIndex>| {
         if let Some(target) = target {
             let _ = met.send(target).await;
@@ -126,21 +130,37 @@ async fn dial(
                 return report_met(target).await;
             }
             Ok(connection) => {
-                backoff.reset();
-                failures = 0;
                 // A task of its own: the link outlives the dialling when the node shuts down.
-                let link = tokio::spawn(link::run(connection, true, Arc::clone(&shared)));
-                let reason = link.await.unwrap_or_else(|error| error.to_string());
-                tracing::debug!(%addr, %reason, "link ended");
+                match tokio::spawn(link::run(connection, true, Arc::clone(&shared))).await {
+                    Ok(Ended::Refused(reason)) => trouble.tell(&format!("{addr} refused: {reason}")),
+                    Ok(Ended::Lost(reason)) => {
+                        tracing::debug!(%addr, %reason, "link ended");
+                        trouble = Trouble::default();
+                        backoff.reset();
+                    }
+                    Err(error) => tracing::error!(%addr, %error, "a bug of the host ended a link"),
+                }
             }
             Err(error) => {
-                if failures == 0 {
-                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                    tracing::warn!("{error}{cause}; will try on");
-                }
-                failures += 1;
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                trouble.tell(&format!("{error}{cause}"));
             }
         }
         tokio::time::sleep(backoff.fail()).await;
+    }
+}
+
+/// Says what keeps an address from being connected, when it changes; the dialling goes on.
+#[derive(Debug, Default)]
+struct Trouble {
+    told: Option<String>,
+}
+
+impl Trouble {
+    fn tell(&mut self, trouble: &str) {
+        if self.told.as_deref() != Some(trouble) {
+            tracing::warn!("{trouble}; will try on");
+            self.told = Some(trouble.to_owned());
+        }
     }
 }

@@ -100,15 +100,24 @@ pub(crate) enum LinkEvent {
     Down { id: LinkId, peer: NodeName, reason: String },
 }
 
-/// Runs a connection until it ends; says why it did.
-pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> String {
+/// How a link ended, with the reason.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It never came up: the nodes do not go together.
+    Refused(String),
+    /// It was up.
+    Lost(String),
+}
+
+/// Runs a connection until it ends.
+pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> Ended {
     let connection: Arc<dyn Connection> = Arc::from(connection);
     let peer = connection.peer().clone();
     let (channel, hello) = match greet(&*connection, ours, &shared.hello).await {
         Ok(greeted) => greeted,
         Err((code, reason)) => {
             connection.close(code, &reason);
-            return reason;
+            return Ended::Refused(reason);
         }
     };
     let id = LinkId(shared.ids.fetch_add(1, Ordering::Relaxed));
@@ -118,7 +127,7 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
         Link { id, peer: peer.clone(), boot: hello.boot, connection: Arc::clone(&connection), ours, addr, outgoing };
     let (pings, pinged) = (link.outgoing.clone(), Heard::new());
     if shared.events.send(LinkEvent::Up(link)).await.is_err() {
-        return "the node has ended".to_owned();
+        return Ended::Lost("the node has ended".to_owned());
     }
     let Channel { sender, receiver } = channel;
     let writer = tokio::spawn(write(queued, sender));
@@ -132,7 +141,7 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
     writer.abort();
     let down = LinkEvent::Down { id, peer, reason: reason.clone() };
     let _ = shared.events.send(down).await;
-    reason
+    Ended::Lost(reason)
 }
 
 fn close(connection: &dyn Connection, (code, reason): (CloseCode, String)) -> String {
