@@ -557,7 +557,7 @@ impl Stage {
             return None;
         }
         let held = self.held.as_ref().map(|held| held.until);
-        let idle = self.calling.is_none() && !self.finished && self.draining.is_none();
+        let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
         let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
         [held, poll, self.consumer.timeout()].into_iter().flatten().min()
     }
@@ -601,5 +601,56 @@ impl Stage {
     /// Whether this subscription is live, on either side.
     pub fn has_sub(&self, sub: SubId) -> bool {
         self.producer.has_sub(sub) || self.consumer.has_sub(sub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Demand, Subscribe};
+
+    const SUB: SubId = SubId(1);
+
+    fn millis(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn options(role: Role) -> StageOptions {
+        let (pipeline, name) = ("p".parse().unwrap(), "stage".parse().unwrap());
+        StageOptions { poll: Some(millis(50)), ..StageOptions::new(pipeline, name, role) }
+    }
+
+    fn received(message: Message) -> Input {
+        Input::Received { sub: SUB, envelope: Envelope { epoch: Epoch::default(), message } }
+    }
+
+    /// A producer with one consumer, which has asked for `granted` events.
+    fn producer(granted: u32) -> Stage {
+        let mut stage = Stage::new(options(Role::Producer));
+        let (producer, consumer) = ("stage".parse().unwrap(), "consumer".parse().unwrap());
+        let demand = Demand::new(granted, None).unwrap();
+        let subscribe = Subscribe { pipeline: "p".parse().unwrap(), producer, consumer, demand };
+        stage.handle(Duration::ZERO, received(Message::Subscribe(subscribe)));
+        stage.handle(Duration::ZERO, received(Message::Ask { granted: granted.into(), acked: Vec::new() }));
+        stage
+    }
+
+    fn returned(count: usize) -> Input {
+        let events = Batch::from_payloads(vec!["x"; count]);
+        Input::Returned(Returned::Produced { events, finished: false })
+    }
+
+    /// Found by the simulator, seed 0: the driver was told to wake the stage in the past, and spun
+    /// until the guest's back-off was over.
+    #[test]
+    fn a_guest_that_wants_a_call_again_is_not_polled_before() {
+        let mut stage = producer(5);
+        assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+        stage.handle(millis(0), returned(2));
+        assert_eq!(stage.poll_timeout(), Some(millis(50)));
+        assert_eq!(stage.poll_call(millis(50)), Some(Call::HandleDemand { demand: 3 }));
+        stage.handle(millis(60), Input::Returned(Returned::Retry));
+        assert_eq!(stage.poll_call(millis(60)), None);
+        assert_eq!(stage.poll_timeout(), Some(millis(160)));
     }
 }
