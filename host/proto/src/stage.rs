@@ -165,7 +165,8 @@ pub enum Returned {
         /// What could not be processed. It counts as processed all the same.
         rejected: Vec<Rejected>,
     },
-    /// From either: the guest wants the same call again, later.
+    /// From either: the guest wants the call again, later. The same events; or to be asked for what
+    /// is wanted then.
     Retry,
 }
 
@@ -326,11 +327,12 @@ impl Outputs {
     }
 }
 
-/// A call that the guest wants again, and when.
+/// The guest wants a call again: nothing is called until then.
 #[derive(Debug)]
 struct Held {
     until: Duration,
-    call: Call,
+    /// `None` for events to be made: what is wanted then is asked for, which may be less by then.
+    call: Option<Call>,
 }
 
 /// See the module's documentation.
@@ -462,10 +464,16 @@ impl Stage {
         }
     }
 
-    fn hold(&mut self, now: Duration, mut call: Call) {
-        if let Call::HandleEvents { attempt, .. } = &mut call {
-            *attempt += 1;
-        }
+    fn hold(&mut self, now: Duration, call: Call) {
+        let call = match call {
+            Call::HandleDemand { demand } => {
+                self.producer.count_unasked(demand);
+                None
+            }
+            Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
+                Some(Call::HandleEvents { sub, source, epoch, attempt: attempt + 1, runs, events })
+            }
+        };
         if self.draining.is_none() {
             self.held = Some(Held { until: now + self.call_backoff.fail(), call });
         } else {
@@ -514,8 +522,8 @@ impl Stage {
         if self.held.as_ref().is_some_and(|held| held.until > now) {
             return None;
         }
-        let call = match self.held.take() {
-            Some(held) => Some(held.call),
+        let call = match self.held.take().and_then(|held| held.call) {
+            Some(call) => Some(call),
             None if self.draining.is_some() => None,
             None if self.role == Role::Producer => self.next_demand(now),
             None => self.next_events(now),
@@ -627,12 +635,16 @@ mod tests {
     /// A producer with one consumer, which has asked for `granted` events.
     fn producer(granted: u32) -> Stage {
         let mut stage = Stage::new(options(Role::Producer));
+        subscribe(&mut stage, granted);
+        stage
+    }
+
+    fn subscribe(stage: &mut Stage, granted: u32) {
         let (producer, consumer) = ("stage".parse().unwrap(), "consumer".parse().unwrap());
         let demand = Demand::new(granted, None).unwrap();
         let subscribe = Subscribe { pipeline: "p".parse().unwrap(), producer, consumer, demand };
         stage.handle(Duration::ZERO, received(Message::Subscribe(subscribe)));
         stage.handle(Duration::ZERO, received(Message::Ask { granted: granted.into(), acked: Vec::new() }));
-        stage
     }
 
     fn returned(count: usize) -> Input {
@@ -652,5 +664,18 @@ mod tests {
         stage.handle(millis(60), Input::Returned(Returned::Retry));
         assert_eq!(stage.poll_call(millis(60)), None);
         assert_eq!(stage.poll_timeout(), Some(millis(160)));
+    }
+
+    /// Found by the simulator, seed 1: the repeated call asked for as much as the first, although
+    /// the consumer had gone meanwhile.
+    #[test]
+    fn a_guest_that_wants_to_be_asked_again_is_asked_for_what_is_wanted_then() {
+        let mut stage = producer(5);
+        assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+        stage.handle(millis(0), Input::Returned(Returned::Retry));
+        stage.handle(millis(0), Input::Down { sub: SUB, reason: Reason::Normal });
+        assert_eq!(stage.poll_call(millis(100)), None);
+        subscribe(&mut stage, 3);
+        assert_eq!(stage.poll_call(millis(100)), Some(Call::HandleDemand { demand: 3 }));
     }
 }
