@@ -343,8 +343,10 @@ impl Consumer {
         self.in_hand = None;
     }
 
-    /// Tells every producer that this consumer is gone.
+    /// Tells every producer that this consumer is gone. What came in meanwhile goes back to them.
     pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
+        self.queue.clear();
+        self.current = None;
         for (sub, subscription) in std::mem::take(&mut self.subs) {
             if !subscription.ended {
                 out.send(sub, subscription.epoch, Message::Cancel(reason.clone()));

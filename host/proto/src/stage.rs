@@ -615,7 +615,11 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Demand, Subscribe};
+    use crate::{
+        consumer::CancelMode,
+        ids::Seq,
+        message::{Demand, Events, SeqRun, Subscribe},
+    };
 
     const SUB: SubId = SubId(1);
 
@@ -677,5 +681,26 @@ mod tests {
         assert_eq!(stage.poll_call(millis(100)), None);
         subscribe(&mut stage, 3);
         assert_eq!(stage.poll_call(millis(100)), Some(Call::HandleDemand { demand: 3 }));
+    }
+    /// Found by the simulator, seed 115: the message waited for a guest that was not to be called
+    /// again, and the stage drained until the deadline.
+    #[test]
+    fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not_hold_it_up() {
+        let mut stage = Stage::new(options(Role::Consumer));
+        let demand = Demand::new(5, Some(0)).unwrap();
+        let options = UpstreamOptions { source: "source".parse().unwrap(), demand, cancel: CancelMode::Temporary };
+        let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
+        stage.handle(millis(0), Input::Subscribe { options, owner });
+        let events = |first| {
+            let (runs, events) = (vec![SeqRun { first: Seq(first), count: 1 }], Batch::from_payloads(["x"]));
+            received(Message::Events(Events { attempt: 1, runs, events }))
+        };
+        stage.handle(millis(0), events(0));
+        assert!(stage.poll_call(millis(0)).is_some());
+        stage.handle(millis(1), Input::Drain(Reason::Shutdown(None)));
+        stage.handle(millis(2), events(1));
+        stage.handle(millis(3), Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
+        assert_eq!(stage.poll_call(millis(3)), None);
+        assert!(stage.is_drained());
     }
 }
