@@ -703,4 +703,23 @@ mod tests {
         assert_eq!(stage.poll_call(millis(3)), None);
         assert!(stage.is_drained());
     }
+
+    /// Found by the simulator, seed 470: two subscriptions to one owner, for ever.
+    #[test]
+    fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() {
+        let source: StageName = "source".parse().unwrap();
+        let demand = Demand::default();
+        let upstream = UpstreamOptions { source: source.clone(), demand, cancel: CancelMode::Temporary };
+        let mut stage = Stage::new(StageOptions { upstreams: vec![upstream], ..options(Role::Consumer) });
+        let owner = |node: &str, lamport| {
+            let epoch = Epoch { lamport, tag: 0 };
+            Input::Owner { source: source.clone(), owner: Some(Owner { node: node.parse().unwrap(), epoch }) }
+        };
+        for input in [owner("a", 1), owner("b", 2), owner("a", 1)] {
+            stage.handle(Duration::ZERO, input);
+        }
+        let transmits = std::iter::from_fn(|| stage.poll_transmit());
+        let opened: Vec<_> = transmits.filter(|transmit| matches!(transmit, Transmit::Open { .. })).collect();
+        assert_eq!(opened.len(), 2, "{opened:?}");
+    }
 }
