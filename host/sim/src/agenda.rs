@@ -21,7 +21,11 @@ pub(crate) enum Due {
     /// A subscription could not even begin.
     NoWay(StreamNo),
     /// This node finds that a connection is over: by silence, if the cut with this number still is.
-    Disconnect { session: SessionNo, node: NodeNo, by_silence: Option<u32> },
+    Disconnect {
+        session: SessionNo,
+        node: NodeNo,
+        by_silence: Option<u32>,
+    },
     /// Two nodes try to connect.
     Connect(NodeNo, NodeNo),
     /// A guest call is over.

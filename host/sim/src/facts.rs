@@ -142,46 +142,158 @@ pub(crate) enum What {
     Fault(Fault),
     Calm,
     Closing,
-    NodeStarted { node: NodeNo, boot: BootId },
-    Connected { one: NodeNo, other: NodeNo },
+    NodeStarted {
+        node: NodeNo,
+        boot: BootId,
+    },
+    Connected {
+        one: NodeNo,
+        other: NodeNo,
+    },
     /// A node gives a connection up; whether it is because nothing came through for too long.
-    Disconnected { node: NodeNo, peer: NodeNo, by_silence: bool },
+    Disconnected {
+        node: NodeNo,
+        peer: NodeNo,
+        by_silence: bool,
+    },
     /// A node hears a claim of a peer.
-    Heard { node: NodeNo, boot: BootId, claim: Claim },
-    Claimed { stage: StageNo, node: NodeNo, boot: BootId, claim: Claim },
-    Released { stage: StageNo, node: NodeNo, epoch: Epoch },
-    Conflict { node: NodeNo, winner: Claim, loser: Claim },
-    Lost { node: NodeNo, stage: StageNo, epoch: Epoch },
-    Owner { node: NodeNo, stage: StageNo, claim: Option<Claim> },
-    Started { instance: Instance, role: Role },
-    Draining { instance: Instance },
+    Heard {
+        node: NodeNo,
+        boot: BootId,
+        claim: Claim,
+    },
+    Claimed {
+        stage: StageNo,
+        node: NodeNo,
+        boot: BootId,
+        claim: Claim,
+    },
+    Released {
+        stage: StageNo,
+        node: NodeNo,
+        epoch: Epoch,
+    },
+    Conflict {
+        node: NodeNo,
+        winner: Claim,
+        loser: Claim,
+    },
+    Lost {
+        node: NodeNo,
+        stage: StageNo,
+        epoch: Epoch,
+    },
+    Owner {
+        node: NodeNo,
+        stage: StageNo,
+        claim: Option<Claim>,
+    },
+    Started {
+        instance: Instance,
+        role: Role,
+    },
+    Draining {
+        instance: Instance,
+    },
     /// A stage that drains and whose guest is idle, as a consumer, holds received messages back.
-    Stuck { instance: Instance, queued: usize },
+    Stuck {
+        instance: Instance,
+        queued: usize,
+    },
     /// A stage wants to be woken at a time that has passed, and then does nothing.
-    Spun { instance: Instance },
-    Ended { instance: Instance, exit: Exit },
-    Subscribed { stream: StreamNo, consumer: Instance, source: StageNo, epoch: Epoch, demand: Demand },
-    Joined { stream: StreamNo, producer: Instance },
+    Spun {
+        instance: Instance,
+    },
+    Ended {
+        instance: Instance,
+        exit: Exit,
+    },
+    Subscribed {
+        stream: StreamNo,
+        consumer: Instance,
+        source: StageNo,
+        epoch: Epoch,
+        demand: Demand,
+    },
+    Joined {
+        stream: StreamNo,
+        producer: Instance,
+    },
     /// Refused by a node or a stage.
-    Refused { stream: StreamNo, stale: bool, why: String },
-    AskSent { stream: StreamNo, granted: u64, acked: Vec<SeqRun> },
-    AskTaken { stream: StreamNo, granted: u64, acked: Vec<SeqRun> },
-    EventsSent { stream: StreamNo, events: Numbered },
-    EventsTaken { stream: StreamNo, events: Numbered },
+    Refused {
+        stream: StreamNo,
+        stale: bool,
+        why: String,
+    },
+    AskSent {
+        stream: StreamNo,
+        granted: u64,
+        acked: Vec<SeqRun>,
+    },
+    AskTaken {
+        stream: StreamNo,
+        granted: u64,
+        acked: Vec<SeqRun>,
+    },
+    EventsSent {
+        stream: StreamNo,
+        events: Numbered,
+    },
+    EventsTaken {
+        stream: StreamNo,
+        events: Numbered,
+    },
     /// A message of an old epoch was put into the stage at this end of the stream, in the wrong
     /// hands; what its host could see of it before and after.
-    Forged { stream: StreamNo, to: Side, epoch: Epoch, before: Visible, after: Visible },
+    Forged {
+        stream: StreamNo,
+        to: Side,
+        epoch: Epoch,
+        before: Visible,
+        after: Visible,
+    },
     /// One end will neither send nor understand more.
-    Closed { stream: StreamNo, side: Side, why: &'static str },
-    Demanded { producer: Instance, demand: u32 },
+    Closed {
+        stream: StreamNo,
+        side: Side,
+        why: &'static str,
+    },
+    Demanded {
+        producer: Instance,
+        demand: u32,
+    },
     /// The call of `Demanded` is back.
-    Answered { producer: Instance, retry: bool },
+    Answered {
+        producer: Instance,
+        retry: bool,
+    },
     /// By a producer or producer-consumer, in the order of their numbers.
-    Emitted { producer: Instance, payloads: Vec<Vec<u8>> },
-    Called { consumer: Instance, stream: StreamNo, source: StageNo, epoch: Epoch, events: Numbered },
-    Processed { consumer: Instance, stream: StreamNo, source: StageNo, epoch: Epoch, runs: Vec<SeqRun> },
-    WantsRetry { consumer: Instance, stream: StreamNo, runs: Vec<SeqRun> },
-    Trapped { instance: Instance },
+    Emitted {
+        producer: Instance,
+        payloads: Vec<Vec<u8>>,
+    },
+    Called {
+        consumer: Instance,
+        stream: StreamNo,
+        source: StageNo,
+        epoch: Epoch,
+        events: Numbered,
+    },
+    Processed {
+        consumer: Instance,
+        stream: StreamNo,
+        source: StageNo,
+        epoch: Epoch,
+        runs: Vec<SeqRun>,
+    },
+    WantsRetry {
+        consumer: Instance,
+        stream: StreamNo,
+        runs: Vec<SeqRun>,
+    },
+    Trapped {
+        instance: Instance,
+    },
 }
 
 /// What a host can see of a stage.

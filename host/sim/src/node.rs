@@ -28,7 +28,7 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long a stage may drain.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
-/// After so many traps in a row a name is left to others.
+/// After so many traps a name is left to others.
 const TRAPS_MAX: u32 = 3;
 /// What a forged event says.
 pub(crate) const FORGED: &[u8] = b"forged";
@@ -445,8 +445,7 @@ impl Node {
         let Message::Subscribe(subscribe) = &envelope.message else { return };
         let stage = stage_no(&subscribe.producer);
         let candidates = self.running.values_mut().filter(|running| running.me.stage == stage);
-        let best =
-            candidates.max_by_key(|running| (running.me.epoch == envelope.epoch, running.drain_until.is_none()));
+        let best = candidates.max_by_key(|running| (running.me.epoch == envelope.epoch, running.drain_until.is_none()));
         let Some(running) = best else {
             env.note(What::Refused { stream, stale: false, why: "not the owner".into() });
             let refusal = Envelope { epoch: envelope.epoch, message: Message::Cancel(Reason::NotOwner) };
@@ -480,7 +479,6 @@ impl Node {
                 if returned != Returned::Retry {
                     let revival = self.revivals.get_mut(&running.me.stage).expect("every stage has one");
                     revival.backoff.reset();
-                    revival.traps = 0;
                 }
                 Input::Returned(returned)
             }
@@ -597,8 +595,8 @@ impl Node {
         !self.running.values().any(is_busy) && self.revivals.values().all(|revival| revival.due.is_none())
     }
 
-    pub(crate) fn instances(&self) -> impl Iterator<Item = (Instance, Role, Visible)> {
-        self.running.values().map(|running| (running.me, running.role, running.visible()))
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (Instance, Visible)> {
+        self.running.values().map(|running| (running.me, running.visible()))
     }
 
     pub(crate) fn owner(&self, stage: StageNo) -> Option<(NodeNo, Epoch)> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
-use forebay_proto::{ids::Epoch, message::Demand, stage::Role};
+use forebay_proto::{ids::Epoch, message::Demand};
 
 use crate::{
     facts::{EventId, Exit, Fact, Fault, Instance, NodeNo, Side, StageNo, StreamNo, Visible, What},
@@ -36,9 +36,8 @@ pub(crate) struct NodeEnding {
 #[derive(Debug)]
 pub(crate) struct InstanceEnding {
     pub(crate) instance: Instance,
-    pub(crate) role: Role,
     pub(crate) visible: Visible,
-    /// A consumer of it runs within reach.
+    /// All that it emits can be processed by consumers within reach.
     pub(crate) is_wanted: bool,
     /// What it is subscribed to, by streams open at both ends.
     pub(crate) sources: Vec<Instance>,
@@ -47,7 +46,6 @@ pub(crate) struct InstanceEnding {
 /// A subscription, as its consumer began it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
-    pub(crate) consumer: Instance,
     pub(crate) source: StageNo,
     pub(crate) epoch: Epoch,
     pub(crate) demand: Demand,
@@ -62,9 +60,9 @@ pub(crate) struct Subscriptions(BTreeMap<StreamNo, Subscription>);
 impl Subscriptions {
     pub(crate) fn learn(&mut self, fact: &Fact) {
         match &fact.what {
-            What::Subscribed { stream, consumer, source, epoch, demand } => {
-                let (consumer, source, epoch, demand) = (*consumer, *source, *epoch, *demand);
-                self.0.insert(*stream, Subscription { consumer, source, epoch, demand, producer: None });
+            What::Subscribed { stream, source, epoch, demand, .. } => {
+                let (source, epoch, demand) = (*source, *epoch, *demand);
+                self.0.insert(*stream, Subscription { source, epoch, demand, producer: None });
             }
             What::Joined { stream, producer } => {
                 if let Some(subscription) = self.0.get_mut(stream) {

@@ -184,7 +184,12 @@ fn random_stage(
     nodes: u8,
     is_faultless: bool,
 ) -> StagePlan {
-    let is_global = role != Role::Consumer && rng.random_bool(0.75);
+    let upstreams = random_upstreams(rng, role, before);
+    let sources = upstreams.iter().map(|(source, ..)| &before[usize::from(source.0)]);
+    // Every instance of a node's own stage needs a consumer on that node.
+    let own: BTreeSet<NodeNo> =
+        sources.filter(|source| source.scope == Scope::Node).flat_map(|source| source.nodes.clone()).collect();
+    let is_global = role != Role::Consumer && own.is_empty() && rng.random_bool(0.8);
     let habit = Habit::random(rng, role);
     let every = role == Role::Consumer || rng.random_bool(0.8);
     let first = rng.random_range(0..nodes);
@@ -197,8 +202,11 @@ fn random_stage(
         no,
         role,
         scope: if is_global { Scope::Global } else { Scope::Node },
-        nodes: (0..nodes).map(NodeNo).filter(|node| every || node.0 == first || rng.random_bool(0.5)).collect(),
-        upstreams: random_upstreams(rng, role, before),
+        nodes: (0..nodes)
+            .map(NodeNo)
+            .filter(|node| every || node.0 == first || own.contains(node) || rng.random_bool(0.5))
+            .collect(),
+        upstreams,
         habit,
         manners: Manners::random(rng, is_faultless),
         poll: poll.filter(|_| role == Role::Producer),

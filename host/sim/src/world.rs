@@ -2,11 +2,12 @@
 
 use std::{rc::Rc, time::Duration};
 
+use forebay_proto::stage::Role;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
     agenda::{Due, Env},
-    facts::{Exit, Fault, NodeNo, Side, What},
+    facts::{Exit, Fault, Instance, NodeNo, Side, What},
     guest::Phase,
     network::Network,
     node::Node,
@@ -252,25 +253,36 @@ impl World {
     }
 
     fn running_on(&self, node: &Node) -> Vec<InstanceEnding> {
-        let all: Vec<_> = self.nodes.iter().flatten().flat_map(Node::instances).collect();
-        let ending = node.instances().map(|(instance, role, visible)| {
-            let scope = self.workload.stage(instance.stage).scope;
-            let is_wanted = all.iter().any(|(other, ..)| {
-                let upstreams = &self.workload.stage(other.stage).upstreams;
-                let near = match scope {
-                    Scope::Global => self.workload.is_joined_in_the_end(other.node, instance.node),
-                    Scope::Node => other.node == instance.node,
-                };
-                near && upstreams.iter().any(|(source, ..)| *source == instance.stage)
-            });
+        let all: Vec<_> =
+            self.nodes.iter().flatten().flat_map(Node::instances).map(|(instance, ..)| instance).collect();
+        let ending = node.instances().map(|(instance, visible)| {
+            let is_wanted = self.flows(&all, instance);
             let sources = node.consumes_by(instance.no).filter_map(|stream| {
                 let stream = self.env.network.stream(stream)?;
                 let (consumer, producer) = (stream.end(Side::Consumer), stream.end(Side::Producer));
                 let (no, _) = producer.stage.filter(|_| consumer.is_open && producer.is_open)?;
-                all.iter().map(|(source, ..)| *source).find(|source| source.no == no)
+                all.iter().copied().find(|source| source.no == no)
             });
-            InstanceEnding { instance, role, visible, is_wanted, sources: sources.collect() }
+            InstanceEnding { instance, visible, is_wanted, sources: sources.collect() }
         });
         ending.collect()
+    }
+
+    /// Whether all that an instance emits can be processed: it has consumers within reach, and their
+    /// own events can be processed as well.
+    fn flows(&self, all: &[Instance], instance: Instance) -> bool {
+        let plan = self.workload.stage(instance.stage);
+        if plan.role == Role::Consumer {
+            return true;
+        }
+        let is_near = |other: &Instance| match plan.scope {
+            Scope::Global => self.workload.is_joined_in_the_end(other.node, instance.node),
+            Scope::Node => other.node == instance.node,
+        };
+        let consumes = |other: &Instance| {
+            self.workload.stage(other.stage).upstreams.iter().any(|(source, ..)| *source == instance.stage)
+        };
+        let mut consumers = all.iter().filter(|other| is_near(other) && consumes(other)).peekable();
+        consumers.peek().is_some() && consumers.all(|consumer| self.flows(all, *consumer))
     }
 }

@@ -62,8 +62,7 @@ impl Credit {
         let fell = granted < self.granted;
         self.granted = granted;
         if fell || self.acked > granted || granted - self.acked > u64::from(max) {
-            let what =
-                format!("{stream} at the {side:?}: granted {granted}, acked {}, max_demand {max}", self.acked);
+            let what = format!("{stream} at the {side:?}: granted {granted}, acked {}, max_demand {max}", self.acked);
             return Err(Violation::at(fact, what));
         }
         Ok(())

@@ -91,14 +91,11 @@ mod tests {
     use crate::{facts::Visible, oracle::InstanceEnding};
 
     fn healed() -> Run {
-        let ending = |instance: Instance, role, sources| {
+        let ending = |instance: Instance, sources| {
             let visible = Visible { unacked: 0, buffered: 0, queued: 0 };
-            InstanceEnding { instance, role, visible, is_wanted: true, sources }
+            InstanceEnding { instance, visible, is_wanted: true, sources }
         };
-        let running = vec![
-            ending(producer(), Role::Producer, vec![]),
-            ending(consumer(), Role::Consumer, vec![producer()]),
-        ];
+        let running = vec![ending(producer(), vec![]), ending(consumer(), vec![producer()])];
         let owners = BTreeMap::from([(SOURCE, Some((producer().node, producer().epoch)))]);
         let mut run = run([]);
         run.ending.nodes = vec![NodeEnding { node: NodeNo(0), group: 0, owners, running }];

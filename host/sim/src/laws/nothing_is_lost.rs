@@ -50,8 +50,6 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use forebay_proto::stage::Role;
-
     use super::super::made_up::*;
     use super::*;
     use crate::{
@@ -62,7 +60,7 @@ mod tests {
     fn ended(whats: impl IntoIterator<Item = What>, unacked: usize) -> Run {
         let visible = Visible { unacked, buffered: 0, queued: 0 };
         let instance = producer();
-        let ending = InstanceEnding { instance, role: Role::Producer, visible, is_wanted: true, sources: vec![] };
+        let ending = InstanceEnding { instance, visible, is_wanted: true, sources: vec![] };
         let mut run = subscribed(whats);
         let owners = BTreeMap::new();
         run.ending.nodes = vec![NodeEnding { node: NodeNo(0), group: 0, owners, running: vec![ending] }];
