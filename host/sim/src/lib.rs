@@ -47,7 +47,7 @@ impl Report {
 /// Runs one seed and checks all laws.
 pub fn run(seed: u64) -> Report {
     let run = world::World::run(seed);
-    let check = |(name, check): &(&'static str, fn(&oracle::Run) -> Result<(), laws::Violation>)| {
+    let check = |(name, check): &(&'static str, laws::Check)| {
         let violation = check(&run).err()?;
         Some((*name, format!("at {:.3}s: {}", violation.at.as_secs_f64(), violation.what)))
     };

@@ -214,8 +214,10 @@ impl Env {
         let session = self.network.session(from, to);
         let is_way = from == to || session.is_some();
         let is_heard = session.is_some() && self.network.session(to, from) == session;
-        let ends =
-            [End { node: from, stage: Some(stage), is_open: true }, End { node: to, stage: None, is_open: is_way }];
+        let ends = [
+            End { node: from, stage: Some(stage), is_open: true },
+            End { node: to, stage: None, is_open: from == to || is_heard },
+        ];
         let session = session.filter(|_| from != to);
         self.network.streams.insert(no, Stream { session, ends, frames: Default::default() });
         if !is_way {

@@ -199,7 +199,7 @@ impl fmt::Display for Coverage {
     }
 }
 
-/// The side that closed a stream last does not matter to laws of the other side.
+/// The stream that `side` closes by this fact.
 pub(crate) fn is_closed_by(fact: &Fact, side: Side) -> Option<StreamNo> {
     match fact.what {
         What::Closed { stream, side: closed, .. } if closed == side => Some(stream),

@@ -57,10 +57,10 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     let mut producers: BTreeMap<InstanceNo, Producer> = BTreeMap::new();
     for fact in &run.facts {
         subscriptions.learn(fact);
-        if let Some(stream) = is_closed_by(fact, Side::Producer) {
-            if let Some(producer) = subscriptions.get(stream).and_then(|subscription| subscription.producer) {
-                producers.entry(producer.no).or_default().streams.remove(&stream);
-            }
+        let closed = is_closed_by(fact, Side::Producer);
+        let closed = closed.and_then(|stream| Some((stream, subscriptions.get(stream)?.producer?)));
+        if let Some((stream, producer)) = closed {
+            producers.entry(producer.no).or_default().streams.remove(&stream);
         }
         match &fact.what {
             What::Joined { stream, producer } => {

@@ -41,7 +41,7 @@ impl Violation {
     }
 }
 
-type Check = fn(&Run) -> Result<(), Violation>;
+pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
 pub(crate) const LAWS: [(&str, Check); 16] = [
