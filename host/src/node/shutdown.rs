@@ -50,16 +50,15 @@ impl Core {
         let Some(state) = self.stage_mut(key) else { return true };
         state.restart_at = None;
         state.stop_at = deadline;
+        state.cut_short = false;
         state.order(Order::Drain(reason.clone()));
-        let mut in_order = true;
         while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
             if *self.wanted.borrow() == Wanted::Stop {
                 self.order_stop(key, &reason);
             }
-            in_order &= !self.is_overdue(key);
             self.step().await;
         }
-        in_order
+        self.stage_mut(key).is_none_or(|state| !state.cut_short)
     }
 
     fn order_stop(&mut self, key: &StageKey, reason: &Reason) {
@@ -67,10 +66,6 @@ impl Core {
             state.stop_at = None;
             state.order(Order::Stop(reason.clone()));
         }
-    }
-
-    fn is_overdue(&mut self, key: &StageKey) -> bool {
-        self.stage_mut(key).and_then(|state| state.stop_at).is_some_and(|at| at <= Instant::now())
     }
 
     async fn release_all(&self) {
