@@ -306,6 +306,7 @@ impl Core {
                 }
                 if due(state.stop_at) {
                     state.stop_at = None;
+                    state.cut_short = true;
                     state.order(Order::Stop(Reason::Shutdown(Some("drain time is over".into()))));
                 }
             }

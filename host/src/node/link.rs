@@ -134,6 +134,8 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
     let reason = tokio::select! {
         biased;
         reason = connection.closed() => reason,
+        // A node that was dropped must not go on answering pings: its peers would take it for alive.
+        () = shared.events.closed() => close(&*connection, (CloseCode::Done, "the node has ended".to_owned())),
         reason = read(receiver, id, &shared, &pinged, &pings) => close(&*connection, reason),
         reason = watch_over(&*connection, &shared, &pinged, &pings) => close(&*connection, (CloseCode::Silent, reason)),
         reason = serve(&connection, &shared) => reason,

@@ -138,6 +138,8 @@ pub(crate) struct StageState {
     pub(crate) restart_at: Option<Instant>,
     /// Stop where it is then: its drain time is over.
     pub(crate) stop_at: Option<Instant>,
+    /// It was stopped so.
+    pub(crate) cut_short: bool,
     pub(crate) finished: bool,
 }
 
@@ -152,6 +154,7 @@ impl StageState {
             running: None,
             restart_at: None,
             stop_at: None,
+            cut_short: false,
             finished: false,
         }
     }

@@ -47,8 +47,8 @@ impl Core {
         let reason = Reason::Shutdown(Some("the node is shutting down".into()));
         let Some(state) = self.stage_mut(key) else { return true };
         state.restart_at = None;
+        state.cut_short = false;
         state.order(Order::Drain(reason.clone()));
-        let mut in_order = true;
         while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
             let wanted = *self.wanted.borrow();
             match wanted {
@@ -57,12 +57,12 @@ impl Core {
                 Wanted::Run if self.gave_up.is_empty() => {}
                 Wanted::Run | Wanted::Drain => {
                     let at = *deadline.get_or_insert_with(|| Instant::now() + self.drain_timeout);
-                    in_order &= self.limit(key, at, &reason);
+                    self.limit(key, at, &reason);
                 }
             }
             self.step().await;
         }
-        in_order
+        self.stage_mut(key).is_none_or(|state| !state.cut_short)
     }
 
     fn order_stop(&mut self, key: &StageKey, reason: &Reason) {
@@ -72,14 +72,14 @@ impl Core {
         }
     }
 
-    /// Has the stage stopped where it is once `at` is over; `false` if it is.
-    fn limit(&mut self, key: &StageKey, at: Instant, reason: &Reason) -> bool {
-        let in_time = Instant::now() < at;
-        match self.stage_mut(key) {
-            Some(state) if in_time => state.stop_at = Some(at),
-            _ => self.order_stop(key, reason),
+    /// Has the stage stopped where it is once `at` is over.
+    fn limit(&mut self, key: &StageKey, at: Instant, reason: &Reason) {
+        if Instant::now() >= at {
+            return self.order_stop(key, reason);
         }
-        in_time
+        if let Some(state) = self.stage_mut(key) {
+            state.stop_at = Some(at);
+        }
     }
 
     async fn release_all(&self) {
