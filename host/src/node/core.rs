@@ -487,6 +487,6 @@ fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
 async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
     while let Some(connection) = transport.accept().await {
         // A link ends with its connection, which outlives the accepting when the node shuts down.
-        tokio::spawn(link::run(connection, false, Arc::clone(&shared)));
+        tokio::spawn(link::run(connection, false, Arc::clone(&shared), async {}));
     }
 }

@@ -3,7 +3,12 @@
 //! One task per address, for as long as the node lives: a node that went away is found again when it
 //! comes back. An address to whose node there is a connection is left alone.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::backoff::Backoff;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -14,6 +19,9 @@ use crate::{config::PeerAddr, transport::Transport};
 /// How often names are resolved again, and connected addresses looked at: new machines behind a name
 /// are found within this time.
 const REVIEW: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether there is a connection that somebody else made.
+const CONNECTED_REVIEW: Duration = Duration::from_millis(200);
 
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
@@ -91,13 +99,35 @@ async fn dial_all(
     mut queue: mpsc::Receiver<(SocketAddr, Option<TargetIndex>)>,
     met: mpsc::Sender<TargetIndex>,
 ) {
-    let mut known = HashSet::new();
+    let mut known = HashMap::<_, HashSet<_>>::new();
     let mut tasks = JoinSet::new();
     while let Some((addr, target)) = queue.recv().await {
-        if known.insert(addr) {
-            tasks.spawn(dial(addr, target, Arc::clone(&transport), Arc::clone(&shared), met.clone()));
+        let is_new = !known.contains_key(&addr);
+        let is_new_target = known.entry(addr).or_default().insert(target);
+        match target {
+            _ if is_new => {
+                tasks.spawn(dial(addr, target, Arc::clone(&transport), Arc::clone(&shared), met.clone()));
+            }
+            // A peer may have told of an address of `join` before it was resolved.
+            Some(target) if is_new_target => {
+                tasks.spawn(await_connection(addr, target, Arc::clone(&shared), met.clone()));
+            }
+            _ => {}
         }
     }
+}
+
+/// Reports a target whose address is dialled already, once there is a connection.
+async fn await_connection(
+    addr: SocketAddr,
+    target: TargetIndex,
+    shared: Arc<LinkShared>,
+    met: mpsc::Sender<TargetIndex>,
+) {
+    while !shared.directory.is_connected_to(addr) {
+        tokio::time::sleep(CONNECTED_REVIEW).await;
+    }
+    let _ = met.send(target).await;
 }
 
 async fn dial(
@@ -117,7 +147,7 @@ async fn dial(
     loop {
         if shared.directory.is_connected_to(addr) {
             report_met(target).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(CONNECTED_REVIEW).await;
             continue;
         }
         match transport.connect(addr).await {
@@ -129,7 +159,13 @@ async fn dial(
                 backoff.reset();
                 failures = 0;
                 // A task of its own: the link outlives the dialling when the node shuts down.
-                let link = tokio::spawn(link::run(connection, true, Arc::clone(&shared)));
+                let met = met.clone();
+                let once_up = async move {
+                    if let Some(target) = target {
+                        let _ = met.send(target).await;
+                    }
+                };
+                let link = tokio::spawn(link::run(connection, true, Arc::clone(&shared), once_up));
                 let reason = link.await.unwrap_or_else(|error| error.to_string());
                 tracing::debug!(%addr, %reason, "link ended");
             }

@@ -100,8 +100,13 @@ pub(crate) enum LinkEvent {
     Down { id: LinkId, peer: NodeName, reason: String },
 }
 
-/// Runs a connection until it ends; says why it did.
-pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> String {
+/// Runs a connection until it ends; says why it did. `once_up` runs after the node was told of it.
+pub(crate) async fn run(
+    connection: Box<dyn Connection>,
+    ours: bool,
+    shared: Arc<LinkShared>,
+    once_up: impl Future<Output = ()>,
+) -> String {
     let connection: Arc<dyn Connection> = Arc::from(connection);
     let peer = connection.peer().clone();
     let (channel, hello) = match greet(&*connection, ours, &shared.hello).await {
@@ -120,6 +125,7 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
     if shared.events.send(LinkEvent::Up(link)).await.is_err() {
         return "the node has ended".to_owned();
     }
+    once_up.await;
     let Channel { sender, receiver } = channel;
     let writer = tokio::spawn(write(queued, sender));
     let reason = tokio::select! {
