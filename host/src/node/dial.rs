@@ -155,6 +155,14 @@ async fn dial(
                 connection.close(crate::transport::CloseCode::Duplicate, "this is the node itself");
                 return report_met(target).await;
             }
+            // The same node under another address: what serves is left alone, else the two addresses
+            // would take turns in replacing each other's connection.
+            Ok(connection) if shared.directory.peer(connection.peer()).is_some() => {
+                connection.close(crate::transport::CloseCode::Duplicate, "another connection serves already");
+                report_met(target).await;
+                tokio::time::sleep(REVIEW).await;
+                continue;
+            }
             Ok(connection) => {
                 backoff.reset();
                 failures = 0;
