@@ -9,11 +9,20 @@ use forebay_proto::backoff::Backoff;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::link::{self, Ended, LinkShared};
-use crate::{config::PeerAddr, transport::Transport};
+use crate::{
+    config::PeerAddr,
+    transport::{CloseCode, Transport},
+};
 
 /// How often names are resolved again, and connected addresses looked at: new machines behind a name
 /// are found within this time.
 const REVIEW: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether there is a connection that somebody else made.
+const CONNECTED_REVIEW: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether a node of `join` is met: what a starting node waits for.
+const MET_REVIEW: Duration = Duration::from_millis(20);
 
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
@@ -94,40 +103,48 @@ async fn dial_all(
     mut queue: mpsc::Receiver<(SocketAddr, Option<TargetIndex>)>,
     met: mpsc::Sender<TargetIndex>,
 ) {
-    let mut known = HashSet::new();
+    let mut dialled = HashSet::new();
+    let mut awaited = HashSet::new();
     let mut tasks = JoinSet::new();
     while let Some((addr, target)) = queue.recv().await {
         // Peers name addresses, too; a cluster with more than these is not one of ours.
-        if known.len() < ADDRESSES_MAX && known.insert(addr) {
-            tasks.spawn(dial(addr, target, Arc::clone(&transport), Arc::clone(&shared), met.clone()));
+        if dialled.len() < ADDRESSES_MAX && dialled.insert(addr) {
+            tasks.spawn(dial(addr, Arc::clone(&transport), Arc::clone(&shared)));
+        }
+        if let Some(target) = target.filter(|target| awaited.insert((addr, *target))) {
+            tasks.spawn(await_met(addr, target, Arc::clone(&shared), met.clone()));
         }
     }
 }
 
-async fn dial(
-    addr: SocketAddr,
-    target: Option<TargetIndex>,
-    transport: Arc<dyn Transport>,
-    shared: Arc<LinkShared>,
-    met: mpsc::Sender<TargetIndex>,
-) {
+/// Reports an entry of `join` once one of its addresses leads to a node that is connected.
+async fn await_met(addr: SocketAddr, target: TargetIndex, shared: Arc<LinkShared>, met: mpsc::Sender<TargetIndex>) {
+    while !shared.directory.is_met(addr) {
+        tokio::time::sleep(MET_REVIEW).await;
+    }
+    let _ = met.send(target).await;
+}
+
+async fn dial(addr: SocketAddr, transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
     let mut backoff = Backoff::LINK;
     let mut trouble = Trouble::default();
-    let report_met = async |target: Option<TargetIndex>| {
-        if let Some(target) = target {
-            let _ = met.send(target).await;
-        }
-    };
     loop {
         if shared.directory.is_connected_to(addr) {
-            report_met(target).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(CONNECTED_REVIEW).await;
             continue;
         }
         match transport.connect(addr).await {
             Ok(connection) if connection.peer() == shared.directory.node() => {
-                connection.close(crate::transport::CloseCode::Duplicate, "this is the node itself");
-                return report_met(target).await;
+                connection.close(CloseCode::Duplicate, "this is the node itself");
+                return shared.directory.add_alias(addr);
+            }
+            // The same node under another address: what serves is left alone, else the two addresses
+            // would take turns in replacing each other's connection.
+            Ok(connection) if shared.directory.peer(connection.peer()).is_some() => {
+                connection.close(CloseCode::Duplicate, "another connection serves already");
+                shared.directory.add_alias(addr);
+                tokio::time::sleep(REVIEW).await;
+                continue;
             }
             Ok(connection) => {
                 // A task of its own: the link outlives the dialling when the node shuts down.
