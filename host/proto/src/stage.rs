@@ -412,11 +412,22 @@ impl Stage {
     fn on_message(&mut self, sub: SubId, Envelope { epoch, message }: Envelope) {
         let out = &mut self.out;
         match message {
+            // Answered as an unknown subscription it would lose its way and keep its events.
+            Message::Events(_) if self.producer.has_sub(sub) => {
+                let reason = Reason::Protocol("events from a consumer".into());
+                out.notice(Notice::Refused { sub, reason: reason.clone() });
+                self.producer.end(sub, Ending::Cancelled, reason, out);
+            }
             Message::Events(events) => self.consumer.on_events(sub, epoch, events, out),
             Message::Cancel(reason) => self.on_ended(sub, Ending::Cancelled, reason),
             Message::Subscribe(_) | Message::Ask { .. } if epoch != self.producer.epoch() => {
                 out.notice(Notice::Refused { sub, reason: Reason::StaleEpoch });
-                out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
+                if self.producer.has_sub(sub) {
+                    self.producer.end(sub, Ending::Cancelled, Reason::StaleEpoch, out);
+                } else {
+                    out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
+                    out.close(sub);
+                }
             }
             Message::Subscribe(_) if self.role == Role::Consumer || self.draining.is_some() => {
                 out.send(sub, epoch, Message::Cancel(Reason::NotOwner));

@@ -1,6 +1,9 @@
 //! The host's tests: one binary, since linking wasmtime is what they cost.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows test functions, not helpers")]
 
+mod node;
+mod peer;
 mod plugins;
+mod registry;
 mod runtime;
 mod transport;

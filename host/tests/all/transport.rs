@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows test functions, not their helpers")]
 
 #[path = "transport/hostile.rs"]
-mod hostile;
+pub(crate) mod hostile;
 #[path = "transport/loss.rs"]
 mod loss;
 #[path = "transport/suite.rs"]

@@ -17,9 +17,9 @@ use rustls::{
 use super::*;
 
 /// What a stranger shows.
-type Proof = (CertificateDer<'static>, PrivateKeyDer<'static>);
+pub(crate) type Proof = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
-fn proof(identity: &NodeIdentity) -> Proof {
+pub(crate) fn proof(identity: &NodeIdentity) -> Proof {
     (identity.certificate().clone(), identity.key().clone_key())
 }
 
@@ -101,7 +101,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// A QUIC client of a stranger's.
-fn raw_client(proof: Option<Proof>, alpn: &[u8]) -> quinn::Endpoint {
+pub(crate) fn raw_client(proof: Option<Proof>, alpn: &[u8]) -> quinn::Endpoint {
     let builder = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

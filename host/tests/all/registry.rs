@@ -1,0 +1,282 @@
+//! What every registry does: the contract of the trait, test by test.
+//!
+//! A new implementation is one more line in `for_every_registry!`, with a [`Group`] of its own.
+
+use std::{future::Future, time::Duration};
+
+use forebay::registry::{CheckpointError, ClaimError, IslandsRegistry, Registry};
+use forebay_proto::{
+    ids::{BootId, Epoch, NodeName, Seq},
+    names::{Change, Claim, GlobalName},
+};
+
+/// The registries of two nodes, a and b, that can reach each other unless they are parted.
+trait Group {
+    fn registry(&self, node: usize) -> &dyn Registry;
+
+    /// Lets everything that one has said arrive at the other.
+    async fn exchange(&self);
+
+    /// From here on neither hears the other, and both notice.
+    async fn part(&self);
+}
+
+macro_rules! suite {
+    ($group:ty: $($name:ident,)*) => {
+        $(#[tokio::test] async fn $name() { super::bounded(super::$name(<$group>::default())).await; })*
+    };
+}
+
+macro_rules! for_every_registry {
+    ($($kind:ident: $group:ty,)*) => {
+        $(mod $kind {
+            suite! { $group:
+                a_name_nobody_claimed_has_no_owner,
+                a_claim_names_its_node_and_is_told_to_all,
+                a_name_that_is_owned_is_not_granted_to_another,
+                names_do_not_disturb_each_other,
+                every_claim_has_a_higher_epoch_also_of_the_owner,
+                a_released_name_can_be_claimed_by_another_in_a_higher_epoch,
+                releasing_in_another_epoch_or_for_another_node_changes_nothing,
+                a_checkpoint_is_a_compare_and_set,
+                a_former_owner_is_fenced,
+                changes_come_in_order_and_once,
+                waiting_for_a_change_is_cancel_safe_and_wakes,
+                a_parted_owners_name_is_never_owned_twice_after_they_meet,
+            }
+        })*
+    };
+}
+
+for_every_registry! {
+    islands: crate::registry::Islands,
+}
+
+/// Two `IslandsRegistry`s, and the links between them.
+pub(crate) struct Islands([(NodeName, IslandsRegistry); 2]);
+
+impl Default for Islands {
+    fn default() -> Self {
+        let node = |name: &str, boot| {
+            let name: NodeName = name.parse().unwrap();
+            (name.clone(), IslandsRegistry::new(name, BootId(boot)))
+        };
+        Self([node("a", 1), node("b", 2)])
+    }
+}
+
+impl Group for Islands {
+    fn registry(&self, node: usize) -> &dyn Registry {
+        &self.0[node].1
+    }
+
+    async fn exchange(&self) {
+        let [(a, of_a), (b, of_b)] = &self.0;
+        // Twice: what one hears may change what it says.
+        for _ in 0..2 {
+            let (from_a, from_b) = (of_a.own(), of_b.own());
+            of_b.on_names(a, from_a);
+            of_a.on_names(b, from_b);
+        }
+    }
+
+    async fn part(&self) {
+        let [(a, of_a), (b, of_b)] = &self.0;
+        of_a.on_peer_down(b);
+        of_b.on_peer_down(a);
+    }
+}
+
+async fn bounded(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs");
+}
+
+fn name(stage: &str) -> GlobalName {
+    GlobalName { pipeline: "p".parse().unwrap(), stage: stage.parse().unwrap() }
+}
+
+/// The changes there are now.
+async fn changes(registry: &dyn Registry) -> Vec<Change> {
+    let mut all = Vec::new();
+    while let Ok(change) = tokio::time::timeout(Duration::from_millis(20), registry.next_change()).await {
+        all.push(change);
+    }
+    all
+}
+
+fn owners(changes: &[Change], of: &GlobalName) -> Vec<Option<String>> {
+    let owner = |change: &Change| match change {
+        Change::Owner { name, claim } if name == of => Some(claim.as_ref().map(|claim| claim.node.to_string())),
+        _ => None,
+    };
+    changes.iter().filter_map(owner).collect()
+}
+
+async fn a_name_nobody_claimed_has_no_owner(group: impl Group) {
+    assert_eq!(group.registry(0).lookup(&name("s")), None);
+    assert_eq!(changes(group.registry(0)).await, []);
+}
+
+async fn a_claim_names_its_node_and_is_told_to_all(group: impl Group) {
+    let claim = group.registry(0).claim(&name("s")).await.unwrap();
+    assert_eq!((claim.node.as_str(), &claim.name, claim.progress), ("a", &name("s"), Seq(0)));
+    group.exchange().await;
+    for node in 0..2 {
+        assert_eq!(group.registry(node).lookup(&name("s")), Some(claim.clone()));
+        assert_eq!(owners(&changes(group.registry(node)).await, &name("s")), [Some("a".to_owned())]);
+    }
+}
+
+async fn a_name_that_is_owned_is_not_granted_to_another(group: impl Group) {
+    let claim = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    let refused = group.registry(1).claim(&name("s")).await.unwrap_err();
+    assert_eq!(refused, ClaimError::Held(claim.clone()));
+    assert_eq!(refused.to_string(), format!("p/s is owned by a in epoch {}", claim.epoch));
+    group.exchange().await;
+    assert_eq!(group.registry(0).lookup(&name("s")), Some(claim));
+}
+
+async fn names_do_not_disturb_each_other(group: impl Group) {
+    let first = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    let second = group.registry(1).claim(&name("t")).await.unwrap();
+    group.registry(0).release(&name("t"), first.epoch).await;
+    group.exchange().await;
+    for node in 0..2 {
+        assert_eq!(group.registry(node).lookup(&name("s")), Some(first.clone()));
+        assert_eq!(group.registry(node).lookup(&name("t")), Some(second.clone()));
+    }
+}
+
+async fn every_claim_has_a_higher_epoch_also_of_the_owner(group: impl Group) {
+    let mut last = Epoch::default();
+    for _ in 0..5 {
+        let claim = group.registry(0).claim(&name("s")).await.unwrap();
+        assert!(claim.epoch > last, "{} after {last}", claim.epoch);
+        last = claim.epoch;
+        group.exchange().await;
+        assert_eq!(group.registry(1).lookup(&name("s")), Some(claim));
+    }
+}
+
+async fn a_released_name_can_be_claimed_by_another_in_a_higher_epoch(group: impl Group) {
+    let first = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    group.registry(0).release(&name("s"), first.epoch).await;
+    group.exchange().await;
+    assert_eq!(group.registry(1).lookup(&name("s")), None);
+    let second = group.registry(1).claim(&name("s")).await.unwrap();
+    assert!(second.epoch > first.epoch && second.node.as_str() == "b");
+    group.exchange().await;
+    assert_eq!(group.registry(0).lookup(&name("s")), Some(second));
+}
+
+async fn releasing_in_another_epoch_or_for_another_node_changes_nothing(group: impl Group) {
+    let old = group.registry(0).claim(&name("s")).await.unwrap();
+    let claim = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    group.registry(0).release(&name("s"), old.epoch).await;
+    group.registry(1).release(&name("s"), claim.epoch).await;
+    group.registry(1).release(&name("t"), claim.epoch).await;
+    group.exchange().await;
+    for node in 0..2 {
+        assert_eq!(group.registry(node).lookup(&name("s")), Some(claim.clone()));
+    }
+}
+
+fn progress(claim: Option<Claim>) -> Option<Seq> {
+    claim.map(|claim| claim.progress)
+}
+
+async fn a_checkpoint_is_a_compare_and_set(group: impl Group) {
+    let registry = group.registry(0);
+    let (old, claim) = (registry.claim(&name("s")).await.unwrap(), registry.claim(&name("s")).await.unwrap());
+    let stated = async |epoch, previous, seq| registry.checkpoint(&name("s"), epoch, Seq(previous), Seq(seq)).await;
+    assert_eq!(stated(claim.epoch, 0, 5).await, Ok(()));
+    for (epoch, previous, seq, why) in [
+        (old.epoch, 5, 9, "of an older epoch"),
+        (claim.epoch, 0, 9, "made after another checkpoint"),
+        (claim.epoch, 5, 5, "goes nowhere"),
+        (claim.epoch, 5, 4, "goes back"),
+    ] {
+        let refused = stated(epoch, previous, seq).await;
+        assert!(matches!(refused, Err(CheckpointError::Fenced(_))), "{why}: {refused:?}");
+    }
+    assert_eq!(stated(claim.epoch, 5, 9).await, Ok(()));
+    assert_eq!(progress(registry.lookup(&name("s"))), Some(Seq(9)));
+    let again = registry.claim(&name("s")).await.unwrap();
+    assert_eq!(again.progress, Seq(9), "a new instance begins where the last checkpoint was");
+    let unowned = registry.checkpoint(&name("t"), again.epoch, Seq(0), Seq(1)).await;
+    assert!(matches!(unowned, Err(CheckpointError::Fenced(_))), "{unowned:?}");
+}
+
+async fn a_former_owner_is_fenced(group: impl Group) {
+    let first = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    group.registry(0).release(&name("s"), first.epoch).await;
+    group.exchange().await;
+    group.registry(1).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    let late = group.registry(0).checkpoint(&name("s"), first.epoch, Seq(0), Seq(5)).await;
+    let text = late.unwrap_err().to_string();
+    assert!(text.starts_with("checkpoint of p/s refused: made in epoch "), "{text}");
+}
+
+async fn changes_come_in_order_and_once(group: impl Group) {
+    let first = group.registry(0).claim(&name("s")).await.unwrap();
+    group.registry(0).release(&name("s"), first.epoch).await;
+    let second = group.registry(0).claim(&name("s")).await.unwrap();
+    let told = changes(group.registry(0)).await;
+    assert_eq!(owners(&told, &name("s")), [Some("a".to_owned()), None, Some("a".to_owned())]);
+    let last = told.iter().rev().find_map(|change| match change {
+        Change::Owner { claim, .. } => claim.clone(),
+        _ => None,
+    });
+    assert_eq!(last, Some(second));
+    assert_eq!(changes(group.registry(0)).await, [], "each is handed out once");
+}
+
+async fn waiting_for_a_change_is_cancel_safe_and_wakes(group: impl Group) {
+    let registry = group.registry(0);
+    for _ in 0..3 {
+        let nothing = tokio::time::timeout(Duration::from_millis(1), registry.next_change()).await;
+        assert!(nothing.is_err());
+    }
+    let claiming = async {
+        tokio::task::yield_now().await;
+        registry.claim(&name("s")).await.unwrap()
+    };
+    let (first, _claim) = tokio::join!(registry.next_change(), claiming);
+    let mut told = vec![first];
+    told.extend(changes(registry).await);
+    assert_eq!(owners(&told, &name("s")), [Some("a".to_owned())]);
+}
+
+/// Where both sides of a parted group claim, one of them must hear that it has lost; where only one
+/// side may claim while they are parted, nothing is to be lost.
+async fn a_parted_owners_name_is_never_owned_twice_after_they_meet(group: impl Group) {
+    let old = group.registry(0).claim(&name("s")).await.unwrap();
+    group.exchange().await;
+    changes(group.registry(0)).await;
+    group.part().await;
+    let new = group.registry(1).claim(&name("s")).await;
+    group.exchange().await;
+    let standing = group.registry(0).lookup(&name("s")).unwrap();
+    assert_eq!(group.registry(1).lookup(&name("s")), Some(standing.clone()));
+    let told = changes(group.registry(0)).await;
+    let lost = told.iter().find_map(|change| match change {
+        Change::Lost { claim, to } => Some((claim.clone(), to.clone())),
+        _ => None,
+    });
+    match new {
+        Ok(new) => {
+            assert!(new.epoch > old.epoch);
+            assert_eq!(standing, new, "the successor stands");
+            assert_eq!(lost, Some((old.clone(), new)));
+            let late = group.registry(0).checkpoint(&name("s"), old.epoch, Seq(0), Seq(1)).await;
+            assert!(late.is_err(), "the old owner is fenced");
+        }
+        Err(_) => assert_eq!((standing, lost), (old, None)),
+    }
+}
