@@ -422,10 +422,9 @@ impl Stage {
             Message::Cancel(reason) => self.on_ended(sub, Ending::Cancelled, reason),
             Message::Subscribe(_) | Message::Ask { .. } if epoch != self.producer.epoch() => {
                 out.notice(Notice::Refused { sub, reason: Reason::StaleEpoch });
-                if self.producer.has_sub(sub) {
-                    self.producer.end(sub, Ending::Cancelled, Reason::StaleEpoch, out);
-                } else {
-                    out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
+                out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
+                // A subscription that stands is not touched by an old word: its end is the peer's to make.
+                if !self.producer.has_sub(sub) {
                     out.close(sub);
                 }
             }

@@ -124,8 +124,9 @@ fn an_acknowledgement_of_an_old_epoch_changes_nothing() {
     let sub = consumer_of(&mut producer, 2);
     emit(&mut producer, 2);
     say(&mut producer, sub, OLD, Message::Ask { granted: 9, acked: vec![run(0, 2)] });
-    assert_eq!(producer.unacked(), 2);
     assert_eq!(cancelled(&mut producer), Some(Reason::StaleEpoch));
+    assert_eq!(producer.unacked(), 2);
+    assert!(producer.has_sub(sub));
 }
 
 #[test]
