@@ -36,15 +36,12 @@ struct Cli {
     command: Command,
 }
 
+/// Commands without a text here take that of their arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See it work: a counter and its printers on several real nodes of this machine
     Demo(demo::Args),
-    /// Run one node of a cluster
     Node(Box<node::Args>),
-    /// Run a pipeline in this process, without a cluster
     Run(run::Args),
-    /// Tell what a plugin is, what it needs and what it offers
     Inspect(inspect::Args),
     /// Build the Rust stage in a directory into a plugin
     Build(BuildArgs),
