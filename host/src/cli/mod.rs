@@ -36,15 +36,13 @@ struct Cli {
     command: Command,
 }
 
+// A command's help stands at its arguments: a comment here would take its place, and all but its first
+// line would be lost.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// See it work: a counter and its printers on several real nodes of this machine
     Demo(demo::Args),
-    /// Run one node of a cluster
     Node(Box<node::Args>),
-    /// Run a pipeline in this process, without a cluster
     Run(run::Args),
-    /// Tell what a plugin is, what it needs and what it offers
     Inspect(inspect::Args),
     /// Build the Rust stage in a directory into a plugin
     Build(BuildArgs),
@@ -65,9 +63,7 @@ struct BuildArgs {
 
 #[derive(Debug, Subcommand)]
 enum Cluster {
-    /// Found a cluster: make the authority that signs its nodes' keys
     Init(cluster::Init),
-    /// Make the key and certificate of one node
     AddNode(cluster::AddNode),
 }
 
