@@ -149,7 +149,12 @@ impl Consumer {
         upstream.retry_at = None;
         upstream.backoff.reset();
         let options = upstream.options.clone();
-        if let Some(owner) = owner.cloned() {
+        let Some(owner) = owner.cloned() else { return };
+        // One that was taken for replaced and was not, after all: the subscription still stands.
+        let standing = self.subs.iter().find(|(_, subscription)| subscription.is_with(source, owner.epoch));
+        if let Some(sub) = standing.map(|(sub, _)| *sub) {
+            self.remember(sub, source);
+        } else {
             let sub = self.subscribe(&options, &owner, ids, out);
             self.remember(sub, &options.source);
         }
@@ -343,8 +348,10 @@ impl Consumer {
         self.in_hand = None;
     }
 
-    /// Tells every producer that this consumer is gone.
+    /// Tells every producer that this consumer is gone. What came in meanwhile goes back to them.
     pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
+        self.queue.clear();
+        self.current = None;
         for (sub, subscription) in std::mem::take(&mut self.subs) {
             if !subscription.ended {
                 out.send(sub, subscription.epoch, Message::Cancel(reason.clone()));
@@ -355,6 +362,10 @@ impl Consumer {
 }
 
 impl Subscription {
+    fn is_with(&self, source: &StageName, epoch: Epoch) -> bool {
+        !self.ended && self.source == *source && self.epoch == epoch
+    }
+
     fn admit(&mut self, epoch: Epoch, events: &Events) -> Result<(), Reason> {
         if epoch != self.epoch {
             return Err(Reason::StaleEpoch);

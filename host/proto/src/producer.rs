@@ -171,6 +171,11 @@ impl Producer {
         self.asked += u64::from(count);
     }
 
+    /// The guest did not take what it was asked for.
+    pub(crate) fn count_unasked(&mut self, count: u32) {
+        self.asked = self.asked.saturating_sub(u64::from(count));
+    }
+
     pub(crate) fn on_subscribe(&mut self, sub: SubId, subscribe: &Subscribe, out: &mut Outputs) {
         if self.has_sub(sub) {
             out.notice(Notice::Refused { sub, reason: Reason::DuplicatedSubscription });

@@ -71,9 +71,18 @@ pub fn add_node(args: &AddNode) -> Result<String, IdentityError> {
         "node {} of cluster {}, valid for {}: key and certificate are in {}",
         args.name,
         ca.cluster(),
-        humantime::format_duration(args.valid_for),
+        in_days(args.valid_for),
         args.out.join("tls").display()
     ))
+}
+
+/// humantime counts in months and years of odd lengths, which nobody said.
+fn in_days(validity: Duration) -> String {
+    match validity.as_secs() / (24 * 3600) {
+        0 => humantime::format_duration(validity).to_string(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Exit, Failure, load, output};
 use crate::{
@@ -25,9 +25,10 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeArgs,
-    /// End in good order when standard input ends: for programs that start nodes
+    /// For programs that start nodes: take orders on standard input, one a line (`join IP:PORT`), and
+    /// end in good order when it ends
     #[arg(long)]
-    end_with_stdin: bool,
+    orders_on_stdin: bool,
 }
 
 pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
@@ -49,12 +50,8 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let observer = output::observer(config.name.clone(), config.output);
     let mut node = Node::start(NodeOptions::new(&config, transport, pipelines, observer));
     tokio::spawn(end_on_signals(node.control()));
-    if args.end_with_stdin {
-        let control = node.control();
-        tokio::spawn(async move {
-            end_of_stdin().await;
-            control.drain();
-        });
+    if args.orders_on_stdin {
+        tokio::spawn(obey_stdin(node.control()));
     }
     let exit = node.wait().await;
     for stage in &exit.cut_short {
@@ -91,11 +88,15 @@ fn lock(data: &Path) -> Result<File, Failure> {
     }
 }
 
-async fn end_of_stdin() {
-    let mut stdin = tokio::io::stdin();
-    let mut buffer = [0; 256];
-    // What comes is not meant for us; only its end is.
-    while stdin.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+async fn obey_stdin(node: NodeControl) {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match line.strip_prefix("join ").and_then(|addr| addr.parse().ok()) {
+            Some(addr) => node.join(addr).await,
+            None => tracing::error!("the order on standard input is {line:?}; expected `join IP:PORT`"),
+        }
+    }
+    node.drain();
 }
 
 /// The first signal drains, the second stops.

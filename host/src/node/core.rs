@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +13,6 @@ use forebay_proto::{
     message::Reason,
     names::{Change, Claim, GlobalName, Placement},
     pipeline::Scope,
-    stage::Input,
     supervise::{self, Decision},
     wire::{Agreement, Frame, Hello, Member, Names, VERSION},
 };
@@ -29,7 +29,7 @@ use super::{
     event::{NodeEvent, Observer},
     link::{self, Link, LinkEvent, LinkId, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
-    stage::{Exit, Order, StageHandle, StageSpec},
+    stage::{Exit, Order, Owners, StageHandle, StageSpec},
 };
 use crate::{
     registry::{IslandsRegistry, Registry},
@@ -66,11 +66,16 @@ pub(super) struct Core {
     finished: mpsc::Receiver<StageKey>,
     finishing: mpsc::Sender<StageKey>,
     pub(super) wanted: watch::Receiver<Wanted>,
+    joins: mpsc::Receiver<SocketAddr>,
     pub(super) gave_up: Vec<(StageName, String)>,
 }
 
 impl Core {
-    pub(super) fn new(options: NodeOptions, wanted: watch::Receiver<Wanted>) -> Self {
+    pub(super) fn new(
+        options: NodeOptions,
+        wanted: watch::Receiver<Wanted>,
+        joins: mpsc::Receiver<SocketAddr>,
+    ) -> Self {
         let NodeOptions { name, boot, transport, .. } = options;
         let directory = Arc::new(Directory::new(name.clone()));
         let (events, link_events) = mpsc::channel(LINK_EVENTS_LEN);
@@ -112,6 +117,7 @@ impl Core {
             finished,
             finishing,
             wanted,
+            joins,
             gave_up: Vec::new(),
         }
     }
@@ -143,6 +149,7 @@ impl Core {
             Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit).await,
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
+            Some(addr) = self.joins.recv() => self.dialler.add(addr),
             () = tokio::time::sleep_until(timer) => self.on_timer().await,
         }
     }
@@ -179,36 +186,34 @@ impl Core {
     }
 
     fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
+        let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let finished = self.finishing.clone();
         let Some(state) = self.stage_mut(key) else { return };
         state.epoch = epoch;
+        state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let spec = StageSpec { pipeline: key.0.clone(), settings, plugin, epoch, node, directory, observer, finished };
-        let handle = StageHandle::spawn(spec, &mut self.tasks);
+        let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
-        if let Some(state) = self.stage_mut(key) {
-            state.running = Some(handle);
-            state.restart_at = None;
-        }
-        self.tell_owners_to(key);
-        if self.stage_mut(key).is_some_and(|state| !state.is_global()) {
+        let Some(state) = self.stage_mut(key) else { return };
+        state.running = Some(handle);
+        if !state.is_global() {
             let owner = Owner { node: self.name.clone(), epoch };
             self.tell_consumers(key, Some(&owner));
         }
     }
 
-    /// Tells a stage that has just started who owns its sources.
-    fn tell_owners_to(&self, key: &StageKey) {
-        let Some(pipeline) = self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0) else { return };
-        let Some(state) = pipeline.stages.get(&key.1) else { return };
-        let Some(handle) = &state.running else { return };
-        for subscription in &state.settings.subscribe {
-            let owner = self.owner_of(pipeline, &subscription.to);
-            if owner.is_some() {
-                handle.tell(Input::Owner { source: subscription.to.clone(), owner });
-            }
-        }
+    /// Who owns what a stage consumes, as it starts.
+    fn owners_for(&self, key: &StageKey) -> Owners {
+        let Some(pipeline) = self.pipeline(key) else { return Owners::new() };
+        let Some(state) = pipeline.stages.get(&key.1) else { return Owners::new() };
+        let sources = state.settings.subscribe.iter().map(|subscription| &subscription.to);
+        sources.filter_map(|source| Some((source.clone(), self.owner_of(pipeline, source)?))).collect()
+    }
+
+    fn pipeline(&self, key: &StageKey) -> Option<&RunningPipeline> {
+        self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0)
     }
 
     fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
@@ -222,10 +227,15 @@ impl Core {
 
     /// Tells the stages here that consume from `key` who owns it.
     fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
-        let Some(pipeline) = self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0) else { return };
+        let Some(pipeline) = self.pipeline(key) else { return };
         for (consumer, _) in pipeline.pipeline.consumers_of(&key.1) {
             if let Some(handle) = pipeline.stages.get(&consumer.name).and_then(|state| state.running.as_ref()) {
-                handle.tell(Input::Owner { source: key.1.clone(), owner: owner.cloned() });
+                handle.owners.send_modify(|owners| {
+                    match owner {
+                        Some(owner) => owners.insert(key.1.clone(), owner.clone()),
+                        None => owners.remove(&key.1),
+                    };
+                });
             }
         }
     }
@@ -487,6 +497,6 @@ fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
 async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
     while let Some(connection) = transport.accept().await {
         // A link ends with its connection, which outlives the accepting when the node shuts down.
-        tokio::spawn(link::run(connection, false, Arc::clone(&shared), async {}));
+        tokio::spawn(link::run(connection, false, Arc::clone(&shared)));
     }
 }

@@ -3,18 +3,16 @@
 //! One task per address, for as long as the node lives: a node that went away is found again when it
 //! comes back. An address to whose node there is a connection is left alone.
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use forebay_proto::backoff::Backoff;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::link::{self, LinkShared};
-use crate::{config::PeerAddr, transport::Transport};
+use super::link::{self, Ended, LinkShared};
+use crate::{
+    config::PeerAddr,
+    transport::{CloseCode, Transport},
+};
 
 /// How often names are resolved again, and connected addresses looked at: new machines behind a name
 /// are found within this time.
@@ -23,8 +21,14 @@ const REVIEW: Duration = Duration::from_secs(2);
 /// How often it is looked whether there is a connection that somebody else made.
 const CONNECTED_REVIEW: Duration = Duration::from_millis(200);
 
+/// How often it is looked whether a node of `join` is met: what a starting node waits for.
+const MET_REVIEW: Duration = Duration::from_millis(20);
+
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
+
+/// Addresses that are dialled, each by a task that costs a few KiB.
+const ADDRESSES_MAX: usize = 1024;
 
 /// Which entry of `join`.
 pub(crate) type TargetIndex = usize;
@@ -99,92 +103,81 @@ async fn dial_all(
     mut queue: mpsc::Receiver<(SocketAddr, Option<TargetIndex>)>,
     met: mpsc::Sender<TargetIndex>,
 ) {
-    let mut known = HashMap::<_, HashSet<_>>::new();
+    let mut dialled = HashSet::new();
+    let mut awaited = HashSet::new();
     let mut tasks = JoinSet::new();
     while let Some((addr, target)) = queue.recv().await {
-        let is_new = !known.contains_key(&addr);
-        let is_new_target = known.entry(addr).or_default().insert(target);
-        match target {
-            _ if is_new => {
-                tasks.spawn(dial(addr, target, Arc::clone(&transport), Arc::clone(&shared), met.clone()));
-            }
-            // A peer may have told of an address of `join` before it was resolved.
-            Some(target) if is_new_target => {
-                tasks.spawn(await_connection(addr, target, Arc::clone(&shared), met.clone()));
-            }
-            _ => {}
+        // Peers name addresses, too; a cluster with more than these is not one of ours.
+        if dialled.len() < ADDRESSES_MAX && dialled.insert(addr) {
+            tasks.spawn(dial(addr, Arc::clone(&transport), Arc::clone(&shared)));
+        }
+        if let Some(target) = target.filter(|target| awaited.insert((addr, *target))) {
+            tasks.spawn(await_met(addr, target, Arc::clone(&shared), met.clone()));
         }
     }
 }
 
-/// Reports a target whose address is dialled already, once there is a connection.
-async fn await_connection(
-    addr: SocketAddr,
-    target: TargetIndex,
-    shared: Arc<LinkShared>,
-    met: mpsc::Sender<TargetIndex>,
-) {
-    while !shared.directory.is_connected_to(addr) {
-        tokio::time::sleep(CONNECTED_REVIEW).await;
+/// Reports an entry of `join` once one of its addresses leads to a node that is connected.
+async fn await_met(addr: SocketAddr, target: TargetIndex, shared: Arc<LinkShared>, met: mpsc::Sender<TargetIndex>) {
+    while !shared.directory.is_met(addr) {
+        tokio::time::sleep(MET_REVIEW).await;
     }
     let _ = met.send(target).await;
 }
 
-async fn dial(
-    addr: SocketAddr,
-    target: Option<TargetIndex>,
-    transport: Arc<dyn Transport>,
-    shared: Arc<LinkShared>,
-    met: mpsc::Sender<TargetIndex>,
-) {
+async fn dial(addr: SocketAddr, transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
     let mut backoff = Backoff::LINK;
-    let mut failures = 0u32;
-    let report_met = async |target: Option<TargetIndex>| {
-        if let Some(target) = target {
-            let _ = met.send(target).await;
-        }
-    };
+    let mut trouble = Trouble::default();
     loop {
         if shared.directory.is_connected_to(addr) {
-            report_met(target).await;
             tokio::time::sleep(CONNECTED_REVIEW).await;
             continue;
         }
         match transport.connect(addr).await {
             Ok(connection) if connection.peer() == shared.directory.node() => {
-                connection.close(crate::transport::CloseCode::Duplicate, "this is the node itself");
-                return report_met(target).await;
+                connection.close(CloseCode::Duplicate, "this is the node itself");
+                return shared.directory.add_alias(addr);
             }
             // The same node under another address: what serves is left alone, else the two addresses
             // would take turns in replacing each other's connection.
             Ok(connection) if shared.directory.peer(connection.peer()).is_some() => {
-                connection.close(crate::transport::CloseCode::Duplicate, "another connection serves already");
-                report_met(target).await;
+                connection.close(CloseCode::Duplicate, "another connection serves already");
+                shared.directory.add_alias(addr);
                 tokio::time::sleep(REVIEW).await;
                 continue;
             }
             Ok(connection) => {
-                backoff.reset();
-                failures = 0;
                 // A task of its own: the link outlives the dialling when the node shuts down.
-                let met = met.clone();
-                let once_up = async move {
-                    if let Some(target) = target {
-                        let _ = met.send(target).await;
+                match tokio::spawn(link::run(connection, true, Arc::clone(&shared))).await {
+                    Ok(Ended::Refused(reason)) => trouble.tell(&format!("{addr} refused: {reason}")),
+                    Ok(Ended::Lost(reason)) => {
+                        tracing::debug!(%addr, %reason, "link ended");
+                        trouble = Trouble::default();
+                        backoff.reset();
                     }
-                };
-                let link = tokio::spawn(link::run(connection, true, Arc::clone(&shared), once_up));
-                let reason = link.await.unwrap_or_else(|error| error.to_string());
-                tracing::debug!(%addr, %reason, "link ended");
+                    Err(error) => tracing::error!(%addr, %error, "a bug of the host ended a link"),
+                }
             }
             Err(error) => {
-                if failures == 0 {
-                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                    tracing::warn!("{error}{cause}; will try on");
-                }
-                failures += 1;
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                trouble.tell(&format!("{error}{cause}"));
             }
         }
         tokio::time::sleep(backoff.fail()).await;
+    }
+}
+
+/// Says what keeps an address from being connected, when it changes; the dialling goes on.
+#[derive(Debug, Default)]
+struct Trouble {
+    told: Option<String>,
+}
+
+impl Trouble {
+    fn tell(&mut self, trouble: &str) {
+        if self.told.as_deref() != Some(trouble) {
+            tracing::warn!("{trouble}; will try on");
+            self.told = Some(trouble.to_owned());
+        }
     }
 }

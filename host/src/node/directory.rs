@@ -3,7 +3,7 @@
 //! Looked at when a subscription begins, never per message.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -28,6 +28,8 @@ pub(crate) struct Directory {
 struct Entries {
     stages: HashMap<StageKey, mpsc::Sender<Caller>>,
     peers: HashMap<NodeName, Arc<dyn Connection>>,
+    /// Further addresses of this node and of peers that are connected by another.
+    aliases: HashSet<SocketAddr>,
 }
 
 impl Directory {
@@ -67,6 +69,16 @@ impl Directory {
 
     pub(crate) fn peer(&self, peer: &NodeName) -> Option<Arc<dyn Connection>> {
         self.entries().peers.get(peer).cloned()
+    }
+
+    /// `addr` leads to this node, or to a peer that is connected by another address.
+    pub(crate) fn add_alias(&self, addr: SocketAddr) {
+        self.entries().aliases.insert(addr);
+    }
+
+    /// Whether `addr` has led to a node that is known now.
+    pub(crate) fn is_met(&self, addr: SocketAddr) -> bool {
+        self.is_connected_to(addr) || self.entries().aliases.contains(&addr)
     }
 
     /// Whether a peer is connected from or to this address.

@@ -100,20 +100,24 @@ pub(crate) enum LinkEvent {
     Down { id: LinkId, peer: NodeName, reason: String },
 }
 
-/// Runs a connection until it ends; says why it did. `once_up` runs after the node was told of it.
-pub(crate) async fn run(
-    connection: Box<dyn Connection>,
-    ours: bool,
-    shared: Arc<LinkShared>,
-    once_up: impl Future<Output = ()>,
-) -> String {
+/// How a link ended, with the reason.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It never came up: the nodes do not go together.
+    Refused(String),
+    /// It was up.
+    Lost(String),
+}
+
+/// Runs a connection until it ends.
+pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> Ended {
     let connection: Arc<dyn Connection> = Arc::from(connection);
     let peer = connection.peer().clone();
     let (channel, hello) = match greet(&*connection, ours, &shared.hello).await {
         Ok(greeted) => greeted,
         Err((code, reason)) => {
             connection.close(code, &reason);
-            return reason;
+            return Ended::Refused(reason);
         }
     };
     let id = LinkId(shared.ids.fetch_add(1, Ordering::Relaxed));
@@ -123,9 +127,8 @@ pub(crate) async fn run(
         Link { id, peer: peer.clone(), boot: hello.boot, connection: Arc::clone(&connection), ours, addr, outgoing };
     let (pings, pinged) = (link.outgoing.clone(), Heard::new());
     if shared.events.send(LinkEvent::Up(link)).await.is_err() {
-        return "the node has ended".to_owned();
+        return Ended::Lost("the node has ended".to_owned());
     }
-    once_up.await;
     let Channel { sender, receiver } = channel;
     let writer = tokio::spawn(write(queued, sender));
     let reason = tokio::select! {
@@ -140,7 +143,7 @@ pub(crate) async fn run(
     writer.abort();
     let down = LinkEvent::Down { id, peer, reason: reason.clone() };
     let _ = shared.events.send(down).await;
-    reason
+    Ended::Lost(reason)
 }
 
 fn close(connection: &dyn Connection, (code, reason): (CloseCode, String)) -> String {

@@ -29,7 +29,10 @@ use forebay_proto::{
     ids::{BootId, NodeName, StageName},
     pipeline::Pipeline,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 pub use event::{NodeEvent, Observer, Silent};
 pub use pipelines::{LoadedPipeline, RoleError};
@@ -127,7 +130,7 @@ pub(crate) enum Wanted {
 /// A running node. Dropping it ends it at once, without a word to others.
 #[derive(Debug)]
 pub struct Node {
-    wanted: watch::Sender<Wanted>,
+    control: NodeControl,
     task: JoinHandle<NodeExit>,
 }
 
@@ -135,13 +138,14 @@ impl Node {
     /// Starts a node on the current tokio runtime.
     pub fn start(options: NodeOptions) -> Self {
         let (wanted, told) = watch::channel(Wanted::Run);
-        let task = tokio::spawn(core::Core::new(options, told).run());
-        Self { wanted, task }
+        let (joins, joining) = mpsc::channel(JOINS_LEN);
+        let task = tokio::spawn(core::Core::new(options, told, joining).run());
+        Self { control: NodeControl { wanted, joins }, task }
     }
 
-    /// What ends this node from another task.
+    /// What gives this node orders from other tasks.
     pub fn control(&self) -> NodeControl {
-        NodeControl { wanted: self.wanted.clone() }
+        self.control.clone()
     }
 
     /// Waits for the end.
@@ -160,13 +164,27 @@ impl Node {
     }
 }
 
-/// Ends a node, from wherever that is decided.
+/// Orders to join that a node has not taken. When full, who gives them waits.
+const JOINS_LEN: usize = 16;
+
+/// Gives a node orders, from wherever they are decided.
 #[derive(Clone, Debug)]
 pub struct NodeControl {
     wanted: watch::Sender<Wanted>,
+    joins: mpsc::Sender<SocketAddr>,
 }
 
 impl NodeControl {
+    /// Connects to one more node, from now on and whenever the connection is lost. Nothing once the
+    /// node has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the order is given or not.
+    pub async fn join(&self, addr: SocketAddr) {
+        // It fails only when the node has ended.
+        let _ = self.joins.send(addr).await;
+    }
+
     /// Begins an orderly shutdown; see `shutdown.rs` for its steps. Harmless when repeated.
     pub fn drain(&self) {
         self.wanted.send_if_modified(|wanted| {

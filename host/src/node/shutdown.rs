@@ -10,8 +10,6 @@
 //!
 //! A second order to end cuts step 2 short.
 
-use std::time::Duration;
-
 use forebay_proto::{ids::StageName, message::Reason};
 use tokio::time::Instant;
 
@@ -28,14 +26,14 @@ use crate::registry::Registry;
 impl Core {
     pub(super) async fn shut_down(mut self) -> NodeExit {
         self.report(NodeEvent::Draining);
+        let ordered = *self.wanted.borrow() != Wanted::Run;
         // At the end of its input a node takes the time it needs; on an order, what it is given.
-        let patience = if *self.wanted.borrow() == Wanted::Run { Duration::MAX } else { self.drain_timeout };
-        let deadline = Instant::now().checked_add(patience);
+        let mut deadline = ordered.then(|| Instant::now() + self.drain_timeout);
         self.stop_meeting();
         let mut cut_short = Vec::new();
         let keys: Vec<StageKey> = self.pipelines.iter().flat_map(in_order).collect();
         for key in keys {
-            if !self.end_stage(&key, deadline).await {
+            if !self.end_stage(&key, &mut deadline).await {
                 cut_short.push(key.1);
             }
         }
@@ -45,16 +43,22 @@ impl Core {
     }
 
     /// Whether the stage ended in good order.
-    async fn end_stage(&mut self, key: &StageKey, deadline: Option<Instant>) -> bool {
+    async fn end_stage(&mut self, key: &StageKey, deadline: &mut Option<Instant>) -> bool {
         let reason = Reason::Shutdown(Some("the node is shutting down".into()));
         let Some(state) = self.stage_mut(key) else { return true };
         state.restart_at = None;
-        state.stop_at = deadline;
         state.cut_short = false;
         state.order(Order::Drain(reason.clone()));
         while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
-            if *self.wanted.borrow() == Wanted::Stop {
-                self.order_stop(key, &reason);
+            let wanted = *self.wanted.borrow();
+            match wanted {
+                Wanted::Stop => self.order_stop(key, &reason),
+                // What a stage that gave up would have consumed is waited for no longer than that.
+                Wanted::Run if self.gave_up.is_empty() => {}
+                Wanted::Run | Wanted::Drain => {
+                    let at = *deadline.get_or_insert_with(|| Instant::now() + self.drain_timeout);
+                    self.limit(key, at, &reason);
+                }
             }
             self.step().await;
         }
@@ -65,6 +69,16 @@ impl Core {
         if let Some(state) = self.stage_mut(key) {
             state.stop_at = None;
             state.order(Order::Stop(reason.clone()));
+        }
+    }
+
+    /// Has the stage stopped where it is once `at` is over.
+    fn limit(&mut self, key: &StageKey, at: Instant, reason: &Reason) {
+        if Instant::now() >= at {
+            return self.order_stop(key, reason);
+        }
+        if let Some(state) = self.stage_mut(key) {
+            state.stop_at = Some(at);
         }
     }
 

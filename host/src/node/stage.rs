@@ -1,7 +1,7 @@
 //! The task of one stage: drives its state machine, its guest and its lines until it ends.
 //!
 //! ```text
-//!   orders  control  callers  inbox      (from the node, and from the lines' readers)
+//!   orders  owners  callers  inbox       (from the node, and from the lines' readers)
 //!      \       \       /       /
 //!       +---- this task ------+ ---- calls ----> worker task, which owns the instance
 //!                  |            <--- returns ---
@@ -12,11 +12,15 @@
 //! granted. A guest call runs in the worker task, to its end: a call that is dropped would finish
 //! the instance.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::{
-    consumer::UpstreamOptions,
-    ids::{Epoch, NodeName, PipelineName, SubId},
+    consumer::{Owner, UpstreamOptions},
+    ids::{Epoch, NodeName, PipelineName, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
     stage::{Call, Input, Notice, Rejected, Returned, Stage, StageOptions, Transmit},
@@ -38,8 +42,8 @@ use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, R
 /// peers: the stage takes them as quickly as it can, so this only evens out bursts.
 const INBOX_LEN: usize = 1024;
 
-/// Owner changes and consumers that arrive. When full, the node or a link waits.
-const CONTROL_LEN: usize = 64;
+/// Consumers that have arrived and were not taken in. When full, links wait, and local ones try again.
+const CALLERS_LEN: usize = 64;
 
 /// How long a stage that stops waits for a call in flight before it lets go of the guest.
 const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
@@ -84,36 +88,32 @@ pub(crate) enum Exit {
 #[derive(Debug)]
 pub(crate) struct StageHandle {
     pub(crate) orders: watch::Sender<Order>,
-    control: mpsc::Sender<Input>,
+    /// Who owns what the stage consumes; only the latest counts, however long its `init` takes.
+    pub(crate) owners: watch::Sender<Owners>,
     pub(crate) task: task::Id,
 }
 
+/// Sources with an owner.
+pub(crate) type Owners = BTreeMap<StageName, Owner>;
+
 impl StageHandle {
     /// Starts the task among `tasks`, and makes the stage known to callers.
-    pub(crate) fn spawn(spec: StageSpec, tasks: &mut JoinSet<Exit>) -> Self {
+    pub(crate) fn spawn(spec: StageSpec, owners: Owners, tasks: &mut JoinSet<Exit>) -> Self {
         let (orders, ordered) = watch::channel(Order::Run);
-        let (control, controlled) = mpsc::channel(CONTROL_LEN);
-        let (callers, called) = mpsc::channel(CONTROL_LEN);
+        let (owners, mut owned) = watch::channel(owners);
+        owned.mark_changed();
+        let (callers, called) = mpsc::channel(CALLERS_LEN);
         spec.directory.add_stage(spec.key(), callers);
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let exit = match spec.start().await {
-                Ok(instance) => StageTask::new(spec, instance, ordered, controlled, called).run().await,
+                Ok(instance) => StageTask::new(spec, instance, ordered, owned, called).run().await,
                 Err(exit) => exit,
             };
             directory.remove_stage(&key);
             exit
         });
-        Self { orders, control, task: task.id() }
-    }
-
-    /// Hands the stage an input from the node itself.
-    pub(crate) fn tell(&self, input: Input) {
-        // Owners change a few times a second at worst, and a stage takes its inputs at once; one that
-        // takes none for 64 changes is in its `init`, and is told the present owner when it retries.
-        if self.control.try_send(input).is_err() {
-            tracing::warn!("a stage does not take its inputs");
-        }
+        Self { orders, owners, task: task.id() }
     }
 }
 
@@ -146,7 +146,7 @@ impl StageSpec {
         }
         options.buffer.keep = settings.buffer.keep;
         options.demand_mode = settings.demand;
-        options.poll = settings.poll;
+        options.poll = if self.plugin.waits_for_events() { Some(Duration::ZERO) } else { settings.poll };
         options.call_events_max = settings.limits.batch.events_max;
         options.message_bytes_max = settings.limits.batch.bytes_max as usize;
         let upstream = |subscription: &pipeline::Subscription| UpstreamOptions {
@@ -168,7 +168,7 @@ struct StageTask {
     opening: HashMap<SubId, NodeName>,
     worker: Worker,
     orders: watch::Receiver<Order>,
-    control: mpsc::Receiver<Input>,
+    owners: watch::Receiver<Owners>,
     callers: mpsc::Receiver<Caller>,
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
@@ -181,7 +181,7 @@ impl StageTask {
         spec: StageSpec,
         instance: Box<dyn Instance>,
         orders: watch::Receiver<Order>,
-        control: mpsc::Receiver<Input>,
+        owners: watch::Receiver<Owners>,
         callers: mpsc::Receiver<Caller>,
     ) -> Self {
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
@@ -195,7 +195,7 @@ impl StageTask {
             opening: HashMap::new(),
             worker,
             orders,
-            control,
+            owners,
             callers,
             inbox,
             inlet,
@@ -247,7 +247,7 @@ impl StageTask {
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
-            Some(input) = self.control.recv() => self.handle(input),
+            Ok(()) = self.owners.changed() => self.meet_owners(),
             returned = self.worker.returns.recv() => self.returned(returned),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(input) = self.inbox.recv() => self.handle(input),
@@ -264,6 +264,16 @@ impl StageTask {
                 self.handle(Input::Drain(reason));
             }
             Order::Stop(reason) => self.handle(Input::Stop(reason)),
+        }
+    }
+
+    /// The machine takes no notice of what has not changed.
+    fn meet_owners(&mut self) {
+        let owners = self.owners.borrow_and_update().clone();
+        let settings = Arc::clone(&self.spec.settings);
+        for subscription in &settings.subscribe {
+            let owner = owners.get(&subscription.to).cloned();
+            self.handle(Input::Owner { source: subscription.to.clone(), owner });
         }
     }
 

@@ -284,6 +284,12 @@ pub trait Plugin: Send + Sync + fmt::Debug {
     /// `sha256:` and 64 hexadecimal digits; `builtin:NAME` for built-in stages.
     fn digest(&self) -> &str;
 
+    /// Whether `handle_demand` waits until there is an event, rather than giving none. Such a producer
+    /// is asked again at once for what it left open; any other after the stage's `poll`.
+    fn waits_for_events(&self) -> bool {
+        false
+    }
+
     /// Starts an instance and calls its `init`.
     ///
     /// # Errors

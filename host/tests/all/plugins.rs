@@ -258,7 +258,8 @@ async fn a_guest_that_sleeps_is_ended_two_ticks_after_its_limit() {
     let before = Instant::now();
     let error = trapped("sleep").await;
     assert_eq!(error, "handle-demand took longer than 500ms; raise `limits.call_time` or do less in one call");
-    assert!(before.elapsed() >= Duration::from_millis(520));
+    // The upper bound is far off what a loaded machine needs, and far below the hour it would sleep.
+    assert!((Duration::from_millis(520)..Duration::from_secs(10)).contains(&before.elapsed()));
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ use serde_json::Value;
 /// One thing a stage did, as text.
 pub(crate) type Observed = String;
 
+/// What a stage does upon one input in any recording is far less; more is a loop without end.
+const DOES_MAX: usize = 1000;
+
 const NOW: Duration = Duration::ZERO;
 const EPOCH: Epoch = Epoch { lamport: 1, tag: 0 };
 
@@ -364,6 +367,7 @@ impl World {
             let player = self.players.get_mut(at).unwrap();
             let Some(call) = player.stage.poll_call(NOW) else { break };
             did.push(player.call(call));
+            assert!(did.len() < DOES_MAX, "{at} does not come to rest: {:?} ...", &did[..20]);
         }
         while let Some(transmit) = self.players.get_mut(at).unwrap().stage.poll_transmit() {
             did.extend(self.transmit(at, transmit));

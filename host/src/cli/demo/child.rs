@@ -1,10 +1,10 @@
 //! One node process of the demo.
 
-use std::{io, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{io, net::SocketAddr, path::Path, process::Stdio};
 
 use forebay_proto::ids::NodeName;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{self, ChildStdin, Command},
     sync::mpsc,
 };
@@ -37,13 +37,11 @@ impl Child {
         data: &Path,
         pipeline: &Path,
         join: &[SocketAddr],
-        alone: Duration,
         said: mpsc::Sender<Said>,
     ) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["node", "--end-with-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
+        command.args(["node", "--orders-on-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
         command.args(["--name", name.as_str()]).arg("--data").arg(data).arg("--pipeline").arg(pipeline);
-        command.arg("--join-after").arg(humantime::format_duration(alone).to_string());
         for address in join {
             command.arg("--join").arg(address.to_string());
         }
@@ -68,6 +66,14 @@ impl Child {
         let _ = self.process.start_kill();
         self.killed = true;
         self.ended = true;
+    }
+
+    /// Has it connect to another node.
+    pub(super) async fn join(&mut self, address: SocketAddr) -> io::Result<()> {
+        match &mut self.stdin {
+            Some(stdin) => stdin.write_all(format!("join {address}\n").as_bytes()).await,
+            None => Ok(()),
+        }
     }
 
     /// Has it end in good order.

@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// How many nodes, 1 to 16
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
-    /// How long to run
+    /// How long to run, once all nodes have started (and were alone)
     #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
     duration: Duration,
     /// Kill the process of the counter's owner after so long
@@ -134,19 +134,32 @@ struct Demo {
 }
 
 impl Demo {
-    /// One node after the other: each is told the addresses of those before it.
+    /// One node after the other. Each joins those before it, at once or when all were alone for a while.
     async fn start_all(&mut self, ca: &ClusterCa, saying: &mpsc::Sender<Said>) -> Result<(), Failure> {
+        let alone = self.args.alone();
         let mut addresses: Vec<SocketAddr> = Vec::new();
-        let alone_until = Instant::now() + self.args.alone();
         for index in 0..self.args.nodes {
             let name: NodeName = char::from(b'a' + index).to_string().parse().expect("a letter is a name");
             let data = self.dir.join(name.as_str());
             ca.issue(&name, Duration::from_secs(24 * 3600))?.save(&data)?;
-            let alone = alone_until.saturating_duration_since(Instant::now());
-            let child = Child::start(&name, &data, &self.pipeline, &addresses, alone, saying.clone())
-                .map_err(|error| Failure::new(Exit::Unavailable, format!("cannot start node {name}")).because(error))?;
-            self.children.push(child);
+            let join: &[SocketAddr] = if alone.is_zero() { &addresses } else { &[] };
+            let child = Child::start(&name, &data, &self.pipeline, join, saying.clone());
+            let failed = |error| Failure::new(Exit::Unavailable, format!("cannot start node {name}")).because(error);
+            self.children.push(child.map_err(failed)?);
             addresses.push(self.listening(&name).await?);
+        }
+        if !alone.is_zero() {
+            self.show_until(Instant::now() + alone).await?;
+            self.introduce(&addresses).await?;
+        }
+        Ok(())
+    }
+
+    /// Has every node connect to the one before it; they tell each other of the rest.
+    async fn introduce(&mut self, addresses: &[SocketAddr]) -> Result<(), Failure> {
+        for (child, address) in self.children.iter_mut().skip(1).zip(addresses) {
+            let failed = |error| Failure::new(Exit::Software, "a node takes no orders").because(error);
+            child.join(*address).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -177,11 +190,21 @@ impl Demo {
         }
     }
 
-    /// Shows what the nodes say until the time is over.
+    /// The main act: until the time is over, or the person ends it.
     async fn play(&mut self) -> Result<(), Failure> {
         let start = Instant::now();
         let end = start + self.args.duration;
-        let mut kill_at = self.args.kill_producer_after.map(|after| start + after).filter(|at| *at < end);
+        if let Some(at) = self.args.kill_producer_after.map(|after| start + after).filter(|at| *at < end) {
+            if self.show_until(at).await? == Shown::Ended {
+                return Ok(());
+            }
+            self.kill_owner();
+        }
+        self.show_until(end).await.map(drop)
+    }
+
+    /// Shows what the nodes say until `end`.
+    async fn show_until(&mut self, end: Instant) -> Result<Shown, Failure> {
         let ended = signal();
         tokio::pin!(ended);
         loop {
@@ -189,14 +212,10 @@ impl Demo {
                 said = self.said.recv() => match said {
                     Some(Said::Line(line)) => self.story.hear(&line),
                     Some(Said::Ended(name)) => self.on_ended(&name)?,
-                    None => return Ok(()),
+                    None => return Ok(Shown::Ended),
                 },
-                () = sleep_until(kill_at.unwrap_or(end)), if kill_at.is_some() => {
-                    kill_at = None;
-                    self.kill_owner();
-                }
-                () = sleep_until(end) => return Ok(()),
-                () = &mut ended => return Ok(()),
+                () = sleep_until(end) => return Ok(Shown::All),
+                () = &mut ended => return Ok(Shown::Ended),
             }
         }
     }
@@ -249,6 +268,14 @@ impl Demo {
             }
         }
     }
+}
+
+/// Whether an act was shown to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shown {
+    All,
+    /// The person, or the end of all nodes, cut it short.
+    Ended,
 }
 
 /// A line of a node, as JSON.

@@ -60,6 +60,10 @@ impl<R: AsyncBufRead + Send + Unpin + 'static> Plugin for Lines<R> {
         "builtin:lines"
     }
 
+    fn waits_for_events(&self) -> bool {
+        true
+    }
+
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
         let reader = (self.open)(&spec).map_err(|error| StartError::Init {
             stage: spec.stage.clone(),
@@ -200,6 +204,8 @@ impl<R: AsyncBufRead + Send + Unpin> Instance for Reader<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncWriteExt, BufReader};
 
     use super::*;
@@ -251,7 +257,8 @@ mod tests {
         let first = tokio::spawn(async move { (lines.read(10).await.map(|produced| texts(&produced)), lines) });
         tokio::task::yield_now().await;
         writer.write_all(b"a\nb\nbegun").await.unwrap();
-        let (first, mut lines) = first.await.unwrap();
+        let first = tokio::time::timeout(Duration::from_secs(10), first).await;
+        let (first, mut lines) = first.expect("not waiting for more than the first line").unwrap();
         assert_eq!(first.unwrap(), ["a", "b"]);
         writer.write_all(b" and ended\n").await.unwrap();
         assert_eq!(texts(&lines.read(10).await.unwrap()), ["begun and ended"]);

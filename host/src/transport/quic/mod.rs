@@ -40,6 +40,9 @@ use tokio::{
 use self::{connection::QuicConnection, endpoint::Acceptor, peers::Peers};
 use super::{CloseCode, ConnectError, Connection, Transport, identity::NodeIdentity};
 
+/// How long [`Transport::close`] waits for the peers to hear of it.
+const CLOSE_WAIT: Duration = Duration::from_millis(200);
+
 /// How this node's QUIC endpoint behaves.
 #[derive(Clone, Debug)]
 pub struct QuicOptions {
@@ -207,7 +210,8 @@ impl Transport for Quic {
     async fn close(&self, reason: &str) {
         let code = connection::var_int(CloseCode::ShuttingDown);
         self.endpoint.close(code, super::cut_reason(reason).as_bytes());
-        // Quinn drains for three round trips, so that a lost close is sent again. A second is enough for that.
-        let _ = time::timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        // Quinn drains for three round trips, so that a lost close is sent again, and as long as a
+        // second for peers that never answered: those need no goodbye.
+        let _ = time::timeout(CLOSE_WAIT, self.endpoint.wait_idle()).await;
     }
 }
