@@ -1,9 +1,13 @@
 //! The host's tests: one binary, since linking wasmtime is what they cost.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows test functions, not helpers")]
 
+mod cli;
+mod demo;
 mod node;
 mod peer;
 mod plugins;
+mod process;
 mod registry;
 mod runtime;
+mod tidy;
 mod transport;

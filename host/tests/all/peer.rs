@@ -336,9 +336,9 @@ async fn a_stream_that_does_not_begin_with_subscribe_is_closed_and_no_other() {
     let cases: [(&str, Vec<u8>, CloseCode); 7] = [
         ("Ask before Subscribe", frame(&ask(cluster.epoch, 5, &[])), CloseCode::WrongState),
         ("a control frame", frame(&Frame::Ping(1)), CloseCode::WrongState),
-        ("garbage", b"\0\0\0\x07garbage".to_vec(), CloseCode::Malformed),
-        ("an unknown kind", b"\0\0\0\x01\x7f".to_vec(), CloseCode::Malformed),
-        ("half a Subscribe", [&[0, 0, 0, 9][..], &[0x10, 0, 0, 0, 0, 0, 0, 0, 0]].concat(), CloseCode::Malformed),
+        ("garbage", b"\x07\0\0\0garbage".to_vec(), CloseCode::Malformed),
+        ("an unknown kind", b"\x01\0\0\0\x7f".to_vec(), CloseCode::Malformed),
+        ("half a Subscribe", [&[9, 0, 0, 0][..], &[0x10, 0, 0, 0, 0, 0, 0, 0, 0]].concat(), CloseCode::Malformed),
         ("too long a frame", u32::MAX.to_le_bytes().to_vec(), CloseCode::FrameSize),
         ("an empty frame", vec![0; 4], CloseCode::FrameSize),
     ];
@@ -383,7 +383,6 @@ async fn a_consumer_that_breaks_the_protocol_is_cancelled_and_its_events_go_to_o
         ("asks for less than before", ask(epoch, 4, &[]), "demand fell from 5 to 4"),
         ("acknowledges what was never sent", ask(epoch, 5, &[(1 << 40, 3)]), "3 events from 1099511627776 on"),
         ("acknowledges all numbers", ask(epoch, 5, &[(u64::MAX - 1, 1)]), "0 of them were sent"),
-        ("asks in another epoch", ask(Epoch { lamport: 9, tag: 9 }, 5, &[]), "stale epoch"),
         ("sends events", stage(epoch, Message::Events(events)), "protocol"),
     ];
     for (what, offence, expected) in cases {
@@ -397,6 +396,31 @@ async fn a_consumer_that_breaks_the_protocol_is_cancelled_and_its_events_go_to_o
         taken_by_others(&cluster, what, &held).await;
     }
     cluster.serves_on("broken protocols").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_word_of_another_epoch_is_refused_and_changes_nothing_of_the_subscription() {
+    let cluster = Cluster::start().await;
+    let offender = cluster.offender().await;
+    let mut stream = offender.subscribe("counter", cluster.epoch, 5).await;
+    stream.send(&ask(cluster.epoch, 5, &[])).await;
+    let held = stream.events().await;
+    let count: u32 = held.iter().map(|run| run.count).sum();
+    let acked: Vec<_> = held.iter().map(|run| (run.first.0, run.count)).collect();
+    stream.send(&ask(Epoch { lamport: 9, tag: 9 }, 100, &acked)).await;
+    loop {
+        match stream.next().await {
+            Next::Frame(Frame::Stage(Envelope { message: Message::Cancel(reason), .. })) => {
+                assert_eq!(reason, Reason::StaleEpoch);
+                break;
+            }
+            Next::Frame(Frame::Stage(Envelope { message: Message::Events(_), .. })) => {}
+            other => panic!("expected Cancel, got {other:?}"),
+        }
+    }
+    stream.send(&ask(cluster.epoch, 5 + u64::from(count), &acked)).await;
+    assert!(!stream.events().await.is_empty(), "what was acknowledged in the right epoch counts");
+    cluster.serves_on("a word of another epoch").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -424,14 +448,14 @@ async fn garbage_on_a_subscription_ends_it_and_its_events_go_to_others() {
     let cluster = Cluster::start().await;
     let epoch = cluster.epoch;
     let cases: [(&str, &[u8], CloseCode); 4] = [
-        ("sends garbage", b"\0\0\0\x07garbage", CloseCode::Malformed),
-        ("sends a control frame", b"\0\0\0\x09\x04\0\0\0\0\0\0\0\0", CloseCode::WrongState),
+        ("sends garbage", b"\x07\0\0\0garbage", CloseCode::Malformed),
+        ("sends a control frame", b"\x09\0\0\0\x04\0\0\0\0\0\0\0\0", CloseCode::WrongState),
         ("announces too long a frame", &[0xff; 4], CloseCode::FrameSize),
         (
             "acknowledges past the last number",
             &{
                 let mut frame = [0; 37];
-                frame[3] = 33;
+                frame[0] = 33;
                 frame[4] = 0x11;
                 frame[21] = 1;
                 frame[25..33].fill(0xff);

@@ -52,7 +52,7 @@ async fn refusal(bytes: &[u8]) -> String {
 }
 
 /// A component whose names are changed, to others of the same length.
-fn renamed(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn renamed(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     changes.iter().fold(bytes_of(name), |bytes, (from, to)| {
         assert_eq!(from.len(), to.len());
         let (from, mut bytes) = (from.as_bytes(), bytes);
