@@ -104,7 +104,7 @@ pub struct Seq(pub u64);
 pub struct Epoch {
     /// One more than the highest the claiming node knew of for the name. Below 2^32.
     pub lamport: u32,
-    /// Tells apart claims of the same height: a hash of the claiming node's name and boot.
+    /// Tells apart claims of the same height: from the boot of the claiming node.
     pub tag: u32,
 }
 

@@ -30,6 +30,11 @@ pub(super) async fn inspect(args: Args) -> Result<Exit, Failure> {
     Ok(if inspection.refusal.is_some() { Exit::Data } else { Exit::Done })
 }
 
+/// Interfaces that are there and show nothing: no folder, no variable, no argument.
+fn is_empty(name: &str) -> bool {
+    name.starts_with("wasi:filesystem/") || name.starts_with("wasi:cli/environment@")
+}
+
 fn text(inspection: &Inspection) -> String {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
@@ -47,6 +52,8 @@ fn text(inspection: &Inspection) -> String {
     lines.push("imports".to_owned());
     for import in &inspection.imports {
         let how = match (&import.grant, import.provided) {
+            // Languages import these whether or not they use them.
+            (_, true) if is_empty(&import.name) => "always provided, with nothing in it".to_owned(),
             (_, true) => "always provided".to_owned(),
             (Some(grant), false) => format!("needs a grant: {grant}"),
             (None, false) => "not known here".to_owned(),

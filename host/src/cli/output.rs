@@ -5,7 +5,7 @@
 //! standard output:
 //!
 //! ```json
-//! {"kind":"event","node":"a","what":"owner","stage":"counter","epoch":"1.0e4ad2b1"}
+//! {"kind":"event","what":"owner","node":"a","epoch":"1.0e4ad2b1","stage":"counter"}
 //! {"kind":"line","node":"a","stage":"printer","stream":"stdout","text":"a: [1000, 1001]"}
 //! ```
 
@@ -16,6 +16,7 @@ use std::{
 
 use forebay_proto::ids::{NodeName, StageName};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -39,11 +40,21 @@ pub(super) fn observer(node: NodeName, format: OutputFormat) -> Arc<dyn Observer
     }
 }
 
-/// Writes one line at once, so that lines of several tasks never mix. Whoever reads us may have gone;
-/// the node goes on without.
+/// Writes one line at once, so that lines of several tasks never mix.
 pub(super) fn print_line(line: &str) {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        READER_GONE.notify_one();
+    }
+}
+
+/// Whoever read our standard output has gone, as `head` does.
+static READER_GONE: Notify = Notify::const_new();
+
+/// Waits until nobody reads our standard output any more. A node of a cluster goes on without;
+/// commands whose output is their purpose end.
+pub(super) async fn reader_gone() {
+    READER_GONE.notified().await;
 }
 
 #[derive(Debug)]
@@ -99,18 +110,30 @@ impl GuestOutput for Json {
 
     fn dropped(&self, stage: &StageName, count: u64) {
         let (node, stage) = (self.node.as_str(), stage.as_str());
-        print_line(&json!({"kind": "dropped", "node": node, "stage": stage, "lines": count}).to_string());
+        print_line(&object(&[("kind", "dropped"), ("node", node)], &json!({"stage": stage, "lines": count})));
     }
 }
 
 impl Observer for Json {
     fn event(&self, node: &NodeName, event: &NodeEvent) {
-        print_line(&event_json(node, event).to_string());
+        let (what, fields) = event_json(event);
+        print_line(&object(&[("kind", "event"), ("what", what), ("node", node.as_str())], &fields));
     }
 }
 
-fn event_json(node: &NodeName, event: &NodeEvent) -> Value {
-    let (what, fields) = match event {
+/// A JSON object in one line that begins with `first`, for the eye: serde_json sorts by name.
+pub(super) fn object(first: &[(&str, &str)], fields: &Value) -> String {
+    let first: Vec<_> = first.iter().map(|(key, value)| format!("{}:{}", json!(key), json!(value))).collect();
+    let fields = fields.to_string();
+    match fields.trim_start_matches('{') {
+        "}" => format!("{{{}}}", first.join(",")),
+        rest => format!("{{{},{rest}", first.join(",")),
+    }
+}
+
+/// What happened, and its fields.
+fn event_json(event: &NodeEvent) -> (&'static str, Value) {
+    match event {
         NodeEvent::Listening(addr) => ("listening", json!({"address": addr.to_string()})),
         NodeEvent::PeerUp(peer) => ("peer_up", json!({"peer": peer.as_str()})),
         NodeEvent::PeerDown { peer, reason } => ("peer_down", json!({"peer": peer.as_str(), "reason": reason})),
@@ -147,10 +170,5 @@ fn event_json(node: &NodeName, event: &NodeEvent) -> Value {
         NodeEvent::Counted { stage, what } => ("counted", json!({"stage": stage.as_str(), "text": what})),
         NodeEvent::Finished { stage } => ("finished", json!({"stage": stage.as_str()})),
         NodeEvent::Draining => ("draining", json!({})),
-    };
-    let mut object = json!({"kind": "event", "node": node.as_str(), "what": what});
-    if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
-        object.extend(fields);
     }
-    object
 }

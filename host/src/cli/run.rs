@@ -38,6 +38,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&args.log) {
+        let text = format!("--log is {:?}; expected a filter such as `info` or `forebay=debug`", args.log);
+        return Err(Failure::new(Exit::Usage, text).because(error));
+    }
     output::start_log(&args.log);
     let wasm = Wasm::new(args.cache)?;
     let input = args.input.map(|path| match path.to_str() {
@@ -54,6 +58,11 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     options.until_finished = true;
     let mut node = Node::start(options);
     tokio::spawn(end_on_signals(node.control()));
+    let control = node.control();
+    tokio::spawn(async move {
+        output::reader_gone().await;
+        control.stop();
+    });
     let exit = node.wait().await;
     for (stage, reason) in &exit.gave_up {
         eprintln!("forebay: stage `{stage}` gave up: {reason}");

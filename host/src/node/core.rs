@@ -54,7 +54,11 @@ pub(super) struct Core {
     /// Ends of stage tasks; which stage a task runs stands in `task_of`.
     pub(super) tasks: JoinSet<Exit>,
     task_of: HashMap<task::Id, StageKey>,
+    /// The link that serves, by peer.
     links: HashMap<NodeName, Link>,
+    /// Further links to the same peers, made at the same time. Closing one would break what it
+    /// carries already.
+    spare: Vec<Link>,
     link_events: mpsc::Receiver<LinkEvent>,
     dialler: Dialler,
     accept: JoinSet<()>,
@@ -108,6 +112,7 @@ impl Core {
             tasks: JoinSet::new(),
             task_of: HashMap::new(),
             links: HashMap::new(),
+            spare: Vec::new(),
             link_events,
             dialler,
             accept,
@@ -252,6 +257,7 @@ impl Core {
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;
+        let is_local = !state.is_global();
         let stage = key.1.clone();
         let (how, reason) = match exit {
             Exit::Ordered(reason) => (None, reason.to_string()),
@@ -259,13 +265,22 @@ impl Core {
             Exit::Failed(message) => (Some(supervise::Exit::Failed), message),
         };
         let decision = how.filter(|_| !shutting_down).map(|how| state.supervisor.on_exit(now, how));
+        if is_local {
+            self.tell_consumers(&key, None);
+        }
+        let Some(state) = self.stage_mut(&key) else { return };
         match decision {
             Some(Decision::Restart { after }) => {
                 state.restart_at = Some(Instant::now() + after);
                 self.report(NodeEvent::Restarting { stage, reason, after });
             }
             Some(Decision::GiveUp { restarts, within }) => {
-                let reason = format!("failed again after {restarts} restarts in {within:?}: {reason}");
+                let again = match restarts {
+                    0 => "failed, and is not to be restarted".to_owned(),
+                    1 => format!("failed again after 1 restart in {within:?}"),
+                    _ => format!("failed again after {restarts} restarts in {within:?}"),
+                };
+                let reason = format!("{again}: {reason}");
                 self.gave_up.push((stage.clone(), reason.clone()));
                 self.report(NodeEvent::GaveUp { stage, reason });
                 self.leave(&key, now + GAVE_UP_FOR).await;
@@ -400,37 +415,51 @@ impl Core {
     }
 
     fn on_up(&mut self, link: Link) {
-        if let Some(other) = self.links.get(&link.peer) {
-            if self.keeps(other, &link) {
-                link.connection.close(CloseCode::Duplicate, "another connection serves already");
-                return;
+        let peer = link.peer.clone();
+        match self.links.remove(&peer) {
+            Some(old) if old.boot != link.boot => {
+                // The peer has started anew; what it said before is void.
+                old.connection.close(CloseCode::Duplicate, "the node has connected anew");
+                self.forget(&peer);
+                self.serve(link);
             }
-            // The old one's end is not the peer's: the new link stands in its place.
-            other.connection.close(CloseCode::Duplicate, "a newer connection serves");
-        } else {
-            self.report(NodeEvent::PeerUp(link.peer.clone()));
+            Some(old) if self.goes_before(&old, &link) => {
+                link.send(Frame::Names(self.names()));
+                self.spare.push(link);
+                self.links.insert(peer, old);
+            }
+            Some(old) => {
+                self.spare.push(old);
+                self.serve(link);
+            }
+            None => {
+                self.report(NodeEvent::PeerUp(peer));
+                self.serve(link);
+            }
         }
-        if self.links.get(&link.peer).is_some_and(|other| other.boot != link.boot) {
-            self.forget(&link.peer);
-        }
+    }
+
+    /// Of two connections made at the same time that serves which the node with the lower name
+    /// opened; in any other case the newer.
+    fn goes_before(&self, old: &Link, new: &Link) -> bool {
+        let opener = |link: &Link| if link.ours { self.name.clone() } else { link.peer.clone() };
+        opener(old) < opener(new)
+    }
+
+    /// New subscriptions go over this link, and the peer hears on it what there is to hear.
+    fn serve(&mut self, link: Link) {
         self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
         link.send(Frame::Names(self.names()));
         let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
         link.send(Frame::Members(self.links.values().map(member).collect()));
         let joined = Frame::Members(vec![member(&link)]);
-        self.links.values().filter(|other| other.peer != link.peer).for_each(|other| other.send(joined.clone()));
+        self.links.values().for_each(|other| other.send(joined.clone()));
         self.links.insert(link.peer.clone(), link);
     }
 
-    /// Whether `old` stays and `new` goes: of two connections made at the same time, that which the
-    /// node with the lower name opened; in any other case the newer.
-    fn keeps(&self, old: &Link, new: &Link) -> bool {
-        let opener = |link: &Link| if link.ours { self.name.clone() } else { link.peer.clone() };
-        old.boot == new.boot && opener(old) < opener(new)
-    }
-
     fn on_names(&mut self, id: LinkId, names: Names) {
-        let Some(link) = self.links.values().find(|link| link.id == id) else { return };
+        // On a spare one, too: the peer may take that for the one that serves, for a moment.
+        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
         let peer = link.peer.clone();
         self.placement.on_peer(&peer, names.candidates);
         self.registry.on_names(&peer, names.claims);
@@ -444,10 +473,15 @@ impl Core {
     }
 
     fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String) {
+        self.spare.retain(|link| link.id != id);
         if self.links.get(peer).is_none_or(|link| link.id != id) {
             return;
         }
         self.links.remove(peer);
+        if let Some(at) = self.spare.iter().position(|link| link.peer == *peer) {
+            let spare = self.spare.swap_remove(at);
+            return self.serve(spare);
+        }
         self.directory.remove_peer(peer);
         self.forget(peer);
         self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
@@ -483,7 +517,8 @@ impl Core {
         self.links.values().for_each(|link| link.send(Frame::Names(self.names())));
         // Closing would overtake what is queued; a peer answers pings within a round trip.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        self.links.values().for_each(|link| link.connection.close(CloseCode::ShuttingDown, "shutting down"));
+        let links = self.links.values().chain(&self.spare);
+        links.for_each(|link| link.connection.close(CloseCode::ShuttingDown, "shutting down"));
         self.transport.close("shutting down").await;
     }
 }

@@ -24,6 +24,10 @@ const CONNECTED_REVIEW: Duration = Duration::from_millis(200);
 /// How often it is looked whether a node of `join` is met: what a starting node waits for.
 const MET_REVIEW: Duration = Duration::from_millis(20);
 
+/// A node that others tell of is usually joining, and about to connect by itself: dialling it at
+/// once would make two connections.
+const HEARSAY_WAIT: Duration = Duration::from_millis(300);
+
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
 
@@ -109,7 +113,8 @@ async fn dial_all(
     while let Some((addr, target)) = queue.recv().await {
         // Peers name addresses, too; a cluster with more than these is not one of ours.
         if dialled.len() < ADDRESSES_MAX && dialled.insert(addr) {
-            tasks.spawn(dial(addr, Arc::clone(&transport), Arc::clone(&shared)));
+            let wait = if target.is_some() { Duration::ZERO } else { HEARSAY_WAIT };
+            tasks.spawn(dial(addr, wait, Arc::clone(&transport), Arc::clone(&shared)));
         }
         if let Some(target) = target.filter(|target| awaited.insert((addr, *target))) {
             tasks.spawn(await_met(addr, target, Arc::clone(&shared), met.clone()));
@@ -125,7 +130,8 @@ async fn await_met(addr: SocketAddr, target: TargetIndex, shared: Arc<LinkShared
     let _ = met.send(target).await;
 }
 
-async fn dial(addr: SocketAddr, transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
+async fn dial(addr: SocketAddr, wait: Duration, transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
+    tokio::time::sleep(wait).await;
     let mut backoff = Backoff::LINK;
     let mut trouble = Trouble::default();
     loop {

@@ -194,7 +194,7 @@ impl Stream {
 
     /// Any bytes as a frame.
     async fn send_frame(&mut self, frame: &[u8]) {
-        self.send_raw(&[&u32::try_from(frame.len()).unwrap().to_be_bytes()[..], frame].concat()).await;
+        self.send_raw(&[&u32::try_from(frame.len()).unwrap().to_le_bytes()[..], frame].concat()).await;
     }
 
     async fn send_raw(&mut self, bytes: &[u8]) {
@@ -211,7 +211,7 @@ impl Stream {
             }
             Err(other) => panic!("{other}"),
         }
-        let mut frame = vec![0; u32::from_be_bytes(prefix) as usize];
+        let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
         bounded(self.receive.read_exact(&mut frame)).await.unwrap();
         let limits = BatchLimits { events_max: u32::MAX, bytes_max: FRAME_BYTES_MAX };
         Next::Frame(wire::decode(&frame, &limits).unwrap())
@@ -273,7 +273,7 @@ async fn what_does_not_belong_on_the_control_channel_ends_the_connection() {
         assert!(!reason.is_empty(), "{what}");
     }
     let mut offender = cluster.offender().await;
-    offender.control.send_raw(&(FRAME_BYTES_MAX + 1).to_be_bytes()).await;
+    offender.control.send_raw(&(FRAME_BYTES_MAX + 1).to_le_bytes()).await;
     let (found, reason) = offender.closed().await;
     assert_eq!(found, CloseCode::FrameSize as u64, "{reason}");
     cluster.serves_on("garbage on control channels").await;
@@ -331,7 +331,7 @@ async fn a_stream_that_does_not_begin_with_subscribe_is_closed_and_no_other() {
     let mut offender = cluster.offender().await;
     let frame = |frame: &Frame| {
         let bytes = wire::encode(frame);
-        [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat()
+        [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], &bytes].concat()
     };
     let cases: [(&str, Vec<u8>, CloseCode); 7] = [
         ("Ask before Subscribe", frame(&ask(cluster.epoch, 5, &[])), CloseCode::WrongState),
@@ -339,7 +339,7 @@ async fn a_stream_that_does_not_begin_with_subscribe_is_closed_and_no_other() {
         ("garbage", b"\0\0\0\x07garbage".to_vec(), CloseCode::Malformed),
         ("an unknown kind", b"\0\0\0\x01\x7f".to_vec(), CloseCode::Malformed),
         ("half a Subscribe", [&[0, 0, 0, 9][..], &[0x10, 0, 0, 0, 0, 0, 0, 0, 0]].concat(), CloseCode::Malformed),
-        ("too long a frame", u32::MAX.to_be_bytes().to_vec(), CloseCode::FrameSize),
+        ("too long a frame", u32::MAX.to_le_bytes().to_vec(), CloseCode::FrameSize),
         ("an empty frame", vec![0; 4], CloseCode::FrameSize),
     ];
     for (what, bytes, code) in cases {

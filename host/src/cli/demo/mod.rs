@@ -79,6 +79,15 @@ fn parse_agreement(text: &str) -> Result<Agreement, String> {
 }
 
 impl Args {
+    fn check(&self) -> Result<(), Failure> {
+        let usage = |text: &str| Err(Failure::new(Exit::Usage, text));
+        match self.kill_producer_after {
+            Some(after) if after >= self.duration => usage("--kill-producer-after must be shorter than --for"),
+            Some(_) if self.nodes < 2 => usage("--kill-producer-after needs --nodes 2 or more: somebody must be left"),
+            _ => Ok(()),
+        }
+    }
+
     fn alone(&self) -> Duration {
         let default = if self.agreement.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
         self.alone.unwrap_or(default)
@@ -86,6 +95,7 @@ impl Args {
 }
 
 pub(super) async fn demo(args: Args) -> Result<Exit, Failure> {
+    args.check()?;
     output::start_log("warn");
     let failed = |error: io::Error| Failure::new(Exit::CannotCreate, "cannot set up the demo's files").because(error);
     let dir = tempfile::Builder::new().prefix("forebay-demo-").tempdir().map_err(failed)?;
@@ -216,6 +226,7 @@ impl Demo {
                 },
                 () = sleep_until(end) => return Ok(Shown::All),
                 () = &mut ended => return Ok(Shown::Ended),
+                () = output::reader_gone() => return Ok(Shown::Ended),
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Line;
-use crate::cli::output::print_line;
+use crate::cli::output::{object, print_line};
 
 /// Shows lines as they come, and counts.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Story {
             self.gap = Some(killed_at.elapsed());
         }
         if self.json {
-            print_line(&json!({"kind": "batch", "node": node, "numbers": numbers}).to_string());
+            print_line(&object(&[("kind", "batch"), ("node", node)], &json!({"numbers": numbers})));
         } else {
             let list: Vec<_> = numbers.iter().map(u64::to_string).collect();
             print_line(&format!("{node}: [{}]", list.join(", ")));
@@ -120,13 +120,18 @@ impl Story {
     pub(super) fn killed(&mut self, node: &str) {
         self.killed_at = Some(Instant::now());
         self.owners.retain(|owner| owner != node);
-        let line = json!({"kind": "event", "node": node, "what": "killed"});
+        let line = json!({"kind": "event", "what": "killed", "node": node});
         self.show(&line, &format!("killed {node}, which owned the counter"));
     }
 
     fn show(&self, line: &Line, text: &str) {
         if self.json {
-            print_line(&line.to_string());
+            let mut fields = line.clone();
+            if let Some(fields) = fields.as_object_mut() {
+                fields.retain(|key, _| !["kind", "what", "node"].contains(&key.as_str()));
+            }
+            let first = [("kind", "event"), ("what", self::text(line, "what")), ("node", self::text(line, "node"))];
+            print_line(&object(&first, &fields));
         } else {
             let seconds = self.start.elapsed().as_secs_f64();
             print_line(&format!("-- {seconds:6.3}s {text}"));
@@ -152,7 +157,6 @@ impl Story {
         let owners = self.owners_at_end.unwrap_or(self.owners.len());
         if self.json {
             let summary = json!({
-                "kind": "summary",
                 "delivered": delivered,
                 "missing": missing,
                 "repeated": repeated,
@@ -160,7 +164,7 @@ impl Story {
                 "gap_ms": gap_ms,
                 "owners_at_end": owners,
             });
-            print_line(&summary.to_string());
+            print_line(&object(&[("kind", "summary")], &summary));
             return;
         }
         let nodes: Vec<_> = self.per_node.iter().map(|(node, count)| format!("{node} {count}")).collect();

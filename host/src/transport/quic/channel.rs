@@ -55,7 +55,7 @@ impl QuicSender {
             self.flush(pieces);
             self.joined.reserve(Self::PIECE_BYTES);
         }
-        self.joined.put_u32(assert_frame_length(&frame));
+        self.joined.put_u32_le(assert_frame_length(&frame));
         if copied {
             self.joined.put_slice(&frame);
         } else {
@@ -158,7 +158,7 @@ impl QuicReceiver {
     /// The length of the frame that begins the buffer, once its prefix is there.
     fn announced(&self) -> Result<Option<usize>, ChannelError> {
         let Some(prefix) = self.buffer.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
-        match u32::from_be_bytes(*prefix) {
+        match u32::from_le_bytes(*prefix) {
             0 => Err(ChannelError::Empty),
             found if found > FRAME_BYTES_MAX => Err(ChannelError::TooLong { found, max: FRAME_BYTES_MAX }),
             length => Ok(Some(length as usize)),

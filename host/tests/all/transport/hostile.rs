@@ -297,9 +297,9 @@ async fn bytes_that_are_no_frames_end_their_stream_and_no_other() {
         let served = served.unwrap();
         let long = |found| ChannelError::TooLong { found, max: FRAME_BYTES_MAX };
         let cases: [(&[u8], ChannelError, bool); 6] = [
-            (b"GET / HTTP/1.1\r\n", long(u32::from_be_bytes(*b"GET ")), true),
-            (&(FRAME_BYTES_MAX + 1).to_be_bytes(), long(FRAME_BYTES_MAX + 1), true),
-            (&u32::MAX.to_be_bytes(), long(u32::MAX), true),
+            (b"GET / HTTP/1.1\r\n", long(u32::from_le_bytes(*b"GET ")), true),
+            (&(FRAME_BYTES_MAX + 1).to_le_bytes(), long(FRAME_BYTES_MAX + 1), true),
+            (&u32::MAX.to_le_bytes(), long(u32::MAX), true),
             (&[0; 4], ChannelError::Empty, true),
             (&[0, 0], ChannelError::CutShort, false),
             (&[0, 0, 1, 0, 7, 7], ChannelError::CutShort, false),
