@@ -36,8 +36,7 @@ struct Cli {
     command: Command,
 }
 
-// A command's help stands at its arguments: a comment here would take its place, and all but its first
-// line would be lost.
+/// Commands without a text here take that of their arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
@@ -63,7 +62,9 @@ struct BuildArgs {
 
 #[derive(Debug, Subcommand)]
 enum Cluster {
+    /// Found a cluster: make the authority that signs its nodes' keys
     Init(cluster::Init),
+    /// Make the key and certificate of one node
     AddNode(cluster::AddNode),
 }
 

@@ -405,6 +405,8 @@ fn run_takes_a_file_and_stdin_through_real_stages_with_nothing_lost_or_changed()
 fn a_producer_that_misbehaves_is_started_again_and_the_node_stays_up() {
     const RESTART: &str = "restart = { max = 1000, within = \"1h\", backoff = \"10ms\", backoff_max = \"20ms\" }\n\
                            limits = { call_time = \"300ms\", memory = \"16MiB\" }\n";
+    // One for all: what was compiled once is in its data directory.
+    let desk = Desk::new();
     for (mode, expected) in [
         ("panic", "trapped: "),
         ("unreachable", "trapped: "),
@@ -417,7 +419,6 @@ fn a_producer_that_misbehaves_is_started_again_and_the_node_stays_up() {
         ("sleep", "took longer than 300ms"),
         ("error_fatal", "the stage gave up: told to end in call 2"),
     ] {
-        let desk = Desk::new();
         let source = format!("{RESTART}config = {{ mode = \"{mode}\", at = 2 }}");
         let pipeline = desk.pipeline(("misbehaver", &source), ("misbehaving-consumer", ""));
         let mut node = Process::start(forebay(desk.node("a", &["--pipeline", &pipeline, "--output", "json"])));
@@ -436,13 +437,14 @@ fn a_producer_that_misbehaves_is_started_again_and_the_node_stays_up() {
 fn a_consumer_that_misbehaves_is_started_again_with_the_same_events() {
     const RESTART: &str = "restart = { max = 1000, within = \"1h\", backoff = \"10ms\", backoff_max = \"20ms\" }\n\
                            limits = { call_time = \"300ms\", memory = \"16MiB\" }\n";
+    // One for all: what was compiled once is in its data directory.
+    let desk = Desk::new();
     for (mode, expected) in [
         ("panic", "trapped: "),
         ("loop", "took longer"),
         ("grow", "memory was refused"),
         ("reject_out_of_range", "broke the contract: "),
     ] {
-        let desk = Desk::new();
         let sink = format!("{RESTART}config = {{ mode = \"{mode}\", at = 2 }}");
         let pipeline = desk.pipeline(("misbehaver", ""), ("misbehaving-consumer", &sink));
         let mut node = Process::start(forebay(desk.node("a", &["--pipeline", &pipeline, "--output", "json"])));
