@@ -36,7 +36,8 @@ struct Cli {
     command: Command,
 }
 
-/// Commands without a text here take that of their arguments.
+// A command's help stands at its arguments: a comment here would take its place, and all but its first
+// line would be lost.
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),

@@ -84,7 +84,7 @@ pub enum NodeEvent {
     Counted {
         /// Which stage.
         stage: StageName,
-        /// What, and how often.
+        /// What, and how many where it was several.
         what: String,
     },
     /// A producer has come to its end.
