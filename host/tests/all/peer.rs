@@ -336,9 +336,9 @@ async fn a_stream_that_does_not_begin_with_subscribe_is_closed_and_no_other() {
     let cases: [(&str, Vec<u8>, CloseCode); 7] = [
         ("Ask before Subscribe", frame(&ask(cluster.epoch, 5, &[])), CloseCode::WrongState),
         ("a control frame", frame(&Frame::Ping(1)), CloseCode::WrongState),
-        ("garbage", b"\0\0\0\x07garbage".to_vec(), CloseCode::Malformed),
-        ("an unknown kind", b"\0\0\0\x01\x7f".to_vec(), CloseCode::Malformed),
-        ("half a Subscribe", [&[0, 0, 0, 9][..], &[0x10, 0, 0, 0, 0, 0, 0, 0, 0]].concat(), CloseCode::Malformed),
+        ("garbage", b"\x07\0\0\0garbage".to_vec(), CloseCode::Malformed),
+        ("an unknown kind", b"\x01\0\0\0\x7f".to_vec(), CloseCode::Malformed),
+        ("half a Subscribe", [&[9, 0, 0, 0][..], &[0x10, 0, 0, 0, 0, 0, 0, 0, 0]].concat(), CloseCode::Malformed),
         ("too long a frame", u32::MAX.to_le_bytes().to_vec(), CloseCode::FrameSize),
         ("an empty frame", vec![0; 4], CloseCode::FrameSize),
     ];
@@ -448,14 +448,14 @@ async fn garbage_on_a_subscription_ends_it_and_its_events_go_to_others() {
     let cluster = Cluster::start().await;
     let epoch = cluster.epoch;
     let cases: [(&str, &[u8], CloseCode); 4] = [
-        ("sends garbage", b"\0\0\0\x07garbage", CloseCode::Malformed),
-        ("sends a control frame", b"\0\0\0\x09\x04\0\0\0\0\0\0\0\0", CloseCode::WrongState),
+        ("sends garbage", b"\x07\0\0\0garbage", CloseCode::Malformed),
+        ("sends a control frame", b"\x09\0\0\0\x04\0\0\0\0\0\0\0\0", CloseCode::WrongState),
         ("announces too long a frame", &[0xff; 4], CloseCode::FrameSize),
         (
             "acknowledges past the last number",
             &{
                 let mut frame = [0; 37];
-                frame[3] = 33;
+                frame[0] = 33;
                 frame[4] = 0x11;
                 frame[21] = 1;
                 frame[25..33].fill(0xff);
