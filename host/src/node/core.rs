@@ -36,6 +36,10 @@ use crate::{
     transport::{CloseCode, Transport},
 };
 
+/// A node that others tell of is usually joining, and about to connect by itself: dialling it at once
+/// would make two connections.
+const HEARSAY_WAIT: Duration = Duration::from_millis(50);
+
 /// Events of all links that the core has not taken. When full, links wait: their peers are read a
 /// little later.
 const LINK_EVENTS_LEN: usize = 256;
@@ -67,6 +71,9 @@ pub(super) struct Core {
     unmet: HashSet<TargetIndex>,
     /// Peers whose names have come.
     heard: HashSet<NodeName>,
+    /// Nodes that peers told of and that were never met. Nothing is claimed for `settle` after each.
+    strangers: HashSet<NodeName>,
+    settle: Duration,
     finished: mpsc::Receiver<StageKey>,
     finishing: mpsc::Sender<StageKey>,
     pub(super) wanted: watch::Receiver<Wanted>,
@@ -119,6 +126,8 @@ impl Core {
             met,
             unmet: (0..options.join.len()).collect(),
             heard: HashSet::new(),
+            strangers: HashSet::new(),
+            settle: options.settle,
             finished,
             finishing,
             wanted,
@@ -154,7 +163,7 @@ impl Core {
             Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit).await,
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
-            Some(addr) = self.joins.recv() => self.dialler.add(addr),
+            Some(addr) = self.joins.recv() => self.dialler.add(addr, Duration::ZERO),
             () = tokio::time::sleep_until(timer) => self.on_timer().await,
         }
     }
@@ -463,13 +472,25 @@ impl Core {
         let peer = link.peer.clone();
         self.placement.on_peer(&peer, names.candidates);
         self.registry.on_names(&peer, names.claims);
+        self.strangers.remove(&peer);
         self.heard.insert(peer);
         self.look_settled();
     }
 
-    fn on_members(&self, members: Vec<Member>) {
-        let strangers = members.into_iter().filter(|m| m.node != self.name && !self.links.contains_key(&m.node));
-        strangers.for_each(|member| self.dialler.add(member.addr));
+    /// Nodes that a peer knows and we do not: one of them may own a name that looks vacant from here.
+    fn on_members(&mut self, members: Vec<Member>) {
+        let until = self.now() + self.settle;
+        for Member { node, addr } in members {
+            if node == self.name || self.links.contains_key(&node) {
+                continue;
+            }
+            // One of the two does; the other only if that fails.
+            let wait = if self.name < node { HEARSAY_WAIT } else { 6 * HEARSAY_WAIT };
+            self.dialler.add(addr, wait);
+            if self.strangers.insert(node) {
+                self.placement.hold(until);
+            }
+        }
     }
 
     fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String) {
@@ -500,7 +521,8 @@ impl Core {
 
     /// Once everybody in `join` has told its names, waiting longer gains nothing.
     fn look_settled(&mut self) {
-        if self.unmet.is_empty() && self.links.keys().all(|peer| self.heard.contains(peer)) {
+        let all_met = self.unmet.is_empty() && self.strangers.is_empty();
+        if all_met && self.links.keys().all(|peer| self.heard.contains(peer)) {
             let now = self.now();
             self.placement.settle(now);
         }

@@ -24,10 +24,6 @@ const CONNECTED_REVIEW: Duration = Duration::from_millis(200);
 /// How often it is looked whether a node of `join` is met: what a starting node waits for.
 const MET_REVIEW: Duration = Duration::from_millis(20);
 
-/// A node that others tell of is usually joining, and about to connect by itself: dialling it at
-/// once would make two connections.
-const HEARSAY_WAIT: Duration = Duration::from_millis(300);
-
 /// Addresses to connect to that were not taken up yet. When full, the sender waits.
 const QUEUE_LEN: usize = 64;
 
@@ -37,10 +33,18 @@ const ADDRESSES_MAX: usize = 1024;
 /// Which entry of `join`.
 pub(crate) type TargetIndex = usize;
 
+/// Somewhere to connect to.
+#[derive(Debug)]
+struct Address {
+    addr: SocketAddr,
+    wait: Duration,
+    target: Option<TargetIndex>,
+}
+
 /// Dials until dropped.
 #[derive(Debug)]
 pub(crate) struct Dialler {
-    addresses: mpsc::Sender<(SocketAddr, Option<TargetIndex>)>,
+    addresses: mpsc::Sender<Address>,
     /// Dropping them ends them.
     tasks: JoinSet<()>,
 }
@@ -72,21 +76,21 @@ impl Dialler {
         self.tasks.abort_all();
     }
 
-    /// Connects to one more address, unless that is done already.
-    pub(crate) fn add(&self, addr: SocketAddr) {
+    /// Connects to one more address after `wait`, unless that is done already.
+    pub(crate) fn add(&self, addr: SocketAddr, wait: Duration) {
         // A full queue drops it: the peer that named it will name it again.
-        let _ = self.addresses.try_send((addr, None));
+        let _ = self.addresses.try_send(Address { addr, wait, target: None });
     }
 }
 
 /// Resolves one entry of `join`, again and again.
-async fn resolve(target: PeerAddr, index: TargetIndex, addresses: mpsc::Sender<(SocketAddr, Option<TargetIndex>)>) {
+async fn resolve(target: PeerAddr, index: TargetIndex, addresses: mpsc::Sender<Address>) {
     let mut warned = false;
     loop {
         match tokio::net::lookup_host(target.to_string()).await {
             Ok(found) => {
                 for addr in found {
-                    if addresses.send((addr, Some(index))).await.is_err() {
+                    if addresses.send(Address { addr, wait: Duration::ZERO, target: Some(index) }).await.is_err() {
                         return;
                     }
                 }
@@ -104,16 +108,15 @@ async fn resolve(target: PeerAddr, index: TargetIndex, addresses: mpsc::Sender<(
 async fn dial_all(
     transport: Arc<dyn Transport>,
     shared: Arc<LinkShared>,
-    mut queue: mpsc::Receiver<(SocketAddr, Option<TargetIndex>)>,
+    mut queue: mpsc::Receiver<Address>,
     met: mpsc::Sender<TargetIndex>,
 ) {
     let mut dialled = HashSet::new();
     let mut awaited = HashSet::new();
     let mut tasks = JoinSet::new();
-    while let Some((addr, target)) = queue.recv().await {
+    while let Some(Address { addr, wait, target }) = queue.recv().await {
         // Peers name addresses, too; a cluster with more than these is not one of ours.
         if dialled.len() < ADDRESSES_MAX && dialled.insert(addr) {
-            let wait = if target.is_some() { Duration::ZERO } else { HEARSAY_WAIT };
             tasks.spawn(dial(addr, wait, Arc::clone(&transport), Arc::clone(&shared)));
         }
         if let Some(target) = target.filter(|target| awaited.insert((addr, *target))) {

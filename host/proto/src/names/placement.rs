@@ -52,6 +52,11 @@ impl Placement {
         self.settled_at = self.settled_at.min(now);
     }
 
+    /// There is somebody who was not met yet and may own a name: wait for them until then.
+    pub fn hold(&mut self, until: Duration) {
+        self.settled_at = self.settled_at.max(until);
+    }
+
     /// A peer is there, and could run `names`.
     pub fn on_peer(&mut self, peer: &NodeName, names: impl IntoIterator<Item = GlobalName>) {
         self.peers.insert(peer.clone(), names.into_iter().collect());
@@ -146,6 +151,15 @@ mod tests {
         assert_eq!(placement.poll(Duration::from_millis(999)), None);
         placement.settle(Duration::from_millis(300));
         assert_eq!(placement.poll(Duration::from_millis(300)), Some(&name()));
+    }
+
+    #[test]
+    fn a_vacant_name_is_left_alone_while_somebody_is_still_to_be_met() {
+        let mut placement = placement_of(&ranked()[0]);
+        placement.hold(Duration::from_secs(7));
+        assert_eq!(placement.timeout(), Some(Duration::from_secs(7)));
+        placement.settle(Duration::from_secs(5));
+        assert_eq!(placement.poll(Duration::from_secs(5)), Some(&name()));
     }
 
     #[test]
