@@ -37,6 +37,12 @@ impl Story {
         places.map(|(place, _)| (place, text(&self.lines[place], "node"), text(&self.lines[place], "what"))).collect()
     }
 
+    /// The acts of islands that meet, each with all that was told of it for a failing test to show.
+    fn acts(&self) -> Vec<&str> {
+        let acts = self.events().into_iter().filter(|(.., what)| matches!(*what, "owner" | "conflict" | "stopped"));
+        acts.inspect(|(place, ..)| println!("{}", self.lines[*place])).map(|(.., what)| what).collect()
+    }
+
     fn places(&self, what: &str) -> Vec<usize> {
         self.events().into_iter().filter(|(.., found)| *found == what).map(|(place, ..)| place).collect()
     }
@@ -106,12 +112,7 @@ fn when_the_owner_is_killed_both_survivors_get_events_again() {
 fn islands_that_meet_keep_one_owner() {
     // Long enough for three nodes to start, one after the other, on a machine that runs other tests.
     let story = Story::play(&["--agreement", "islands", "--alone", "4s", "--for", "6s"]);
-    let acts: Vec<_> = story
-        .events()
-        .into_iter()
-        .map(|(_, _, what)| what)
-        .filter(|what| matches!(*what, "owner" | "conflict" | "stopped"))
-        .collect();
+    let acts = story.acts();
     let first = |what: &str| acts.iter().position(|act| *act == what).unwrap_or_else(|| panic!("{what} in {acts:?}"));
     let last = |what: &str| acts.iter().rposition(|act| *act == what).unwrap();
     assert!(last("owner") < first("conflict") && first("conflict") < first("stopped"), "{acts:?}");
