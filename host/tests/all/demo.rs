@@ -110,8 +110,7 @@ fn when_the_owner_is_killed_both_survivors_get_events_again() {
 
 #[test]
 fn islands_that_meet_keep_one_owner() {
-    // Long enough for three nodes to start, one after the other, on a machine that runs other tests.
-    let story = Story::play(&["--agreement", "islands", "--alone", "4s", "--for", "6s"]);
+    let story = Story::play(&["--agreement", "islands", "--alone", "1s", "--for", "4s"]);
     let acts = story.acts();
     let first = |what: &str| acts.iter().position(|act| *act == what).unwrap_or_else(|| panic!("{what} in {acts:?}"));
     let last = |what: &str| acts.iter().rposition(|act| *act == what).unwrap();
