@@ -1,0 +1,216 @@
+//! What goes into a stage's state machine, and what comes out.
+
+use crate::{
+    batch::Batch,
+    consumer::{Owner, UpstreamOptions},
+    dispatch::AboveMax,
+    ids::{Epoch, NodeName, StageName, SubId},
+    message::{Envelope, Reason, SeqRun},
+    producer::DemandMode,
+};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A source has this owner now, or none that is known.
+    Owner {
+        /// The source.
+        source: StageName,
+        /// Its owner.
+        owner: Option<Owner>,
+    },
+    /// Subscribe once, by hand, whatever the options say.
+    Subscribe {
+        /// To what and how.
+        options: UpstreamOptions,
+        /// Where it is.
+        owner: Owner,
+    },
+    /// A message came in.
+    Received {
+        /// On which subscription.
+        sub: SubId,
+        /// What was said.
+        envelope: Envelope,
+    },
+    /// Nothing more can come on this subscription or leave by it.
+    Down {
+        /// Which.
+        sub: SubId,
+        /// Why.
+        reason: Reason,
+    },
+    /// We, as the consumer, want to end a subscription.
+    Cancel {
+        /// Which.
+        sub: SubId,
+        /// What to tell the producer.
+        reason: Reason,
+    },
+    /// The guest call that was polled last has returned.
+    Returned(Returned),
+    /// The guest has events outside of any demand: from a timer, or from outside.
+    Emit(Batch),
+    /// Hold demand back, or let it through.
+    SetDemandMode(DemandMode),
+    /// End in good order: produce nothing new, hand out what there is.
+    Drain(Reason),
+    /// End now.
+    Stop(Reason),
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// What came back from the guest. A trap or a fatal error is [`Input::Stop`] instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Returned {
+    /// From [`Call::HandleDemand`].
+    Produced {
+        /// The events.
+        events: Batch,
+        /// The producer has come to its end and is not to be asked again.
+        finished: bool,
+    },
+    /// From [`Call::HandleEvents`].
+    Processed {
+        /// What to pass on; empty from a consumer.
+        events: Batch,
+        /// What could not be processed. It counts as processed all the same.
+        rejected: Vec<Rejected>,
+    },
+    /// From either: the guest wants the call again, later. The same events; or to be asked for what
+    /// is wanted then.
+    Retry,
+}
+
+/// An event the guest could not process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejected {
+    /// Its index in the call's batch.
+    pub index: u32,
+    /// The guest's words.
+    pub reason: String,
+}
+
+/// A call to make into the guest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Call {
+    /// Ask for events.
+    HandleDemand {
+        /// How many at most.
+        demand: u32,
+    },
+    /// Hand over events.
+    HandleEvents {
+        /// On which subscription they came.
+        sub: SubId,
+        /// From which stage.
+        source: StageName,
+        /// In which epoch.
+        epoch: Epoch,
+        /// 1 the first time.
+        attempt: u32,
+        /// Their numbers.
+        runs: Vec<SeqRun>,
+        /// They themselves.
+        events: Batch,
+    },
+}
+
+/// Something to do on the way to another stage. In order per subscription.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Transmit {
+    /// Make a way for this subscription, to the source's owner on `node`.
+    Open {
+        /// Which.
+        sub: SubId,
+        /// Where to.
+        node: NodeName,
+    },
+    /// Send. Harmless where the way is already closed.
+    Send {
+        /// On which subscription.
+        sub: SubId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Nothing more will be sent or understood on this subscription.
+    Close {
+        /// Which.
+        sub: SubId,
+    },
+}
+
+/// How a subscription ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// One side said so.
+    Cancelled,
+    /// The other side, or the way to it, is gone.
+    Down,
+}
+
+/// Something worth a line in the log or a counter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// We subscribed to a source.
+    Subscribed {
+        /// The subscription.
+        sub: SubId,
+        /// To what.
+        source: StageName,
+        /// Where.
+        owner: Owner,
+    },
+    /// A consumer subscribed to us.
+    ConsumerJoined {
+        /// The subscription.
+        sub: SubId,
+        /// Who.
+        consumer: StageName,
+    },
+    /// A subscription ended (GenStage's `handle_cancel`).
+    Ended {
+        /// The subscription.
+        sub: SubId,
+        /// How.
+        ending: Ending,
+        /// Why.
+        reason: Reason,
+    },
+    /// A message was refused.
+    Refused {
+        /// On which subscription.
+        sub: SubId,
+        /// Why.
+        reason: Reason,
+    },
+    /// A consumer asks for more at once than the dispatcher expects.
+    DemandAboveMax(AboveMax),
+    /// The buffer overflowed and dropped events.
+    Discarded {
+        /// How many.
+        count: u64,
+    },
+    /// The guest could not process events.
+    Rejected {
+        /// On which subscription they came.
+        sub: SubId,
+        /// Which, and why.
+        rejected: Vec<Rejected>,
+    },
+    /// The producer has come to its end.
+    Finished,
+    /// A producer was told to subscribe; nothing came of it.
+    NotAConsumer {
+        /// To what.
+        source: StageName,
+    },
+    /// A consumer was told to hold demand back; nothing came of it.
+    NotAProducer,
+    /// The end of a subscription stops the stage.
+    Stopping {
+        /// Why.
+        reason: Reason,
+    },
+}
