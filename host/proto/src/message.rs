@@ -61,6 +61,9 @@ impl Demand {
     /// GenStage's default for `max_demand`, in events.
     pub const MAX_DEFAULT: u32 = 1000;
 
+    /// The most a pipeline file or a peer may ask for: a producer's host keeps that many events.
+    pub const MAX_ALLOWED: u32 = 10_000_000;
+
     /// `min` defaults to half of `max`, rounded down.
     ///
     /// # Errors

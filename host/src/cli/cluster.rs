@@ -107,7 +107,7 @@ mod tests {
         let line =
             ["add-node", "n1", "--ca", ca.to_str().unwrap(), "--out", out.to_str().unwrap(), "--valid-for", "90d"];
         let text = add_node(&AddNodeLine::parse_from(line).args).unwrap();
-        assert!(text.contains("node n1") && text.contains("valid for 2months"), "{text}");
+        assert!(text.contains("node n1") && text.contains("valid for 90 days"), "{text}");
         assert_eq!(NodeIdentity::load(&out).unwrap().node().as_str(), "n1");
     }
 

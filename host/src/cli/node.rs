@@ -1,8 +1,11 @@
 //! `forebay node`: one node of a cluster, until a signal ends it.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc, task::Poll};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use super::{Exit, Failure, load, output};
 use crate::{
@@ -101,23 +104,33 @@ async fn obey_stdin(node: NodeControl) {
 
 /// The first signal drains, the second stops.
 pub(super) async fn end_on_signals(node: NodeControl) {
-    signal().await;
+    let mut signals = Signals::new();
+    signals.next().await;
     node.drain();
-    signal().await;
+    signals.next().await;
     node.stop();
 }
 
-/// SIGINT or SIGTERM.
-pub(super) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut stream) => stream.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate => {}
+/// SIGINT and SIGTERM, none of them lost from when this is made.
+#[derive(Debug)]
+pub(super) struct Signals(Vec<Signal>);
+
+impl Signals {
+    pub(super) fn new() -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        // Without one the system's default holds: the process ends at once.
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    /// The next signal.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) {
+        std::future::poll_fn(|context| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }

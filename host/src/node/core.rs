@@ -79,6 +79,7 @@ pub(super) struct Core {
     pub(super) wanted: watch::Receiver<Wanted>,
     joins: mpsc::Receiver<SocketAddr>,
     pub(super) gave_up: Vec<(StageName, String)>,
+    ending: bool,
 }
 
 impl Core {
@@ -133,6 +134,7 @@ impl Core {
             wanted,
             joins,
             gave_up: Vec::new(),
+            ending: false,
         }
     }
 
@@ -173,7 +175,8 @@ impl Core {
     }
 
     fn next_timer(&self) -> Instant {
-        let placed = self.placement.timeout().map(|at| self.started + at);
+        // A node that ends claims nothing, so nothing is due.
+        let placed = self.placement.timeout().filter(|_| !self.ending).map(|at| self.started + at);
         let stages = self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values());
         let due = stages.filter_map(StageState::due).chain(placed).min();
         // Waking once a minute for nothing costs nothing and needs no second kind of select.
@@ -261,19 +264,25 @@ impl Core {
             Err(error) => (error.id(), Exit::Failed(format!("a bug of the host: {error}"))),
         };
         let Some(key) = self.task_of.remove(&id) else { return };
+        // Whatever kept the name from being claimed here while its old instance ran is over.
+        self.placement.bar(&self.global_name(&key), Duration::ZERO);
         let now = self.now();
-        let (shutting_down, name) = (*self.wanted.borrow() != Wanted::Run, self.global_name(&key));
+        let standing = self.registry.lookup(&self.global_name(&key));
+        // At the end of an input stages that fail are started again: what is left is still to be done.
+        let restarts = *self.wanted.borrow() == Wanted::Run;
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;
         let is_local = !state.is_global();
+        // One that has lost its name is not started again, however it ended.
+        let is_ours = is_local || standing.is_some_and(|claim| claim.epoch == state.epoch);
         let stage = key.1.clone();
         let (how, reason) = match exit {
             Exit::Ordered(reason) => (None, reason.to_string()),
             Exit::Cancelled(reason) => (Some(supervise::Exit::from(&reason)), reason.to_string()),
             Exit::Failed(message) => (Some(supervise::Exit::Failed), message),
         };
-        let decision = how.filter(|_| !shutting_down).map(|how| state.supervisor.on_exit(now, how));
+        let decision = how.filter(|_| restarts && is_ours).map(|how| state.supervisor.on_exit(now, how));
         if is_local {
             self.tell_consumers(&key, None);
         }
@@ -298,10 +307,7 @@ impl Core {
                 self.report(NodeEvent::Stopped { stage, reason });
                 self.leave(&key, Duration::MAX).await;
             }
-            None => {
-                self.report(NodeEvent::Stopped { stage, reason });
-                self.placement.bar(&name, Duration::ZERO);
-            }
+            None => self.report(NodeEvent::Stopped { stage, reason }),
         }
     }
 
@@ -528,8 +534,9 @@ impl Core {
         }
     }
 
-    /// No new links from here on.
+    /// No new links from here on, and no new claims.
     pub(super) fn stop_meeting(&mut self) {
+        self.ending = true;
         self.accept.abort_all();
         self.dialler.stop();
     }

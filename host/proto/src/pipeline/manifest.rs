@@ -163,7 +163,7 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         let name = name(node, problems)?;
         Some((name, Node { value: node.value, at: node.at, path: node.path.clone() }))
     });
-    let max = fields.optional(problems, "max_demand", |node, problems| node.integer(problems, 1..=10_000_000));
+    let max = fields.optional(problems, "max_demand", |node, problems| node.integer(problems, 1..=Demand::MAX_ALLOWED));
     let min = fields.optional(problems, "min_demand", |node, problems| node.integer(problems, 0..=9_999_999));
     let cancel = fields.optional(problems, "cancel", |node, problems| {
         use CancelMode::*;

@@ -147,6 +147,9 @@ impl<'a> Reader<'a> {
         let producer = self.parsed_name("producer")?;
         let consumer = self.parsed_name("consumer")?;
         let (max, min) = (self.u32("max_demand")?, self.u32("min_demand")?);
+        if max > Demand::MAX_ALLOWED {
+            return Err(wrong("max_demand", &max, "at most 10,000,000"));
+        }
         let demand = Demand::new(max, Some(min))
             .map_err(|_| wrong("min_demand", &format!("{min} with max_demand {max}"), "less than max_demand"))?;
         Ok(Subscribe { pipeline, producer, consumer, demand })

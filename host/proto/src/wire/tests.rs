@@ -177,6 +177,10 @@ fn what_a_field_may_not_hold_is_named() {
         refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 05000000"),
         "field `min_demand` holds 5 with max_demand 5, expected less than max_demand"
     );
+    assert_eq!(
+        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 ffffffff 00000000"),
+        "field `max_demand` holds 4294967295, expected at most 10,000,000"
+    );
     assert_eq!(refused("13 cdab000002000000 63 00000000"), "field `reason` holds 99, expected a code from 0 to 9");
     assert_eq!(
         refused("10 cdab000002000000 01 2f 01 63 01 70 05000000 00000000"),

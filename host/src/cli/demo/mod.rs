@@ -24,7 +24,7 @@ use self::{
     child::{Child, Said},
     story::Story,
 };
-use super::{Exit, Failure, OutputChoice, node::signal, output};
+use super::{Exit, Failure, OutputChoice, node::Signals, output};
 use crate::{config::Agreement, transport::identity::ClusterCa};
 
 /// The components of the demo, so that it runs from wherever the binary is.
@@ -103,8 +103,15 @@ pub(super) async fn demo(args: Args) -> Result<Exit, Failure> {
     let ca = ClusterCa::generate()?;
     let (saying, said) = mpsc::channel(SAID_LEN);
     let json = matches!(args.output.output, OutputChoice::Json);
-    let mut demo =
-        Demo { args, dir: dir.path().to_owned(), pipeline, said, children: Vec::new(), story: Story::new(json) };
+    let mut demo = Demo {
+        args,
+        dir: dir.path().to_owned(),
+        pipeline,
+        said,
+        children: Vec::new(),
+        story: Story::new(json),
+        signals: Signals::new(),
+    };
     demo.start_all(&ca, &saying).await?;
     drop(saying);
     demo.play().await?;
@@ -141,6 +148,7 @@ struct Demo {
     said: mpsc::Receiver<Said>,
     children: Vec<Child>,
     story: Story,
+    signals: Signals,
 }
 
 impl Demo {
@@ -215,8 +223,6 @@ impl Demo {
 
     /// Shows what the nodes say until `end`.
     async fn show_until(&mut self, end: Instant) -> Result<Shown, Failure> {
-        let ended = signal();
-        tokio::pin!(ended);
         loop {
             tokio::select! {
                 said = self.said.recv() => match said {
@@ -225,7 +231,7 @@ impl Demo {
                     None => return Ok(Shown::Ended),
                 },
                 () = sleep_until(end) => return Ok(Shown::All),
-                () = &mut ended => return Ok(Shown::Ended),
+                () = self.signals.next() => return Ok(Shown::Ended),
                 () = output::reader_gone() => return Ok(Shown::Ended),
             }
         }
