@@ -1,5 +1,8 @@
 //! How a node ends: in order, and what is left when it is not given the time.
 
+use forebay::runtime::{StageError, native};
+use tokio::io::{AsyncWriteExt, BufReader};
+
 use super::{supervision::all_taken, *};
 
 const ENDED: NodeExit = NodeExit { gave_up: Vec::new(), cut_short: Vec::new() };
@@ -120,6 +123,44 @@ async fn a_node_told_so_ends_when_all_is_produced_and_processed() {
     assert_eq!(counts(&world.log.entries(), epoch), (0..777).map(|number| (number, 1)).collect());
     let finished = |(_, event): (&str, &NodeEvent)| matches!(event, NodeEvent::Finished { .. });
     assert_eq!(events(&world.log.entries()).filter(|event| finished(*event)).count(), 1);
+}
+
+/// 130 MB took 15 s in place of 2.5: after each piece the source was asked for the rest by the poll only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lines_that_come_in_pieces_do_not_wait_for_the_next_poll() {
+    let (world, gate) = (World::new(), Gate::open());
+    let (mut writer, reader) = tokio::io::duplex(8);
+    let reader = std::sync::Mutex::new(Some(reader));
+    let source = native::lines(move |_| {
+        let reader = reader.lock().unwrap().take();
+        reader.map(BufReader::new).ok_or_else(|| std::io::Error::other("opened twice"))
+    });
+    let text = NUMBERS.replace(r#"poll = "10ms""#, r#"poll = "1h""#);
+    let lines = pipeline(&text, [("counter", source), ("sink", sink(&world.log, &gate))]);
+    let mut node = Node::start(NodeOptions { join: Vec::new(), until_finished: true, ..world.options("a", lines) });
+    tokio::spawn(async move {
+        for number in 0..100 {
+            writer.write_all(format!("{number}\n").as_bytes()).await.unwrap();
+        }
+    });
+    let exit = tokio::time::timeout(PATIENCE, node.wait()).await.expect("the node ends by itself");
+    assert_eq!(exit, ENDED);
+    let (_, epoch) = world.log.owner(0).await;
+    assert_eq!(counts(&world.log.entries(), epoch), (0..100).map(|number| (number, 1)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_end_of_an_input_does_not_wait_for_a_sink_that_gave_up() {
+    let world = World::new();
+    let broken = Native::consumer("broken", |_| Ok(|_| Err(StageError::Fatal("always".into()))));
+    let text = format!("{NUMBERS}restart = {{ max = 0 }}\n");
+    let options = world.options("a", pipeline(&text, [("counter", finite(50)), ("sink", broken)]));
+    let drain_timeout = Duration::from_millis(100);
+    let mut node = Node::start(NodeOptions { join: Vec::new(), until_finished: true, drain_timeout, ..options });
+    let exit = tokio::time::timeout(PATIENCE, node.wait()).await.expect("the node ends by itself");
+    assert_eq!(exit.gave_up.len(), 1, "{exit:?}");
+    assert!(exit.gave_up[0].1.starts_with("failed, and is not to be restarted"), "{exit:?}");
+    assert_eq!(exit.cut_short, ["counter".parse().unwrap()], "what nobody took is reported");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
