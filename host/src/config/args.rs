@@ -14,7 +14,7 @@ pub struct NodeArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Name of this node, unique in the cluster [env: FOREBAY_NAME] [required]
+    /// Name of this node, unique in the cluster [env: FOREBAY_NAME], required
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 

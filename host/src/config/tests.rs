@@ -161,7 +161,7 @@ fn the_help_of_every_argument_names_its_variable_and_its_default() {
         assert!(help.contains(&format!("[env: {}]", variable(key))), "{key}: {help}");
         let default = rows.iter().find(|[name, _]| *name == key).unwrap()[1].trim_matches('"');
         let default = match default {
-            "required" => "[required]".to_owned(),
+            "required" => "required".to_owned(),
             "[]" => "[default: none]".to_owned(),
             default => format!("[default: {default}]"),
         };

@@ -8,7 +8,7 @@ use crate::{
     bindings::{call, checkpoint, consume, host::types, ingest, lifecycle, produce, terminate, timer, transform},
 };
 
-/// Exports a type that implements [`Producer`](crate::Producer) as the stage of this component.
+/// Exports a type that implements [`Producer`] as the stage of this component.
 ///
 /// After the type come the optional interfaces it implements, of `checkpoint`, `timer`, `ingest`,
 /// `call` and `terminate`. Once per crate, whose crate type is `cdylib`.
@@ -58,7 +58,7 @@ macro_rules! export_producer {
     };
 }
 
-/// Exports a type that implements [`Consumer`](crate::Consumer) as the stage of this component.
+/// Exports a type that implements [`Consumer`] as the stage of this component.
 ///
 /// After the type come the optional interfaces it implements; see
 /// [`export_producer!`](crate::export_producer).
@@ -69,7 +69,7 @@ macro_rules! export_consumer {
     };
 }
 
-/// Exports a type that implements [`ProducerConsumer`](crate::ProducerConsumer) as the stage of this
+/// Exports a type that implements [`ProducerConsumer`] as the stage of this
 /// component.
 ///
 /// After the type come the optional interfaces it implements; see
