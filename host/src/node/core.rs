@@ -188,8 +188,8 @@ impl Core {
     }
 
     pub(super) fn stage_mut(&mut self, key: &StageKey) -> Option<&mut StageState> {
-        let pipeline = self.pipelines.iter_mut().find(|pipeline| *pipeline.pipeline.name() == key.0)?;
-        pipeline.stages.get_mut(&key.1)
+        let pipeline = self.pipelines.iter_mut().find(|pipeline| *pipeline.pipeline.name() == key.pipeline)?;
+        pipeline.stages.get_mut(&key.stage)
     }
 
     // Stages.
@@ -210,7 +210,8 @@ impl Core {
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
-        let spec = StageSpec { pipeline: key.0.clone(), settings, plugin, epoch, node, directory, observer, finished };
+        let spec =
+            StageSpec { pipeline: key.pipeline.clone(), settings, plugin, epoch, node, directory, observer, finished };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -224,19 +225,19 @@ impl Core {
     /// Who owns what a stage consumes, as it starts.
     fn owners_for(&self, key: &StageKey) -> Owners {
         let Some(pipeline) = self.pipeline(key) else { return Owners::new() };
-        let Some(state) = pipeline.stages.get(&key.1) else { return Owners::new() };
+        let Some(state) = pipeline.stages.get(&key.stage) else { return Owners::new() };
         let sources = state.settings.subscribe.iter().map(|subscription| &subscription.to);
         sources.filter_map(|source| Some((source.clone(), self.owner_of(pipeline, source)?))).collect()
     }
 
     fn pipeline(&self, key: &StageKey) -> Option<&RunningPipeline> {
-        self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.0)
+        self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.pipeline)
     }
 
     fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
         let state = pipeline.stages.get(stage)?;
         if state.is_global() {
-            let claim = self.registry.lookup(&pipeline.global_name(stage))?;
+            let claim = self.registry.lookup(&pipeline.key(stage))?;
             return Some(Owner { node: claim.node, epoch: claim.epoch });
         }
         state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
@@ -245,12 +246,12 @@ impl Core {
     /// Tells the stages here that consume from `key` who owns it.
     fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
         let Some(pipeline) = self.pipeline(key) else { return };
-        for (consumer, _) in pipeline.pipeline.consumers_of(&key.1) {
+        for (consumer, _) in pipeline.pipeline.consumers_of(&key.stage) {
             if let Some(handle) = pipeline.stages.get(&consumer.name).and_then(|state| state.running.as_ref()) {
                 handle.owners.send_modify(|owners| {
                     match owner {
-                        Some(owner) => owners.insert(key.1.clone(), owner.clone()),
-                        None => owners.remove(&key.1),
+                        Some(owner) => owners.insert(key.stage.clone(), owner.clone()),
+                        None => owners.remove(&key.stage),
                     };
                 });
             }
@@ -265,9 +266,9 @@ impl Core {
         };
         let Some(key) = self.task_of.remove(&id) else { return };
         // Whatever kept the name from being claimed here while its old instance ran is over.
-        self.placement.bar(&self.global_name(&key), Duration::ZERO);
+        self.placement.bar(&key, Duration::ZERO);
         let now = self.now();
-        let standing = self.registry.lookup(&self.global_name(&key));
+        let standing = self.registry.lookup(&key);
         // At the end of an input stages that fail are started again: what is left is still to be done.
         let restarts = *self.wanted.borrow() == Wanted::Run;
         let Some(state) = self.stage_mut(&key) else { return };
@@ -276,7 +277,7 @@ impl Core {
         let is_local = !state.is_global();
         // One that has lost its name is not started again, however it ended.
         let is_ours = is_local || standing.is_some_and(|claim| claim.epoch == state.epoch);
-        let stage = key.1.clone();
+        let stage = key.stage.clone();
         let (how, reason) = match exit {
             Exit::Ordered(reason) => (None, reason.to_string()),
             Exit::Cancelled(reason) => (Some(supervise::Exit::from(&reason)), reason.to_string()),
@@ -313,16 +314,11 @@ impl Core {
 
     /// Gives up the name of a stage that will not run here, until `until`.
     async fn leave(&mut self, key: &StageKey, until: Duration) {
-        let name = self.global_name(key);
         let Some(state) = self.stage_mut(key).filter(|state| state.is_global()) else { return };
         let epoch = state.epoch;
         state.supervisor = forebay_proto::supervise::Supervisor::new(state.settings.restart);
-        self.placement.bar(&name, until);
-        self.registry.release(&name, epoch).await;
-    }
-
-    fn global_name(&self, key: &StageKey) -> GlobalName {
-        GlobalName { pipeline: key.0.clone(), stage: key.1.clone() }
+        self.placement.bar(key, until);
+        self.registry.release(key, epoch).await;
     }
 
     async fn on_timer(&mut self) {
@@ -332,7 +328,8 @@ impl Core {
         for pipeline in &mut self.pipelines {
             for (name, state) in &mut pipeline.stages {
                 if due(state.restart_at) {
-                    restart.push((pipeline.pipeline.name().clone(), name.clone()));
+                    let pipeline = pipeline.pipeline.name().clone();
+                    restart.push(StageKey { pipeline, stage: name.clone() });
                 }
                 if due(state.stop_at) {
                     state.stop_at = None;
@@ -347,15 +344,11 @@ impl Core {
     }
 
     async fn restart(&mut self, key: &StageKey) {
-        let name = self.global_name(key);
         let Some(state) = self.stage_mut(key) else { return };
         state.restart_at = None;
         if state.is_global() {
-            // A new instance needs a new epoch; if another node has taken the name meanwhile, it is theirs.
-            if let Ok(claim) = self.registry.claim(&name).await {
-                self.own(&claim);
-            }
-            return;
+            // A new instance needs a new epoch.
+            return self.claim(key).await;
         }
         let epoch = Epoch { lamport: state.epoch.lamport + 1, ..state.epoch };
         self.start_stage(key, epoch);
@@ -371,22 +364,23 @@ impl Core {
 
     async fn claim_due(&mut self) {
         while let Some(name) = self.placement.poll(self.now()).cloned() {
-            let key = (name.pipeline.clone(), name.stage.clone());
-            if self.stage_mut(&key).is_none_or(|state| state.running.is_some()) {
+            if self.stage_mut(&name).is_none_or(|state| state.running.is_some()) {
                 // The instance that lost the name is still draining; its exit lifts the bar.
                 self.placement.bar(&name, Duration::MAX);
                 continue;
             }
             self.placement.on_owner(self.now(), &name, true);
-            if let Ok(claim) = self.registry.claim(&name).await {
-                self.own(&claim);
-            }
+            self.claim(&name).await;
         }
     }
 
-    fn own(&mut self, claim: &Claim) {
-        self.report(NodeEvent::Owner(claim.clone()));
-        self.start_stage(&(claim.name.pipeline.clone(), claim.name.stage.clone()), claim.epoch);
+    /// Claims a name and starts its stage; nothing if another node has taken it meanwhile.
+    async fn claim(&mut self, name: &GlobalName) {
+        if let Ok(claim) = self.registry.claim(name).await {
+            let epoch = claim.epoch;
+            self.report(NodeEvent::Owner(claim));
+            self.start_stage(name, epoch);
+        }
     }
 
     fn on_change(&mut self, change: Change) {
@@ -400,15 +394,14 @@ impl Core {
             Change::Owner { name, claim } => {
                 self.placement.on_owner(self.now(), &name, claim.is_some());
                 let owner = claim.map(|claim| Owner { node: claim.node, epoch: claim.epoch });
-                self.tell_consumers(&(name.pipeline, name.stage), owner.as_ref());
+                self.tell_consumers(&name, owner.as_ref());
             }
         }
     }
 
     fn lose(&mut self, claim: &Claim, to: &Claim) {
         let deadline = Instant::now() + self.drain_timeout;
-        let key = (claim.name.pipeline.clone(), claim.name.stage.clone());
-        let Some(state) = self.stage_mut(&key).filter(|state| state.epoch == claim.epoch) else { return };
+        let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };
         state.restart_at = None;
         state.stop_at = Some(deadline);
         state.order(Order::Drain(Reason::Shutdown(Some(format!("{} owns the name", to.node)))));
@@ -553,9 +546,8 @@ impl Core {
 }
 
 fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let name = pipeline.pipeline.name();
     let here = pipeline.pipeline.upstream_order().filter(|stage| stage.scope == Scope::Node);
-    here.map(|stage| (name.clone(), stage.name.clone())).collect()
+    here.map(|stage| pipeline.key(&stage.name)).collect()
 }
 
 async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {

@@ -8,14 +8,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use forebay_proto::ids::{NodeName, PipelineName, StageName};
+use forebay_proto::{ids::NodeName, names::GlobalName};
 use tokio::sync::mpsc;
 
 use super::line::Caller;
 use crate::transport::Connection;
 
-/// A stage of a pipeline; every node has its own under this key.
-pub(crate) type StageKey = (PipelineName, StageName);
+/// A stage of a pipeline, of whatever scope: every node has its own under this key, and that of a
+/// global stage is its name in the cluster.
+pub(crate) type StageKey = GlobalName;
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    directory::Directory,
+    directory::{Directory, StageKey},
     line::{self, Caller, wire_limits},
 };
 use crate::transport::{Channel, CloseCode, Connection, FrameSender, probe};
@@ -305,7 +305,7 @@ async fn admit(mut channel: Channel, directory: &Directory) {
         }
     };
     let Message::Subscribe(subscribe) = &first.message else { return };
-    let key = (subscribe.pipeline.clone(), subscribe.producer.clone());
+    let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
     let caller = Caller::Remote { channel, first, max_demand };
     let refused = match directory.stage(&key) {

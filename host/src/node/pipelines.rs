@@ -10,7 +10,7 @@ use forebay_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Plugins, SharedPipeline, stage::StageHandle};
+use super::{Plugins, SharedPipeline, directory::StageKey, stage::StageHandle};
 use crate::runtime::{Plugin, Role};
 
 /// A pipeline does not fit the roles of its plugins.
@@ -109,14 +109,14 @@ impl RunningPipeline {
         Self { pipeline, stages }
     }
 
-    pub(crate) fn global_name(&self, stage: &StageName) -> GlobalName {
+    pub(crate) fn key(&self, stage: &StageName) -> StageKey {
         GlobalName { pipeline: self.pipeline.name().clone(), stage: stage.clone() }
     }
 
     /// Stages that have one owner in the cluster.
     pub(crate) fn global_names(&self) -> impl Iterator<Item = GlobalName> {
         let global = self.pipeline.stages().iter().filter(|stage| stage.scope == Scope::Global);
-        global.map(|stage| self.global_name(&stage.name))
+        global.map(|stage| self.key(&stage.name))
     }
 
     /// Whether every producer that consumes nothing has said that it has come to its end.

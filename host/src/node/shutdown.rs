@@ -10,7 +10,7 @@
 //!
 //! A second order to end cuts step 2 short.
 
-use forebay_proto::{ids::StageName, message::Reason};
+use forebay_proto::message::Reason;
 use tokio::time::Instant;
 
 use super::{
@@ -34,7 +34,7 @@ impl Core {
         let keys: Vec<StageKey> = self.pipelines.iter().flat_map(in_order).collect();
         for key in keys {
             if !self.end_stage(&key, &mut deadline).await {
-                cut_short.push(key.1);
+                cut_short.push(key.stage);
             }
         }
         self.release_all().await;
@@ -99,6 +99,5 @@ impl StageState {
 }
 
 fn in_order(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let key = |stage: &StageName| (pipeline.pipeline.name().clone(), stage.clone());
-    pipeline.pipeline.upstream_order().map(|stage| key(&stage.name)).collect()
+    pipeline.pipeline.upstream_order().map(|stage| pipeline.key(&stage.name)).collect()
 }

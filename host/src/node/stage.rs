@@ -119,7 +119,7 @@ impl StageHandle {
 
 impl StageSpec {
     fn key(&self) -> StageKey {
-        (self.pipeline.clone(), self.settings.name.clone())
+        StageKey { pipeline: self.pipeline.clone(), stage: self.settings.name.clone() }
     }
 
     async fn start(&self) -> Result<Box<dyn Instance>, Exit> {
@@ -340,7 +340,7 @@ impl StageTask {
         let max_demand = subscribe.demand.max();
         let directory = &self.spec.directory;
         if node == directory.node() {
-            let key = (subscribe.pipeline.clone(), subscribe.producer.clone());
+            let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
             let Some(callers) = directory.stage(&key) else {
                 return Line::nowhere(inlet, "the stage does not run here any more");
             };
