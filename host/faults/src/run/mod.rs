@@ -1,0 +1,181 @@
+//! `forebay-faults run`: one fault after the other on one cluster or several, each until all is well
+//! again.
+
+mod kind;
+mod report;
+mod schedule;
+mod strike;
+mod targets;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+pub(crate) use self::{
+    kind::{Kind, Kinds},
+    report::{Report, Spread, Verdict},
+    targets::Roles,
+};
+use self::{
+    report::Outcome,
+    schedule::{Plan, schedule},
+    strike::{Bite, Target, strike},
+};
+use crate::{
+    cluster::{Cluster, ClusterError, Setup},
+    record::Recorder,
+};
+
+/// How long a cluster is left alone between two faults, so that each finds it at rest.
+const REST: Duration = Duration::from_millis(300);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) setup: Setup,
+    pub(crate) faults: usize,
+    pub(crate) seed: u64,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) clusters: usize,
+    /// How long recovery may take.
+    pub(crate) recovery: Duration,
+    pub(crate) json: bool,
+}
+
+/// Runs all faults; the traces are in `dir` then.
+pub(crate) fn run(options: &Options, dir: &Path) -> Report {
+    let plans = schedule(options.seed, &options.kinds, options.faults);
+    let run = Run { options, report: Mutex::default(), ended: AtomicBool::new(false) };
+    thread::scope(|scope| {
+        for index in 0..options.clusters {
+            let share: Vec<_> = plans.iter().skip(index).step_by(options.clusters).collect();
+            let (run, dir) = (&run, cluster_dir(dir, index));
+            scope.spawn(move || run.cluster(index, &dir, &share));
+        }
+    });
+    run.report.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the files of one cluster of a run are.
+pub(crate) fn cluster_dir(dir: &Path, index: usize) -> PathBuf {
+    dir.join(format!("cluster-{}", index + 1))
+}
+
+#[derive(Debug)]
+struct Run<'a> {
+    options: &'a Options,
+    report: Mutex<Report>,
+    /// A cluster has failed: the others need not go on.
+    ended: AtomicBool,
+}
+
+impl Run<'_> {
+    fn cluster(&self, index: usize, dir: &Path, plans: &[&Plan]) {
+        let seed = self.options.seed.wrapping_add(u64::try_from(index).unwrap_or_default());
+        let began = Instant::now();
+        let result = Cluster::found(self.options.setup.clone(), dir, seed).and_then(|mut cluster| {
+            cluster.start_all(self.options.recovery)?;
+            let mut recorder = Recorder::create(&cluster.traces())?;
+            let struck = self.strike_all(&mut cluster, &mut recorder, plans);
+            self.with_report(|report| report.takeovers += cluster.watch.takeovers());
+            struck?;
+            (0..cluster.len()).try_for_each(|node| cluster.end(node).map(drop))
+        });
+        let Err(error) = result else { return };
+        self.ended.store(true, Ordering::Relaxed);
+        let text = format!("cluster {} after {:.1} s: {}", index + 1, began.elapsed().as_secs_f64(), chain(&error));
+        self.with_report(|report| {
+            if error.is_broken_law() { &mut report.broken } else { &mut report.inconclusive }.push(text);
+        });
+    }
+
+    fn strike_all(&self, cluster: &mut Cluster, recorder: &mut Recorder, plans: &[&Plan]) -> Result<(), ClusterError> {
+        for plan in plans {
+            if self.ended.load(Ordering::Relaxed) {
+                return Err(ClusterError::Interrupted);
+            }
+            cluster.hear_until(Instant::now() + REST)?;
+            let text = |error| ClusterError::After { fault: format!("fault {} ({})", plan.number, plan.kind), error };
+            self.strike_one(cluster, recorder, plan).map_err(|error| text(Box::new(error)))?;
+        }
+        Ok(())
+    }
+
+    fn strike_one(&self, cluster: &mut Cluster, recorder: &mut Recorder, plan: &Plan) -> Result<(), ClusterError> {
+        let roles = Roles { nodes: cluster.len(), owner: cluster.watch.owner(), leader: cluster.watch.leader() };
+        let Some(target) = Target::choose(plan, &roles) else {
+            let why = format!("fault {}, {}: nobody is in that role", plan.number, plan.kind);
+            self.with_report(|report| report.inconclusive.push(why));
+            return Ok(());
+        };
+        let text = target.text(plan.kind, cluster);
+        let (began, takeovers) = (Instant::now(), cluster.watch.takeovers());
+        cluster.watch.begin(began);
+        recorder.begin(plan.number, plan.kind.name(), &text)?;
+        let bite = strike(cluster, plan, &target, self.options.recovery)?;
+        let healed = Instant::now();
+        recorder.end(plan.number, plan.kind.name(), &text)?;
+        let recovery = cluster.wait_for_recovery(healed, self.options.recovery)?;
+        let silence = cluster.watch.silence(Instant::now());
+        let outcome = Outcome { kind: plan.kind, bite, silence, recovery };
+        self.tell(plan, &text, healed - began, &outcome, cluster.watch.takeovers() - takeovers);
+        self.with_report(|report| report.add(plan.number, outcome));
+        Ok(())
+    }
+
+    fn tell(&self, plan: &Plan, target: &str, lasted: Duration, outcome: &Outcome, takeovers: u64) {
+        let (bit, proof) = match &outcome.bite {
+            Bite::Bit(proof) => (true, proof),
+            Bite::DidNot(why) => (false, why),
+        };
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).ok();
+        if self.options.json {
+            let line = json!({
+                "kind": "fault",
+                "number": plan.number,
+                "fault": plan.kind.name(),
+                "target": target,
+                "lasted_ms": ms(lasted),
+                "silence_ms": ms(outcome.silence),
+                "recovery_ms": ms(outcome.recovery),
+                "takeovers": takeovers,
+                "bit": bit,
+                "proof": proof,
+            });
+            println!("{line}");
+            return;
+        }
+        let of = self.options.faults;
+        let [lasted, silence, recovery] = [lasted, outcome.silence, outcome.recovery].map(|it| it.as_secs_f64());
+        let (number, kind) = (plan.number, plan.kind);
+        let bite = if bit { "" } else { "DID NOT BITE: " };
+        println!(
+            "{number:>4}/{of} {kind:<16} {target:<18} {lasted:>5.1} s  silence {silence:>5.2} s  recovered \
+             {recovery:>5.2} s  takeovers {takeovers}  {bite}{proof}"
+        );
+    }
+
+    fn with_report(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
