@@ -1,14 +1,14 @@
 //! One `forebay node` process in its namespace: started, listened to, signalled and ended by its id.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, BufRead, BufReader},
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::SyncSender,
     thread,
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -55,15 +55,17 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts `command` in the namespace, its standard error appended to a file.
+    /// Starts `command` in the namespace, its standard error, and the events that it tells of, appended to a
+    /// log.
     pub(crate) fn start(
         mut command: Command,
         space: &Space,
-        stderr: &Path,
+        log: &Path,
         which: StartOf,
         said: SyncSender<Said>,
     ) -> io::Result<Self> {
-        let stderr = OpenOptions::new().create(true).append(true).open(stderr)?;
+        let stderr = OpenOptions::new().create(true).append(true).open(log)?;
+        let log = stderr.try_clone()?;
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         for (variable, _) in std::env::vars_os() {
             // Settings of the person's own nodes are none of these.
@@ -75,7 +77,7 @@ impl NodeProcess {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let process = Self { child, _stdin: stdin };
         if let Some(stdout) = stdout {
-            thread::Builder::new().name("listen".to_owned()).spawn(move || listen(stdout, which, &said))?;
+            thread::Builder::new().name("listen".to_owned()).spawn(move || listen(stdout, &log, which, &said))?;
         }
         Ok(process)
     }
@@ -124,16 +126,24 @@ fn is_ours(command: &Command, variable: &std::ffi::OsStr) -> bool {
     command.get_envs().any(|(name, value)| name == variable && value.is_some())
 }
 
+fn wall_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 /// The state in a line of /proc/PID/stat: after the name, which may hold spaces and brackets.
 fn state(stat: &str) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-fn listen(stdout: ChildStdout, StartOf { node, start }: StartOf, said: &SyncSender<Said>) {
-    for line in BufReader::new(stdout).lines() {
-        let Ok(line) = line else { break };
+fn listen(stdout: ChildStdout, mut log: &File, StartOf { node, start }: StartOf, said: &SyncSender<Said>) {
+    for text in BufReader::new(stdout).lines() {
+        let Ok(text) = text else { break };
         // What is no JSON is in nobody's interest; a killed process leaves half a line.
-        let Ok(line) = serde_json::from_str(&line) else { continue };
+        let Ok(line) = serde_json::from_str::<Value>(&text) else { continue };
+        if line["kind"] == "event" {
+            // A log that cannot be written, as on a full disk, must not end a run.
+            drop(writeln!(log, "{:.3} {text}", wall_seconds()));
+        }
         if said.send(Said { node, start, at: Instant::now(), what: What::Line(line) }).is_err() {
             return;
         }

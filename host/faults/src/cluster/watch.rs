@@ -181,7 +181,8 @@ impl Watch {
                 let [owner, epoch] = ["owner", "epoch"].map(|key| text(line, key).to_owned());
                 view.subscription = Some(Subscription { owner, epoch, at });
             }
-            "unsubscribed" if line["stage"] == SINK => view.subscription = None,
+            // The end of a subscription is not looked at: it may be that of an earlier one, and a new
+            // one begins with a new `subscribed`.
             _ => {}
         }
     }
