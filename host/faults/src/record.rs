@@ -1,55 +1,32 @@
 //! The runner's own trace: when each fault began and ended, beside the traces of the nodes.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, io, path::Path};
 
-use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
+use forebay_trace::{Clock, Event, File, Text, Writer};
 
 /// Writes records into a file of its own in the directory of the traces.
 #[derive(Debug)]
-pub(crate) struct Recorder {
-    file: File,
-    records: u64,
-}
+pub(crate) struct Recorder(Writer);
+
+/// The name that the format keeps for whoever does the harm.
+const INJECTOR: &str = "fault";
 
 impl Recorder {
     /// # Errors
     /// The file cannot be made.
     pub(crate) fn create(traces: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::create(traces.join("faults.jsonl"))?, records: 0 })
+        let file = File::append(&traces.join("faults.jsonl"))?;
+        Ok(Self(Writer::new(INJECTOR, 0, Clock::Monotonic, file)))
     }
 
-    pub(crate) fn begin(&mut self, number: usize, kind: &str, target: &str) -> io::Result<()> {
-        self.write("fault.begin", number, kind, target)
+    /// A fault begins: its number, what it is, and whom it is done to.
+    pub(crate) fn begin(&self, id: u64, class: &str, nodes: &BTreeSet<String>, detail: &str) {
+        let nodes = nodes.iter().map(|node| Text::from(node.as_str())).collect();
+        self.0.write(Event::FaultBegin { id, class: class.into(), nodes, detail: Some(detail.into()) });
     }
 
-    pub(crate) fn end(&mut self, number: usize, kind: &str, target: &str) -> io::Result<()> {
-        self.write("fault.end", number, kind, target)
+    /// It is undone; whether it had an effect.
+    pub(crate) fn end(&self, id: u64, bit: bool) {
+        self.0.write(Event::FaultEnd { id, bit: Some(bit) });
     }
-
-    fn write(&mut self, event: &str, number: usize, kind: &str, target: &str) -> io::Result<()> {
-        let record = json!({
-            "t_mono": monotonic().as_secs_f64(),
-            "t_wall": SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            "node": "faults",
-            "boot": 0,
-            "n": self.records,
-            "ev": event,
-            "number": number,
-            "fault": kind,
-            "target": target,
-        });
-        self.records += 1;
-        writeln!(self.file, "{record}")
-    }
-}
-
-/// The clock that all processes of this machine share.
-fn monotonic() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }

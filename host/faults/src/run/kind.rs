@@ -88,6 +88,21 @@ impl Kind {
         }
     }
 
+    /// What a trace calls it.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::KillOwner | Self::KillLeader | Self::KillOther => "kill",
+            Self::StopOwner | Self::StopLeader | Self::StopOther => "pause",
+            Self::CutOwner | Self::CutOther | Self::Shatter | Self::NonTransitive => "partition",
+            Self::Mute | Self::Deaf => "one-way",
+            Self::Loss => "loss",
+            Self::Delay => "delay",
+            Self::Duplicate => "duplicate",
+            Self::PowerOwner | Self::PowerAll => "power",
+            Self::RollingRestart => "restart",
+        }
+    }
+
     /// Whether it is about the Raft leader, which only an agreement by quorum has.
     pub(crate) fn needs_leader(self) -> bool {
         matches!(self, Self::KillLeader | Self::StopLeader)

@@ -8,6 +8,7 @@ mod strike;
 mod targets;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -83,8 +84,8 @@ impl Run<'_> {
         let began = Instant::now();
         let result = Cluster::found(self.options.setup.clone(), dir, seed).and_then(|mut cluster| {
             cluster.start_all(self.options.recovery)?;
-            let mut recorder = Recorder::create(&cluster.traces())?;
-            let struck = self.strike_all(&mut cluster, &mut recorder, plans);
+            let recorder = Recorder::create(&cluster.traces())?;
+            let struck = self.strike_all(&mut cluster, &recorder, plans);
             self.with_report(|report| report.takeovers += cluster.watch.takeovers());
             struck?;
             (0..cluster.len()).try_for_each(|node| cluster.end(node).map(drop))
@@ -97,7 +98,7 @@ impl Run<'_> {
         });
     }
 
-    fn strike_all(&self, cluster: &mut Cluster, recorder: &mut Recorder, plans: &[&Plan]) -> Result<(), ClusterError> {
+    fn strike_all(&self, cluster: &mut Cluster, recorder: &Recorder, plans: &[&Plan]) -> Result<(), ClusterError> {
         for plan in plans {
             if self.ended.load(Ordering::Relaxed) {
                 return Err(ClusterError::Interrupted);
@@ -109,29 +110,31 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn strike_one(&self, cluster: &mut Cluster, recorder: &mut Recorder, plan: &Plan) -> Result<(), ClusterError> {
+    fn strike_one(&self, cluster: &mut Cluster, recorder: &Recorder, plan: &Plan) -> Result<(), ClusterError> {
         let roles = Roles { nodes: cluster.len(), owner: cluster.watch.owner(), leader: cluster.watch.leader() };
         let Some(target) = Target::choose(plan, &roles) else {
             let why = format!("fault {}, {}: nobody is in that role", plan.number, plan.kind);
             self.with_report(|report| report.inconclusive.push(why));
             return Ok(());
         };
-        let text = target.text(plan.kind, cluster);
+        let nodes: BTreeSet<_> =
+            target.nodes(plan.kind, cluster).iter().map(|it| cluster.name(*it).to_owned()).collect();
         let (began, takeovers) = (Instant::now(), cluster.watch.takeovers());
+        let id = u64::try_from(plan.number).unwrap_or(u64::MAX);
         cluster.watch.begin(began);
-        recorder.begin(plan.number, plan.kind.name(), &text)?;
+        recorder.begin(id, plan.kind.class(), &nodes, plan.kind.name());
         let bite = strike(cluster, plan, &target, self.options.recovery)?;
         let healed = Instant::now();
-        recorder.end(plan.number, plan.kind.name(), &text)?;
+        recorder.end(id, matches!(bite, Bite::Bit(_)));
         let recovery = cluster.wait_for_recovery(healed, self.options.recovery)?;
         let silence = cluster.watch.silence(Instant::now());
         let outcome = Outcome { kind: plan.kind, bite, silence, recovery };
-        self.tell(plan, &text, healed - began, &outcome, cluster.watch.takeovers() - takeovers);
+        self.tell(plan, &nodes, healed - began, &outcome, cluster.watch.takeovers() - takeovers);
         self.with_report(|report| report.add(plan.number, outcome));
         Ok(())
     }
 
-    fn tell(&self, plan: &Plan, target: &str, lasted: Duration, outcome: &Outcome, takeovers: u64) {
+    fn tell(&self, plan: &Plan, nodes: &BTreeSet<String>, lasted: Duration, outcome: &Outcome, takeovers: u64) {
         let (bit, proof) = match &outcome.bite {
             Bite::Bit(proof) => (true, proof),
             Bite::DidNot(why) => (false, why),
@@ -142,7 +145,7 @@ impl Run<'_> {
                 "kind": "fault",
                 "number": plan.number,
                 "fault": plan.kind.name(),
-                "target": target,
+                "nodes": nodes,
                 "lasted_ms": ms(lasted),
                 "silence_ms": ms(outcome.silence),
                 "recovery_ms": ms(outcome.recovery),
@@ -153,12 +156,13 @@ impl Run<'_> {
             println!("{line}");
             return;
         }
+        let nodes = nodes.iter().map(String::as_str).collect::<Vec<_>>().join("+");
         let of = self.options.faults;
         let [lasted, silence, recovery] = [lasted, outcome.silence, outcome.recovery].map(|it| it.as_secs_f64());
         let (number, kind) = (plan.number, plan.kind);
         let bite = if bit { "" } else { "DID NOT BITE: " };
         println!(
-            "{number:>4}/{of} {kind:<16} {target:<18} {lasted:>5.1} s  silence {silence:>5.2} s  recovered \
+            "{number:>4}/{of} {kind:<16} {nodes:<6} {lasted:>5.1} s  silence {silence:>5.2} s  recovered \
              {recovery:>5.2} s  takeovers {takeovers}  {bite}{proof}"
         );
     }

@@ -25,19 +25,17 @@ impl Target {
         Some(Self { victim, links: roles.links(plan.kind, victim, plan.pick) })
     }
 
-    /// In words, for the progress line.
-    pub(crate) fn text(&self, kind: Kind, cluster: &Cluster) -> String {
-        let name = cluster.name(self.victim);
+    /// The nodes it is done to: for links, those at whose side there is less than half of the cluster.
+    pub(crate) fn nodes(&self, kind: Kind, cluster: &Cluster) -> BTreeSet<usize> {
+        let all = || (0..cluster.len()).collect();
         match kind {
-            Kind::CutOwner | Kind::CutOther | Kind::NonTransitive => {
-                let first = self.links.iter().map(|(from, _)| from).find(|from| **from != self.victim);
-                let ways = self.links.len();
-                format!("{name} and {}, {ways} ways", first.map_or("nobody", |other| cluster.name(*other)))
+            Kind::Shatter | Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::PowerAll | Kind::RollingRestart => all(),
+            Kind::CutOwner | Kind::CutOther => {
+                let reached = |node: &usize| !self.links.contains(&(self.victim, *node));
+                (0..cluster.len()).filter(reached).collect()
             }
-            Kind::Shatter | Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::PowerAll | Kind::RollingRestart => {
-                "all".to_owned()
-            }
-            _ => name.to_owned(),
+            Kind::NonTransitive => self.links.iter().map(|(from, _)| *from).collect(),
+            _ => BTreeSet::from([self.victim]),
         }
     }
 }
