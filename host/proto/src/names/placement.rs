@@ -74,7 +74,8 @@ impl Placement {
         }
     }
 
-    /// The stage failed here for good: leave the name to others for a while.
+    /// The stage failed here for good: leave the name to others for a while. `Duration::MAX` stands
+    /// for until this is called again.
     pub fn bar(&mut self, name: &GlobalName, until: Duration) {
         if let Some(vacancy) = self.names.get_mut(name) {
             vacancy.barred_until = until;
@@ -99,7 +100,9 @@ impl Placement {
         let candidates = preference(name, peers.chain([&self.node]));
         let rank = candidates.iter().position(|node| **node == self.node)?;
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        Some((since + GRACE.saturating_mul(rank)).max(vacancy.barred_until))
+        // A name that is barred for good is not due, and its time is none to count with.
+        let barred_until = Some(vacancy.barred_until).filter(|until| *until < Duration::MAX)?;
+        Some((since + GRACE.saturating_mul(rank)).max(barred_until))
     }
 }
 
@@ -175,5 +178,17 @@ mod tests {
         let mut placement = placement_of(&ranked()[0]);
         placement.bar(&name(), Duration::from_secs(30));
         assert_eq!(placement.timeout(), Some(Duration::from_secs(30)));
+    }
+
+    /// A node that lost a name, still drains its stage, and loses the winner too bars the name until its
+    /// stage has ended. It used to count `Duration::MAX` from its start, and panicked.
+    #[test]
+    fn a_name_that_is_barred_for_good_is_never_due() {
+        let mut placement = Placement::new(nodes()[0].clone(), [name()], Duration::ZERO);
+        placement.bar(&name(), Duration::MAX);
+        assert_eq!(placement.timeout(), None);
+        assert_eq!(placement.poll(Duration::from_secs(3600)), None);
+        placement.bar(&name(), Duration::ZERO);
+        assert_eq!(placement.timeout(), Some(Duration::ZERO));
     }
 }
