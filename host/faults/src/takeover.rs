@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use crate::{
-    cluster::{Cluster, ClusterError, Setup, Watch},
+    cluster::{Cluster, ClusterError, Handled, Setup},
     run::{Kind, Roles, Spread, Verdict, chain},
 };
 
@@ -56,6 +57,9 @@ const REST: Duration = Duration::from_secs(1);
 
 /// How often ownership is moved in the hope that the roles are as wanted, before giving up.
 const MOVES_MAX: usize = 20;
+
+/// How often the traces are looked at. What is measured is in them, so this is no part of it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Measures, and prints what came of it.
 pub(crate) fn takeover(options: &Options, dir: &Path) -> Verdict {
@@ -109,7 +113,7 @@ fn measure(options: &Options, dir: &Path, times: &mut Vec<Duration>) -> Result<(
 fn find_victim(options: &Options, cluster: &mut Cluster) -> Result<usize, ClusterError> {
     for _ in 0..MOVES_MAX {
         cluster.wait_for_recovery(Instant::now(), options.recovery)?;
-        let roles = Roles { nodes: cluster.len(), owner: cluster.watch.owner(), leader: cluster.watch.leader() };
+        let roles = Roles::of(cluster)?;
         let wanted = match options.victim {
             Victim::Owner => true,
             Victim::OwnerOnly => roles.owner != roles.leader,
@@ -126,10 +130,16 @@ fn find_victim(options: &Options, cluster: &mut Cluster) -> Result<usize, Cluste
 }
 
 /// Strikes, measures, takes it back, and waits until all is well.
+///
+/// The time is by the nodes' traces: from just before the signal to the first batch of another epoch
+/// that a guest on another node has handled.
 fn strike_once(options: &Options, cluster: &mut Cluster, victim: usize) -> Result<Duration, ClusterError> {
     let others: Vec<_> = cluster.watch.up().filter(|node| *node != victim).collect();
-    let epoch = cluster.watch.epoch(victim).map(str::to_owned);
-    let struck = Instant::now();
+    let mut before = None;
+    for node in &others {
+        before = cluster.take_handled(*node)?.last().copied().or(before);
+    }
+    let struck = monotonic();
     match options.strike {
         Strike::Kill => drop(cluster.kill(victim)?),
         Strike::Stop => cluster.pause(victim)?,
@@ -138,15 +148,37 @@ fn strike_once(options: &Options, cluster: &mut Cluster, victim: usize) -> Resul
             cluster.kill(victim)?;
         }
     }
-    let succeeded = |watch: &Watch| {
-        let is_new = |node: &usize| watch.epoch(*node) != epoch.as_deref() && watch.handled(*node).is_some();
-        if others.iter().any(is_new) { Ok(()) } else { Err("no other node has handled an event of a successor".into()) }
-    };
-    let handled = cluster.wait_for("a takeover", options.recovery, succeeded);
+    let handled = wait_for_successor(options, cluster, &others, before);
     cluster.network.heal();
     match options.strike {
         Strike::Kill | Strike::Power => cluster.start(victim)?,
         Strike::Stop => cluster.resume(victim)?,
     }
-    Ok(handled? - struck)
+    Ok(handled?.saturating_sub(struck))
+}
+
+/// Waits until one of these has handled a batch of another epoch than `before`; gives when that was.
+fn wait_for_successor(
+    options: &Options,
+    cluster: &mut Cluster,
+    others: &[usize],
+    before: Option<Handled>,
+) -> Result<Duration, ClusterError> {
+    let deadline = Instant::now() + options.recovery;
+    let mut first: Option<Duration> = None;
+    while first.is_none() && Instant::now() < deadline {
+        cluster.hear_until(Instant::now() + LOOK)?;
+        for node in others {
+            let is_new = |handled: &Handled| before.is_some_and(|before| before.epoch != handled.epoch);
+            let at = cluster.take_handled(*node)?.into_iter().find(is_new).map(|handled| handled.at);
+            first = first.into_iter().chain(at).min();
+        }
+    }
+    let missing = "no other node has handled an event of a successor".to_owned();
+    first.ok_or(ClusterError::Late { what: "a takeover", bound: options.recovery, missing })
+}
+
+/// The clock of the traces.
+fn monotonic() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod process;
+mod tail;
 mod watch;
 
 use std::{
@@ -21,8 +22,9 @@ use rustix::process::Signal;
 use self::{
     files::Files,
     process::{NodeProcess, Said, StartOf, What},
+    tail::Tail,
 };
-pub(crate) use self::{process::was_killed, watch::Watch};
+pub(crate) use self::{process::was_killed, tail::Handled, watch::Watch};
 use crate::net::{self, Network, NetworkError, Space};
 
 /// The port of every node, in its namespace.
@@ -64,8 +66,8 @@ pub(crate) enum ClusterError {
     },
     #[error("after {moves} moves of the owner it is still not the `{wanted}` that was asked for")]
     NoSuchRole { wanted: String, moves: usize },
-    #[error("cannot record a fault")]
-    Record(#[from] io::Error),
+    #[error("cannot write or read a trace")]
+    Trace(#[from] io::Error),
     #[error("interrupted")]
     Interrupted,
 }
@@ -103,6 +105,8 @@ struct Node {
     starts: u32,
     process: Option<NodeProcess>,
     end: End,
+    /// Of the latest start.
+    tail: Tail,
 }
 
 /// The end of a node's process in good order.
@@ -134,7 +138,10 @@ impl Cluster {
         let files = Files::create(dir, &setup.forebay, &names, setup.pause)?;
         let (saying, said) = sync_channel(SAID_LEN);
         let watch = Watch::new(&names, Instant::now());
-        let nodes = names.into_iter().map(|name| Node { name, starts: 0, process: None, end: End::NotAsked }).collect();
+        let nodes = names
+            .into_iter()
+            .map(|name| Node { name, starts: 0, process: None, end: End::NotAsked, tail: Tail::default() })
+            .collect();
         Ok(Self { nodes, network, watch, setup, files, saying, said })
     }
 
@@ -162,6 +169,7 @@ impl Cluster {
         self.nodes[node].starts += 1;
         self.nodes[node].end = End::NotAsked;
         let start = self.nodes[node].starts;
+        self.nodes[node].tail = Tail::of(self.files.trace(self.name(node), start));
         let (command, log) = (self.command(node), self.files.log(self.name(node)));
         let which = StartOf { node, start };
         let space: &Space = self.network.space(node);
@@ -184,6 +192,23 @@ impl Cluster {
         command.args(&self.setup.node_args);
         command.env("FOREBAY_TRACE", self.files.trace(name, *starts));
         command
+    }
+
+    /// The Raft leader: of the running nodes that say they lead, that of the latest term.
+    pub(crate) fn leader(&mut self) -> Result<Option<usize>, ClusterError> {
+        for node in &mut self.nodes {
+            node.tail.read_on()?;
+        }
+        let leads =
+            |(index, node): (usize, &Node)| Some((node.tail.leads().filter(|_| node.process.is_some())?, index));
+        Ok(self.nodes.iter().enumerate().filter_map(leads).max().map(|(_, node)| node))
+    }
+
+    /// What a node has handled of the source, as its trace says, since this was asked last.
+    pub(crate) fn take_handled(&mut self, node: usize) -> Result<Vec<Handled>, ClusterError> {
+        let tail = &mut self.nodes[node].tail;
+        tail.read_on()?;
+        Ok(tail.take_handled())
     }
 
     /// Starts all nodes and waits until all is well.

@@ -104,18 +104,8 @@ impl Watch {
         first.filter(|_| owners.next().is_none())
     }
 
-    /// The Raft leader, where there is one.
-    pub(crate) fn leader(&self) -> Option<usize> {
-        None
-    }
-
     fn owners(&self) -> impl Iterator<Item = usize> {
         self.views.iter().enumerate().filter(|(_, view)| view.owns.is_some()).map(|(node, _)| node)
-    }
-
-    /// The epoch that a node is subscribed in.
-    pub(crate) fn epoch(&self, node: usize) -> Option<&str> {
-        self.views[node].subscription.as_ref().map(|subscription| subscription.epoch.as_str())
     }
 
     /// When a node last handled a batch that came over its present subscription.

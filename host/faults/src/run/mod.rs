@@ -111,7 +111,7 @@ impl Run<'_> {
     }
 
     fn strike_one(&self, cluster: &mut Cluster, recorder: &Recorder, plan: &Plan) -> Result<(), ClusterError> {
-        let roles = Roles { nodes: cluster.len(), owner: cluster.watch.owner(), leader: cluster.watch.leader() };
+        let roles = Roles::of(cluster)?;
         let Some(target) = Target::choose(plan, &roles) else {
             let why = format!("fault {}, {}: nobody is in that role", plan.number, plan.kind);
             self.with_report(|report| report.inconclusive.push(why));

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::kind::Kind;
-use crate::net::Link;
+use crate::{
+    cluster::{Cluster, ClusterError},
+    net::Link,
+};
 
 /// Who is what when a fault begins.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +17,11 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
+    /// As far as the cluster's nodes have said.
+    pub(crate) fn of(cluster: &mut Cluster) -> Result<Self, ClusterError> {
+        Ok(Self { nodes: cluster.len(), owner: cluster.watch.owner(), leader: cluster.leader()? })
+    }
+
     /// The node that a fault of one node strikes. None if nobody is in that role.
     pub(crate) fn victim(&self, kind: Kind, pick: u64) -> Option<usize> {
         match kind {
