@@ -20,6 +20,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use forebay_check::Agreement;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -82,7 +83,7 @@ struct Nodes {
     seed: u64,
     /// How the nodes agree on owners
     #[arg(long, default_value = "islands")]
-    agreement: String,
+    agreement: Agreement,
     /// How long recovery from a fault may take
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     recovery: Duration,
@@ -123,7 +124,7 @@ impl Nodes {
         Ok(Setup {
             forebay,
             nodes: self.nodes.into(),
-            agreement: self.agreement.clone(),
+            agreement: self.agreement,
             pause: self.pause.unwrap_or(pause),
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
@@ -137,7 +138,7 @@ impl Nodes {
     /// Those that this cluster can suffer.
     fn kinds(&self, kinds: Option<Kinds>) -> Vec<Kind> {
         let asked = kinds.map_or_else(|| Kind::ALL.to_vec(), |Kinds(kinds)| kinds);
-        let has_leader = self.agreement == "quorum";
+        let has_leader = self.agreement == Agreement::Quorum;
         let fits = |kind: &Kind| kind.nodes_min() <= self.nodes.into() && (has_leader || !kind.needs_leader());
         asked.into_iter().filter(fits).collect()
     }

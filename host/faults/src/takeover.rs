@@ -72,9 +72,9 @@ pub(crate) fn takeover(options: &Options, dir: &Path) -> Verdict {
         let line = json!({
             "kind": "takeover",
             "nodes": options.setup.nodes,
-            "agreement": options.setup.agreement,
+            "agreement": format!("{:?}", options.setup.agreement).to_lowercase(),
             "victim": victim,
-            "strike": format!("{:?}", options.strike),
+            "signal": format!("{:?}", options.strike),
             "runs": times.len(),
             "ms": spread.json(),
         });

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use forebay_check::Agreement;
 use rustix::process::Signal;
 
 use self::{
@@ -89,7 +90,7 @@ pub(crate) struct Setup {
     /// The binary.
     pub(crate) forebay: PathBuf,
     pub(crate) nodes: usize,
-    pub(crate) agreement: String,
+    pub(crate) agreement: Agreement,
     /// How long a printer pauses after each batch.
     pub(crate) pause: Duration,
     /// Further arguments of each node.
@@ -183,7 +184,10 @@ impl Cluster {
         let Node { name, starts, .. } = &self.nodes[node];
         let mut command = Command::new(&self.setup.forebay);
         command.args(["node", "--orders-on-stdin", "--output", "json", "--log", "info", "--name", name]);
-        command.args(["--agreement", &self.setup.agreement]);
+        match self.setup.agreement {
+            Agreement::Islands => command.args(["--agreement", "islands"]),
+            Agreement::Quorum => command.args(["--agreement", "quorum", "--expect", &self.len().to_string()]),
+        };
         command.arg("--listen").arg(format!("{}:{PORT}", net::address(node)));
         command.arg("--data").arg(self.files.data(name)).arg("--pipeline").arg(self.files.pipeline());
         for peer in (0..self.len()).filter(|peer| *peer != node) {

@@ -1,6 +1,7 @@
 //! `forebay-faults run`: one fault after the other on one cluster or several, each until all is well
 //! again.
 
+mod judge;
 mod kind;
 mod report;
 mod schedule;
@@ -20,15 +21,16 @@ use std::{
 
 use serde_json::json;
 
+use self::{
+    judge::judge,
+    report::Outcome,
+    schedule::{Plan, schedule},
+    strike::{Bite, Target, strike},
+};
 pub(crate) use self::{
     kind::{Kind, Kinds},
     report::{Report, Spread, Verdict},
     targets::Roles,
-};
-use self::{
-    report::Outcome,
-    schedule::{Plan, schedule},
-    strike::{Bite, Target, strike},
 };
 use crate::{
     cluster::{Cluster, ClusterError, Setup},
@@ -85,16 +87,27 @@ impl Run<'_> {
         let result = Cluster::found(self.options.setup.clone(), dir, seed).and_then(|mut cluster| {
             cluster.start_all(self.options.recovery)?;
             let recorder = Recorder::create(&cluster.traces())?;
-            let struck = self.strike_all(&mut cluster, &recorder, plans);
-            self.with_report(|report| report.takeovers += cluster.watch.takeovers());
-            struck?;
+            self.strike_all(&mut cluster, &recorder, plans)?;
             (0..cluster.len()).try_for_each(|node| cluster.end(node).map(drop))
         });
-        let Err(error) = result else { return };
-        self.ended.store(true, Ordering::Relaxed);
-        let text = format!("cluster {} after {:.1} s: {}", index + 1, began.elapsed().as_secs_f64(), chain(&error));
+        let who = format!("cluster {}", index + 1);
+        if let Err(error) = result {
+            self.ended.store(true, Ordering::Relaxed);
+            let text = format!("{who} after {:.1} s: {}", began.elapsed().as_secs_f64(), chain(&error));
+            self.with_report(|report| {
+                if error.is_broken_law() { &mut report.broken } else { &mut report.inconclusive }.push(text);
+            });
+        }
+        self.judge(dir, &who);
+    }
+
+    /// Also after a failure, which the traces may explain.
+    fn judge(&self, dir: &Path, who: &str) {
+        let agreement = self.options.setup.agreement;
         self.with_report(|report| {
-            if error.is_broken_law() { &mut report.broken } else { &mut report.inconclusive }.push(text);
+            if let Err(error) = judge(dir, who, agreement, report) {
+                report.inconclusive.push(format!("{who}: {}", chain(&error)));
+            }
         });
     }
 

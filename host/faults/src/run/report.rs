@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
+use forebay_check::Coverage;
 use serde_json::{Value, json};
 
 use super::{kind::Kind, strike::Bite};
@@ -21,11 +22,34 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     outcomes: Vec<Outcome>,
-    pub(crate) takeovers: u64,
+    /// What the traces say that happened, as far as they were judged.
+    pub(crate) seen: Seen,
     /// What a law was broken by, in words.
     pub(crate) broken: Vec<String>,
     /// Why the run says nothing, in words.
     pub(crate) inconclusive: Vec<String>,
+}
+
+/// What happened in the clusters of a run, by their traces.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Seen {
+    handled: u64,
+    takeovers: u64,
+    zombies: u64,
+    stale: u64,
+    redeliveries: u64,
+    fenced: u64,
+}
+
+impl std::ops::AddAssign<&Coverage> for Seen {
+    fn add_assign(&mut self, coverage: &Coverage) {
+        self.handled += coverage.handled;
+        self.takeovers += coverage.takeovers;
+        self.zombies += coverage.zombies;
+        self.stale += coverage.stale;
+        self.redeliveries += coverage.redeliveries;
+        self.fenced += coverage.fenced;
+    }
 }
 
 /// How a run ended, as an exit code.
@@ -82,8 +106,14 @@ impl Report {
                 recovery.max.as_secs_f64()
             );
         }
-        let (faults, takeovers) = (self.outcomes.len(), self.takeovers);
-        let _ = writeln!(text, "\n{faults} faults, {takeovers} takeovers");
+        let Seen { handled, takeovers, zombies, stale, redeliveries, fenced } = self.seen;
+        let (faults, broken) = (self.outcomes.len(), self.broken.len());
+        let _ = writeln!(text, "\n{faults} faults, {takeovers} takeovers, {broken} broken laws");
+        let _ = writeln!(
+            text,
+            "{handled} events handled, {redeliveries} messages again; after a successor: {zombies} emits and sends, \
+             {stale} stale messages refused, {fenced} checkpoints refused"
+        );
         for why in &self.inconclusive {
             let _ = writeln!(text, "INCONCLUSIVE {why}");
         }
@@ -108,7 +138,12 @@ impl Report {
             "kind": "summary",
             "faults": self.outcomes.len(),
             "kinds": kinds.collect::<serde_json::Map<_, _>>(),
-            "takeovers": self.takeovers,
+            "handled": self.seen.handled,
+            "takeovers": self.seen.takeovers,
+            "zombies": self.seen.zombies,
+            "stale_refused": self.seen.stale,
+            "redeliveries": self.seen.redeliveries,
+            "checkpoints_refused": self.seen.fenced,
             "inconclusive": self.inconclusive,
             "broken": self.broken,
         })
