@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use forebay_check::{Agreement, Checker, MergeError, Options, files};
+use forebay_check::{Agreement, Checker, Coverage, MergeError, Options, files};
 
 use super::report::Report;
 
@@ -28,6 +28,32 @@ pub(crate) fn judge(dir: &Path, who: &str, agreement: Agreement, report: &mut Re
     let broken = checked.violations.iter().map(|violation| format!("{who}: {}: {}", violation.law, violation.what));
     report.broken.extend(broken);
     report.inconclusive.extend(checked.missing.iter().map(|missing| format!("{who}: {missing}")));
+    report.inconclusive.extend(empty(&checked.coverage).map(|why| format!("{who}: {why}")));
     report.seen += &checked.coverage;
     Ok(())
+}
+
+/// Why traces say nothing, whatever laws they keep.
+fn empty(coverage: &Coverage) -> Option<&'static str> {
+    let is_empty = coverage.handled == 0;
+    is_empty.then_some("no trace says that an event was handled; is the binary one that knows FOREBAY_TRACE?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{record::Recorder, run::Verdict};
+
+    #[test]
+    fn traces_without_a_handled_event_say_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("trace")).unwrap();
+        let recorder = Recorder::create(&dir.path().join("trace")).unwrap();
+        recorder.begin(1, "kill", &["a".to_owned()].into(), "kill-owner");
+        recorder.end(1, true);
+        let mut report = Report::default();
+        judge(dir.path(), "cluster 1", Agreement::Islands, &mut report).unwrap();
+        assert_eq!(report.verdict(), Verdict::Inconclusive);
+        assert!(report.inconclusive[0].starts_with("cluster 1: no trace says"), "{:?}", report.inconclusive);
+    }
 }
