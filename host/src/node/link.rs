@@ -268,7 +268,9 @@ async fn watch_over(
         if silence > interval * shared.ping_misses {
             return format!("nothing heard for {} ms", silence.as_millis());
         }
-        if silence > interval + interval / 2 && probe::is_port_closed(connection.remote_addr()).await {
+        // Early: of what we send to a port that is closed, a kernel refuses about six datagrams and then
+        // one a second, and QUIC's own repetitions use these up within 150 ms.
+        if silence > interval / 4 && probe::is_port_closed(connection.remote_addr()).await {
             return format!("nobody listens at {} any more", connection.remote_addr());
         }
         let _ = pings.try_send(Frame::Ping(number));
