@@ -21,8 +21,8 @@ use crate::{
     message::{Envelope, Message},
     names::{Claim, GlobalName},
 };
-use read::Reader;
-use write::Writer;
+pub(crate) use read::Reader;
+pub(crate) use write::Writer;
 
 /// The version of the protocol, stated in [`Hello`]. A node talks to its own version only, so far.
 pub const VERSION: u16 = 1;
