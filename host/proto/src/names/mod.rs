@@ -6,13 +6,15 @@
 //! - [`quorum`]: the table that a majority agrees on.
 //! - [`preference`]: which node should own a name, by rendezvous hashing.
 
+mod change;
 mod islands;
 mod merge;
 mod placement;
 mod prefer;
 pub mod quorum;
 
-pub use islands::{Change, Fenced, Islands};
+pub use change::Change;
+pub use islands::{Fenced, Islands};
 pub use merge::merge;
 pub use placement::Placement;
 pub use prefer::preference;

@@ -5,11 +5,13 @@ use std::{
     str::FromStr,
 };
 
+use bytes::Bytes;
+
 use super::{Agreement, Hello, REASON_BYTES_MAX, WireError};
 use crate::{
     ids::{BootId, Epoch, NameError, Seq},
     message::{Demand, Reason, SeqRun, Subscribe},
-    names::{Claim, GlobalName},
+    names::{Claim, GlobalName, quorum::GroupId},
 };
 
 /// Takes fields off the front of a frame.
@@ -54,6 +56,15 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, WireError> {
         Ok(u64::from_le_bytes(self.array(field)?))
+    }
+
+    pub(crate) fn u128(&mut self, field: &'static str) -> Result<u128, WireError> {
+        Ok(u128::from_le_bytes(self.array(field)?))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        Bytes::copy_from_slice(std::mem::take(&mut self.0))
     }
 
     /// A length of 4 bytes.
@@ -117,14 +128,20 @@ impl<'a> Reader<'a> {
         let boot = BootId(self.u64("boot")?);
         let agreement = match self.u8("agreement")? {
             0 => Agreement::Islands,
-            other => return Err(wrong("agreement", &other, "0, islands")),
+            1 => Agreement::Quorum,
+            other => return Err(wrong("agreement", &other, "0, islands, or 1, quorum")),
         };
         let advertise = match self.u8("has an address")? {
             0 => None,
             1 => Some(self.addr("address")?),
             other => return Err(wrong("has an address", &other, "0 or 1")),
         };
-        Ok(Hello { version, boot, agreement, advertise })
+        let group = match self.u8("has a group")? {
+            0 => None,
+            1 => Some(GroupId(self.u128("group")?)),
+            other => return Err(wrong("has a group", &other, "0 or 1")),
+        };
+        Ok(Hello { version, boot, agreement, advertise, group })
     }
 
     pub(crate) fn global_name(&mut self) -> Result<GlobalName, WireError> {

@@ -39,6 +39,10 @@ impl Writer {
         self.0.put_u64_le(number);
     }
 
+    pub(crate) fn u128(&mut self, number: u128) {
+        self.0.put_u128_le(number);
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.put_slice(bytes);
     }
@@ -86,10 +90,15 @@ impl Writer {
         self.u64(hello.boot.0);
         self.u8(match hello.agreement {
             Agreement::Islands => 0,
+            Agreement::Quorum => 1,
         });
         self.u8(u8::from(hello.advertise.is_some()));
         if let Some(addr) = hello.advertise {
             self.addr(addr);
+        }
+        self.u8(u8::from(hello.group.is_some()));
+        if let Some(group) = hello.group {
+            self.u128(group.0);
         }
     }
 

@@ -31,8 +31,8 @@ pub enum Command {
         /// Random, made with the node's data: other data is another member, which must not vote for
         /// the former one.
         store: u64,
-        /// Where it is reached.
-        addr: SocketAddr,
+        /// Where it is reached, if it knows.
+        addr: Option<SocketAddr>,
     },
     /// A process of an admitted node has started; claims of its former processes end.
     Boot {
@@ -42,8 +42,8 @@ pub enum Command {
         member: MemberNo,
         /// The start.
         boot: BootId,
-        /// Where it is reached.
-        addr: SocketAddr,
+        /// Where it is reached, if it knows.
+        addr: Option<SocketAddr>,
         /// What it runs.
         pipelines: Vec<PipelineRecord>,
     },

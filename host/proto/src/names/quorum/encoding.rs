@@ -2,6 +2,8 @@
 //!
 //! Every text begins with a version, so that a later release can read what this one wrote.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
@@ -63,14 +65,14 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u8(1);
             writer.name(node.as_str());
             writer.u64(*store);
-            writer.addr(*addr);
+            write_addr(writer, *addr);
         }
         Command::Boot { node, member, boot, addr, pipelines } => {
             writer.u8(2);
             writer.name(node.as_str());
             writer.u64(member.0);
             writer.u64(boot.0);
-            writer.addr(*addr);
+            write_addr(writer, *addr);
             writer.list(pipelines, write_pipeline);
         }
         Command::Claim { name, node, boot, request } => {
@@ -117,11 +119,11 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
     Ok(match reader.u8("command")? {
         1 => {
             let (node, store) = (reader.parsed_name("node")?, reader.u64("store")?);
-            Command::Admit { node, store, addr: reader.addr("address")? }
+            Command::Admit { node, store, addr: read_addr(reader)? }
         }
         2 => {
             let (node, member) = (reader.parsed_name("node")?, MemberNo(reader.u64("member")?));
-            let (boot, addr) = (BootId(reader.u64("boot")?), reader.addr("address")?);
+            let (boot, addr) = (BootId(reader.u64("boot")?), read_addr(reader)?);
             Command::Boot { node, member, boot, addr, pipelines: reader.list("pipelines", read_pipeline)? }
         }
         3 => {
@@ -147,18 +149,29 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
     })
 }
 
+pub(super) fn write_addr(writer: &mut Writer, addr: Option<SocketAddr>) {
+    writer.u8(u8::from(addr.is_some()));
+    if let Some(addr) = addr {
+        writer.addr(addr);
+    }
+}
+
+pub(super) fn read_addr(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>, WireError> {
+    read_bool(reader, "has an address")?.then(|| reader.addr("address")).transpose()
+}
+
 pub(super) fn write_pipeline(writer: &mut Writer, pipeline: &PipelineRecord) {
     writer.name(pipeline.name.as_str());
-    writer.bytes(&pipeline.digest);
+    writer.text(&pipeline.digest);
     writer.list(&pipeline.plugins, |writer, (stage, digest)| {
         writer.name(stage.as_str());
-        writer.bytes(digest);
+        writer.text(digest);
     });
 }
 
 pub(super) fn read_pipeline(reader: &mut Reader<'_>) -> Result<PipelineRecord, WireError> {
-    let (name, digest) = (reader.parsed_name("pipeline")?, reader.array("digest")?);
-    let plugins = reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.array("digest")?)))?;
+    let (name, digest) = (reader.parsed_name("pipeline")?, reader.text("digest")?.to_owned());
+    let plugins = reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.text("digest")?.to_owned())))?;
     Ok(PipelineRecord { name, digest, plugins })
 }
 

@@ -61,6 +61,11 @@ impl Leases {
         self.ended.insert((node.clone(), boot));
     }
 
+    /// Whether the process is taken for ended.
+    pub fn has_ended(&self, node: &NodeName, boot: BootId) -> bool {
+        self.ended.contains(&(node.clone(), boot))
+    }
+
     /// A process is connected: what was said of its end was wrong.
     pub fn connected(&mut self, node: &NodeName, boot: BootId) {
         self.ended.retain(|(other, _)| other != node);

@@ -20,6 +20,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MemberNo(pub u64);
 
+impl MemberNo {
+    /// The first member's number: the log's first entry makes it a voter, before any is admitted.
+    pub const FOUNDER: Self = Self(1);
+}
+
 /// See the module's documentation.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ledger {
@@ -61,8 +66,8 @@ pub struct NodeRecord {
     pub store: u64,
     /// Its latest start; `None` before the first.
     pub boot: Option<BootId>,
-    /// Where it is reached.
-    pub addr: SocketAddr,
+    /// Where it is reached, as far as anybody has said.
+    pub addr: Option<SocketAddr>,
     /// Whether it shall own nothing.
     pub draining: bool,
     /// What it runs.
@@ -74,10 +79,10 @@ pub struct NodeRecord {
 pub struct PipelineRecord {
     /// Its name.
     pub name: PipelineName,
-    /// SHA-256 of the pipeline file.
-    pub digest: [u8; 32],
-    /// SHA-256 of each stage's plugin; zeros for one that is part of the host.
-    pub plugins: Vec<(StageName, [u8; 32])>,
+    /// Of the pipeline file: `sha256:` and 64 hexadecimal digits; empty if it is not known.
+    pub digest: String,
+    /// Of each stage's plugin: as above, or `builtin:NAME`.
+    pub plugins: Vec<(StageName, String)>,
 }
 
 /// What a command did.
@@ -105,7 +110,8 @@ impl Ledger {
                     return Outcome::Refused(format!("{node} is no member with number {}", member.0)).into();
                 };
                 let before = record.boot.replace(boot);
-                (record.addr, record.pipelines) = (addr, pipelines);
+                record.addr = addr.or(record.addr);
+                record.pipelines = pipelines;
                 let changed =
                     if before == Some(boot) { Vec::new() } else { self.end_claims(&node, at_ms, &End::Restarted) };
                 Applied { outcome: Outcome::Done, changed }
@@ -134,6 +140,11 @@ impl Ledger {
     /// The claim that stands.
     pub fn claim_of(&self, name: &GlobalName) -> Option<&Claim> {
         self.names.get(name)?.claim.as_ref()
+    }
+
+    /// What stands of one name; `None` if it was never claimed.
+    pub fn record(&self, name: &GlobalName) -> Option<&Record> {
+        self.names.get(name)
     }
 
     /// All names ever claimed.
@@ -176,18 +187,20 @@ impl Ledger {
         }
     }
 
-    fn admit(&mut self, index: u64, at_ms: u64, node: NodeName, store: u64, addr: SocketAddr) -> Applied {
+    fn admit(&mut self, index: u64, at_ms: u64, node: NodeName, store: u64, addr: Option<SocketAddr>) -> Applied {
         let mut changed = Vec::new();
         if let Some(record) = self.nodes.get_mut(&node) {
             if record.store == store {
-                record.addr = addr;
+                record.addr = addr.or(record.addr);
                 return Outcome::Admitted(record.member).into();
             }
             let former = record.member;
             self.retired.push(former);
             changed = self.end_claims(&node, at_ms, &End::Restarted);
         }
-        let member = MemberNo(index);
+        // The founder's number is known before there is a log.
+        let is_founder = self.nodes.is_empty() && self.retired.is_empty();
+        let member = if is_founder { MemberNo::FOUNDER } else { MemberNo(index) };
         let record = NodeRecord { member, store, boot: None, addr, draining: false, pipelines: Vec::new() };
         self.nodes.insert(node, record);
         Applied { outcome: Outcome::Admitted(member), changed }
@@ -289,6 +302,11 @@ impl Ledger {
 }
 
 impl Record {
+    /// The highest epoch ever claimed.
+    pub fn last_epoch(&self) -> Epoch {
+        self.history.back().map_or(Epoch::default(), |term| term.epoch)
+    }
+
     /// The claim that stands.
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()

@@ -16,6 +16,7 @@ mod founding;
 mod history;
 mod leases;
 mod ledger;
+mod request;
 mod snapshot;
 mod voters;
 
@@ -25,4 +26,5 @@ pub use founding::{Founding, Step, Stranger};
 pub use history::{End, HISTORY_LEN, Term};
 pub use leases::{Leases, Tenure};
 pub use ledger::{Applied, Checkpoint, Ledger, MemberNo, NodeRecord, PipelineRecord, Record};
+pub use request::{Answer, GroupId, Request};
 pub use voters::{Candidate, voters};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
-    encoding::{VERSION, begin, read_bool, read_bytes, read_pipeline, write_pipeline, wrong},
+    encoding::{VERSION, begin, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong},
 };
 use crate::{
     ids::{BootId, Epoch, Seq},
@@ -128,7 +128,7 @@ fn write_node(writer: &mut Writer, record: &NodeRecord) {
     writer.u64(record.member.0);
     writer.u64(record.store);
     write_option(writer, record.boot.as_ref(), |writer, boot| writer.u64(boot.0));
-    writer.addr(record.addr);
+    write_addr(writer, record.addr);
     writer.u8(u8::from(record.draining));
     writer.list(&record.pipelines, write_pipeline);
 }
@@ -136,6 +136,6 @@ fn write_node(writer: &mut Writer, record: &NodeRecord) {
 fn read_node(reader: &mut Reader<'_>) -> Result<NodeRecord, WireError> {
     let (member, store) = (MemberNo(reader.u64("member")?), reader.u64("store")?);
     let boot = read_option(reader, "has a boot", |reader| Ok(BootId(reader.u64("boot")?)))?;
-    let (addr, draining) = (reader.addr("address")?, read_bool(reader, "draining")?);
+    let (addr, draining) = (read_addr(reader)?, read_bool(reader, "draining")?);
     Ok(NodeRecord { member, store, boot, addr, draining, pipelines: reader.list("pipelines", read_pipeline)? })
 }

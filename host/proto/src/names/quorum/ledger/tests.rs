@@ -11,8 +11,8 @@ fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
-fn addr() -> SocketAddr {
-    "10.0.0.1:7440".parse().unwrap()
+fn addr() -> Option<SocketAddr> {
+    Some("10.0.0.1:7440".parse().unwrap())
 }
 
 /// A ledger and the place of the next command in the log.
