@@ -35,12 +35,17 @@ impl Consumer {
         epoch < self.newest_epoch
     }
 
+    /// Whether it drops batches of this epoch.
+    pub fn refuses(&self, epoch: Epoch, variant: Variant) -> bool {
+        self.knows_newer_than(epoch) && variant != Variant::ConsumerDoesNotFence
+    }
+
     /// Takes a batch.
     ///
     /// Processing and acknowledging are one step: a crash between them looks like an acknowledgement
     /// that the network never delivers.
     pub fn receive(&mut self, batch: Batch, variant: Variant) -> Reception {
-        if self.knows_newer_than(batch.epoch) && variant != Variant::ConsumerDoesNotFence {
+        if self.refuses(batch.epoch, variant) {
             return Reception::Refused;
         }
         self.newest_epoch = self.newest_epoch.max(batch.epoch);

@@ -48,7 +48,7 @@ pub struct Acknowledgement {
 /// The events of a stage from number 1 on, of which each has one run.
 ///
 /// It is also a producer's snapshot: what it would restore is where it was after its last event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct History(Vec<Run>);
 
 impl History {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{Acknowledgement, Batch, Epoch, History, Run, Seq};
-use crate::record::Grant;
+use crate::record::{Grant, Proposal};
 use crate::variant::Variant;
 
 /// A host. It knows of the record what the last grant told it, and nothing tells it when that is over.
@@ -72,13 +72,13 @@ impl Producer {
     }
 
     /// The checkpoint it could propose now, if there is one newer than that it was restored from.
-    pub fn proposal(&self, variant: Variant) -> Option<History> {
+    pub fn proposal(&self, variant: Variant) -> Option<Proposal> {
         let last = match variant {
             Variant::CheckpointOfLastSent => self.last(),
             Variant::CheckpointOfLargestAcknowledged => *self.acknowledged.last()?,
             _ => self.all_acknowledged_to(),
         };
-        (last > self.restored).then(|| self.emitted.up_to(last))
+        (last > self.restored).then(|| Proposal { epoch: self.epoch, checkpoint: self.emitted.up_to(last) })
     }
 
     /// The last number up to which there is no gap in what was acknowledged.

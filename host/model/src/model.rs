@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use crate::event::{Acknowledgement, Batch, Epoch, Seq};
 use crate::properties;
-use crate::record::HostIndex;
+use crate::record::{HostIndex, Proposal};
 use crate::variant::Variant;
 use crate::world::{HOSTS, World};
 
@@ -38,7 +38,7 @@ pub struct Protocol {
     pub bounds: Bounds,
 }
 
-/// One step. Any possible one may be next, so there is no clock and no lease in this model: a lease makes an
+/// One step; those that change nothing, such as a delivery that is refused, are left out. Any possible one may be next, so there is no clock and no lease in this model: a lease makes an
 /// old owner stop early, and an owner that stops takes fewer of these steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -57,7 +57,9 @@ pub enum Step {
     /// The network hands an acknowledgement to a host.
     Acknowledge(HostIndex, Acknowledgement),
     /// A host proposes a checkpoint.
-    Checkpoint(HostIndex),
+    Propose(HostIndex),
+    /// The quorum decides on a proposal, perhaps long after, perhaps once more.
+    Decide(Proposal),
     /// A host loses its memory.
     CrashHost(HostIndex),
     /// The consumer loses its memory.
@@ -90,7 +92,8 @@ impl Model for Protocol {
             Step::Deliver(batch) => next.deliver(batch, self.variant)?,
             Step::ProcessPending(batch) => next.process_pending(batch),
             Step::Acknowledge(host, acknowledgement) => next.acknowledge(host, acknowledgement)?,
-            Step::Checkpoint(host) => next.checkpoint(host, self.variant)?,
+            Step::Propose(host) => next.propose(host, self.variant)?,
+            Step::Decide(proposal) => next.decide(proposal, self.variant)?,
             Step::CrashHost(host) => next.crash_host(host, self.variant),
             Step::CrashConsumer => next.crash_consumer(),
         }
@@ -108,8 +111,12 @@ impl Protocol {
             steps.push(Step::Vacate);
         }
         if world.record.epoch < self.bounds.claims {
-            steps.extend((0..HOSTS).map(Step::Claim));
+            // Hosts are alike, so whoever is first may be called host 0: fewer states.
+            let hosts = if world.record.epoch == 0 { 1 } else { HOSTS };
+            steps.extend((0..hosts).filter(|host| world.record.is_free_for(*host)).map(Step::Claim));
         }
+        let decisive = world.proposals.iter().filter(|proposal| world.record.accepts(proposal, self.variant));
+        steps.extend(decisive.cloned().map(Step::Decide));
     }
 
     fn steps_of_a_host(&self, world: &World, index: HostIndex, steps: &mut Vec<Step>) {
@@ -123,14 +130,17 @@ impl Protocol {
         }
         let news = world.acknowledgements.iter().filter(|news| producer.awaits(**news, self.variant));
         steps.extend(news.map(|news| Step::Acknowledge(index, *news)));
-        steps.push(Step::Checkpoint(index));
+        if producer.proposal(self.variant).is_some_and(|proposal| !world.proposals.contains(&proposal)) {
+            steps.push(Step::Propose(index));
+        }
         if world.producer_crashes < self.bounds.producer_crashes {
             steps.push(Step::CrashHost(index));
         }
     }
 
     fn steps_of_the_consumer(&self, world: &World, steps: &mut Vec<Step>) {
-        steps.extend(world.batches.iter().copied().map(Step::Deliver));
+        let taken = world.batches.iter().filter(|batch| !world.consumer.refuses(batch.epoch, self.variant));
+        steps.extend(taken.copied().map(Step::Deliver));
         steps.extend(world.consumer.pending.iter().copied().map(Step::ProcessPending));
         if world.consumer_crashes < self.bounds.consumer_crashes {
             steps.push(Step::CrashConsumer);

@@ -29,12 +29,21 @@ pub struct Grant {
     pub restarts: u8,
 }
 
-/// What became of a checkpoint that was proposed.
+/// A checkpoint on its way to the quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Proposal {
+    /// The epoch of the producer.
+    pub epoch: Epoch,
+    /// Its snapshot, and what was emitted before.
+    pub checkpoint: History,
+}
+
+/// What became of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proposed {
-    /// It is the newest now.
+pub enum Decision {
+    /// It is the newest checkpoint now.
     Committed,
-    /// Somebody else claimed the stage since, or the checkpoint is no newer.
+    /// The stage was claimed since, or the checkpoint is no newer.
     Fenced,
 }
 
@@ -43,7 +52,7 @@ impl Record {
     ///
     /// An owner claims again after its producer trapped.
     pub fn claim(&mut self, host: HostIndex) -> Option<Grant> {
-        if self.owner.is_some_and(|owner| owner != host) {
+        if !self.is_free_for(host) {
             return None;
         }
         self.owner = Some(host);
@@ -51,22 +60,32 @@ impl Record {
         Some(self.read_again(0))
     }
 
+    /// Whether a claim of this host is granted.
+    pub fn is_free_for(&self, host: HostIndex) -> bool {
+        self.owner.is_none_or(|owner| owner == host)
+    }
+
     /// Takes the stage from its owner, which is believed to be dead and is not told.
     pub fn vacate(&mut self) {
         self.owner = None;
     }
 
-    /// Replaces the checkpoint if the epoch is still the newest and `proposed` reaches further.
+    /// Replaces the checkpoint if the proposal is accepted.
+    pub fn decide(&mut self, proposal: Proposal, variant: Variant) -> Decision {
+        if !self.accepts(&proposal, variant) {
+            return Decision::Fenced;
+        }
+        self.checkpoint = proposal.checkpoint;
+        Decision::Committed
+    }
+
+    /// Whether the epoch is still the newest and the proposed checkpoint reaches further than this one.
     ///
     /// The owner of a vacated stage still may: its epoch is the newest, and the next claim reads what it
     /// wrote. A quorum that refuses it does less than this one, so what holds here holds there.
-    pub fn checkpoint(&mut self, epoch: Epoch, proposed: History, variant: Variant) -> Proposed {
-        let accepted = epoch == self.epoch && proposed.last() > self.checkpoint.last();
-        if !accepted && variant != Variant::CheckpointWithoutCompareAndSet {
-            return Proposed::Fenced;
-        }
-        self.checkpoint = proposed;
-        Proposed::Committed
+    pub fn accepts(&self, proposal: &Proposal, variant: Variant) -> bool {
+        let newer = proposal.epoch == self.epoch && proposal.checkpoint.last() > self.checkpoint.last();
+        newer || variant == Variant::CheckpointWithoutCompareAndSet
     }
 
     /// What a host that starts under the epoch it has, without a new claim, would go by.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::consumer::{Consumer, Reception};
 use crate::event::{Acknowledgement, Batch, Event};
 use crate::host::{Host, Producer};
-use crate::record::{HostIndex, Proposed, Record};
+use crate::record::{Decision, HostIndex, Proposal, Record};
 use crate::variant::Variant;
 
 /// Hosts that take turns in owning the stage. Two suffice for an owner and one that believes to be.
@@ -24,6 +24,8 @@ pub struct World {
     pub batches: BTreeSet<Batch>,
     /// All acknowledgements ever sent.
     pub acknowledgements: BTreeSet<Acknowledgement>,
+    /// All checkpoints ever proposed: one whose answer did not come may be committed later, or again.
+    pub proposals: BTreeSet<Proposal>,
     /// What the consumer has processed, which no crash undoes.
     pub processed: BTreeSet<Batch>,
     /// Crashes of producers so far.
@@ -93,14 +95,19 @@ impl World {
         Some(())
     }
 
-    /// Proposes what a host could write as checkpoint; `None` if there is nothing, or it is fenced.
+    /// Lets a host propose a checkpoint; `None` if nothing new is acknowledged.
+    pub fn propose(&mut self, host: HostIndex, variant: Variant) -> Option<()> {
+        let proposal = self.hosts[host].producer.as_ref()?.proposal(variant)?;
+        self.proposals.insert(proposal);
+        Some(())
+    }
+
+    /// Lets the quorum decide on a proposal; `None` if it is fenced.
     ///
     /// A fenced host does not learn of it here: it goes on as if the answer were lost, which is worse.
-    pub fn checkpoint(&mut self, host: HostIndex, variant: Variant) -> Option<()> {
-        let producer = self.hosts[host].producer.as_ref()?;
-        let proposal = producer.proposal(variant)?;
+    pub fn decide(&mut self, proposal: Proposal, variant: Variant) -> Option<()> {
         let before = self.record.checkpoint.clone();
-        if self.record.checkpoint(producer.epoch, proposal, variant) == Proposed::Fenced {
+        if self.record.decide(proposal, variant) == Decision::Fenced {
             return None;
         }
         let after = &self.record.checkpoint;
