@@ -2,14 +2,11 @@
 //! that every order of events can be tried.
 //!
 //! ```text
-//!             Claim, Vacate                       Checkpoint (compare-and-set)
-//!   quorum ------------------> Record <-------------------------------------- Host
-//!                                |  Grant { epoch, checkpoint }                ^  |
-//!                                +---------------------------------------------+  | Batch
-//!                                              Acknowledgement                 |  v
-//!                              Consumer ---------------------------------> the network,
-//!                                  ^                                     which never forgets
-//!                                  +---------------- Batch --------------------+
+//!                      Grant                      Batch
+//!             Record --------->  Host (2 of)  ------------->  Consumer
+//!   Claim,      ^                 |      ^                      |
+//!   Vacate -----+<----------------+      +----------------------+
+//!                     Proposal               Acknowledgement
 //! ```
 //!
 //! The quorum is one linearizable [`record::Record`]: that is what Raft gives, and Raft has its own proofs.
