@@ -38,8 +38,10 @@ pub struct Protocol {
     pub bounds: Bounds,
 }
 
-/// One step; those that change nothing, such as a delivery that is refused, are left out. Any possible one may be next, so there is no clock and no lease in this model: a lease makes an
-/// old owner stop early, and an owner that stops takes fewer of these steps.
+/// One step. Those that change nothing, such as a delivery that is refused, are left out.
+///
+/// Any possible one may be next, so there is no clock and no lease in this model: a lease makes an old
+/// owner stop early, and an owner that stops takes fewer of these steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The quorum grants the stage to a host.
