@@ -4,6 +4,7 @@
 //! `tests/all/registry.rs`.
 
 mod islands;
+pub mod raft;
 
 pub use islands::IslandsRegistry;
 
