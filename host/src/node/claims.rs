@@ -10,7 +10,7 @@ use std::{
 
 use forebay_proto::{
     consumer::Owner,
-    ids::Epoch,
+    ids::{Epoch, NodeName},
     message::Reason,
     names::{Change, Claim, GlobalName},
     wire::{Agreement, Frame, Names},
@@ -136,7 +136,7 @@ impl Core {
             Change::Lost { claim, to } => self.lose(claim, to),
             Change::Owner { name, claim } => {
                 self.review(&name);
-                let owner = claim.map(|claim| Owner { node: claim.node, epoch: claim.epoch });
+                let owner = claim.and_then(|claim| self.reachable(claim));
                 self.tell_consumers(&name, owner.as_ref());
             }
             Change::Quorum { holds, why } => {
@@ -146,6 +146,25 @@ impl Core {
             Change::Draining(draining) => self.on_drain_order(draining),
             Change::Removed(why) => self.expel(Expelled::Removed(why)),
             Change::Failed(why) => self.expel(Expelled::Failed(why)),
+        }
+    }
+
+    /// An owner, unless there is no connection to its node: its consumers wait for one, or for another
+    /// owner.
+    pub(super) fn reachable(&self, claim: Claim) -> Option<Owner> {
+        let reachable = claim.node == self.name || self.links.contains_key(&claim.node);
+        reachable.then_some(Owner { node: claim.node, epoch: claim.epoch })
+    }
+
+    /// A node has come or gone: tells those here that consume from its stages.
+    pub(super) fn review_owners(&mut self, peer: &NodeName) {
+        let names: Vec<_> = self.pipelines.iter().flat_map(|pipeline| pipeline.all_global_names()).collect();
+        for name in names {
+            let claim = self.registry.lookup(&name).filter(|claim| claim.node == *peer);
+            if let Some(claim) = claim {
+                let owner = self.reachable(claim);
+                self.tell_consumers(&name, owner.as_ref());
+            }
         }
     }
 

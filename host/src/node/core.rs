@@ -14,7 +14,7 @@ use forebay_proto::{
     names::Placement,
     pipeline::Scope,
     supervise::{self, Decision},
-    wire::{Frame, Hello, Member, VERSION},
+    wire::{Frame, Hello, Member, Names, VERSION},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -50,7 +50,7 @@ const LINK_EVENTS_LEN: usize = 256;
 
 pub(super) struct Core {
     pub(super) name: NodeName,
-    boot: BootId,
+    pub(super) boot: BootId,
     started: Instant,
     pub(super) drain_timeout: Duration,
     until_finished: bool,
@@ -253,11 +253,11 @@ impl Core {
     }
 
     fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
-        let state = pipeline.stages.get(stage)?;
-        if state.is_global() {
-            let claim = self.registry.lookup(&pipeline.key(stage))?;
-            return Some(Owner { node: claim.node, epoch: claim.epoch });
+        let settings = pipeline.pipeline.stage(stage)?;
+        if settings.scope == Scope::Global {
+            return self.reachable(self.registry.lookup(&pipeline.key(stage))?);
         }
+        let state = pipeline.stages.get(stage)?;
         state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
     }
 
@@ -426,7 +426,9 @@ impl Core {
         link.send(Frame::Members(self.links.values().map(member).collect()));
         let joined = Frame::Members(vec![member(&link)]);
         self.links.values().for_each(|other| other.send(joined.clone()));
-        self.links.insert(link.peer.clone(), link);
+        let peer = link.peer.clone();
+        self.links.insert(peer.clone(), link);
+        self.review_owners(&peer);
     }
 
     fn on_names(&mut self, id: LinkId, names: Names) {
@@ -468,6 +470,7 @@ impl Core {
         }
         self.directory.remove_peer(peer);
         self.forget(peer, boot, ended);
+        self.review_owners(peer);
         self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
     }
 
@@ -510,7 +513,10 @@ impl Core {
 }
 
 fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let here = pipeline.pipeline.upstream_order().filter(|stage| stage.scope == Scope::Node);
+    let here = |stage: &&forebay_proto::pipeline::Stage| {
+        stage.scope == Scope::Node && pipeline.stages.contains_key(&stage.name)
+    };
+    let here = pipeline.pipeline.upstream_order().filter(here);
     here.map(|stage| pipeline.key(&stage.name)).collect()
 }
 

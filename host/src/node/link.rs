@@ -264,7 +264,7 @@ async fn read(
             Ok(Frame::Pong(_) | Frame::Unknown(_)) => continue,
             Ok(Frame::Names(names)) => LinkEvent::Names { id, names },
             Ok(Frame::Members(members)) => LinkEvent::Members { members },
-            Ok(other @ (Frame::Hello(_) | Frame::Stage(_))) => {
+            Ok(other @ (Frame::Hello(_) | Frame::Stage(_) | Frame::Agreement(_))) => {
                 return (CloseCode::WrongState, format!("{other:?} on the control channel"));
             }
             Err(error) => return (CloseCode::Malformed, error.to_string()),

@@ -148,7 +148,13 @@ impl RunningPipeline {
         GlobalName { pipeline: self.pipeline.name().clone(), stage: stage.clone() }
     }
 
-    /// Stages that have one owner in the cluster.
+    /// Stages that have one owner in the cluster, wherever they may run.
+    pub(crate) fn all_global_names(&self) -> impl Iterator<Item = GlobalName> {
+        let global = self.pipeline.stages().iter().filter(|stage| stage.scope == Scope::Global);
+        global.map(|stage| self.key(&stage.name))
+    }
+
+    /// Stages that have one owner in the cluster and may run here.
     pub(crate) fn global_names(&self) -> impl Iterator<Item = GlobalName> {
         let global = self.stages.iter().filter(|(_, state)| state.is_global());
         global.map(|(stage, _)| self.key(stage))

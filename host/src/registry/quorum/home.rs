@@ -35,7 +35,7 @@ pub enum Home {
 pub struct MemoryHome {
     place: Mutex<Option<Place>>,
     /// The log and snapshots.
-    pub storage: crate::registry::raft::MemoryStorage,
+    disk: crate::registry::raft::MemoryDisk,
 }
 
 /// The place cannot be read or written.
@@ -67,7 +67,7 @@ impl Home {
     pub(super) fn storage(&self) -> Storage {
         match self {
             Self::Directory(dir) => Storage::Directory(dir.clone()),
-            Self::Memory(home) => Storage::Memory(home.storage.clone()),
+            Self::Memory(home) => Storage::Memory(home.disk.clone()),
         }
     }
 

@@ -13,7 +13,7 @@ use forebay_proto::{
 use super::{Ended, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
 use crate::registry::{
     Peers,
-    raft::{self, Group, GroupOptions, MemberId},
+    raft::{self, Group, GroupError, GroupOptions, MemberId},
 };
 
 /// The pause between two rounds of asking everybody who is connected.
@@ -49,8 +49,12 @@ impl Inner {
             peers,
         };
         let raft = Group::start(options).await.map_err(|error| Ended::Failed(chain(&error)))?;
-        if member == MemberNo::FOUNDER && raft.is_fresh() {
-            raft.found().await.map_err(|error| Ended::Failed(chain(&error)))?;
+        if member == MemberNo::FOUNDER {
+            match raft.found().await {
+                // It did so before, and starts again.
+                Ok(()) | Err(GroupError::NotFresh) => {}
+                Err(error) => return Err(Ended::Failed(chain(&error))),
+            }
         }
         Ok(Membership { group, member, raft: Arc::new(raft) })
     }

@@ -51,11 +51,12 @@ impl Inner {
     /// Takes part until this is no member any more or its disk fails.
     pub(super) async fn take_part(self: &Arc<Self>, membership: Membership) -> Ended {
         let mut books = Books::default();
+        let mut watch = membership.raft.watch();
         let mut ticks = tokio::time::interval(LOOK_AGAIN);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let status = membership.raft.status();
-            if let Some(fatal) = &status.fatal {
+            let status = watch.status();
+            if let Some(fatal) = &status.failed {
                 return Ended::Failed(fatal.clone());
             }
             if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
@@ -72,7 +73,7 @@ impl Inner {
                 if books.vacating.is_empty() {
                     self.vacate(&membership, &mut books);
                 }
-                if books.changing.is_empty() {
+                if books.changing.is_empty() && !status.is_joint {
                     self.look_at_members(&membership, &status, &mut books);
                 }
             }
@@ -89,7 +90,7 @@ impl Inner {
                 },
                 Some(_) = books.changing.join_next() => {}
                 Some(_) = books.vacating.join_next() => {}
-                () = membership.raft.status_changed() => {}
+                _ = watch.changed() => {}
                 () = self.woken.notified() => {}
                 _ = ticks.tick() => {}
             }
@@ -122,14 +123,14 @@ impl Inner {
     /// Renews this node's tenure, and tells the node when it ends and begins.
     fn look_at_tenure(self: &Arc<Self>, membership: &Membership, status: &GroupStatus, books: &mut Books) {
         if status.is_leader {
-            if let Some(ago) = status.quorum_acked_ago {
+            if let Some(ago) = heard_ago(status) {
                 let now = self.now();
                 self.extend_tenure(now.saturating_sub(ago));
                 if self.is_heard(status) {
                     lock(&self.leases).renew(now, &self.me.node, self.me.boot);
                 }
             }
-        } else if let Some((_, leader)) = &status.leader
+        } else if let Some(leader) = status.leader_name()
             && books.renewing.is_empty()
             && books.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY)
         {
@@ -139,9 +140,9 @@ impl Inner {
         let holds = books.booted && self.cell.watch().holds();
         if holds != books.holds {
             books.holds = holds;
-            let why = match &status.leader {
+            let why = match status.leader_name() {
                 _ if holds => "the group can be reached".to_owned(),
-                Some((_, leader)) => format!("the leader, {leader}, does not answer"),
+                Some(leader) => format!("the leader, {leader}, does not answer"),
                 None => "the group has no leader that can be reached".to_owned(),
             };
             self.agreed.tell(Change::Quorum { holds, why });
@@ -170,14 +171,14 @@ impl Inner {
 
     /// Whether this leader has heard a majority lately; else it may be none any more.
     fn is_heard(&self, status: &GroupStatus) -> bool {
-        status.is_leader && status.quorum_acked_ago.is_some_and(|ago| ago <= self.options.timing.election_min)
+        status.is_leader && heard_ago(status).is_some_and(|ago| ago <= self.options.timing.election_min)
     }
 
     /// The leader's answer to a renewal.
     pub(super) fn answer_renewal(&self, membership: &Membership, peer: &NodeName, boot: BootId) -> Answer {
         let status = membership.raft.status();
         if !status.is_leader {
-            return Answer::NotLeader(status.leader.map(|(_, node)| node));
+            return Answer::NotLeader(status.leader_name().cloned());
         }
         if !self.agreed.read(|ledger| ledger.node(peer).is_some()) {
             return Answer::Refused(format!("{peer} is no member of this group"));
@@ -256,13 +257,13 @@ impl Inner {
     }
 
     fn candidates(&self, status: &GroupStatus, retired: &[MemberNo]) -> Vec<Candidate> {
-        let last = status.last_log;
+        let last = status.last_log.unwrap_or_default();
         let connected = self.peers.connected();
         let members = status.voters.iter().map(|voter| (voter, true));
         let members = members.chain(status.learners.iter().map(|learner| (learner, false)));
         let present = members.filter(|((member, _), _)| !retired.contains(&MemberNo(member.0)));
         let candidate = |((member, node), votes): ((&MemberId, &NodeName), bool)| {
-            let matched = status.matched.get(member).copied();
+            let matched = status.replicated.get(member).copied().flatten();
             let is_current = matched.is_some_and(|at| at + LAG_MAX >= last) && connected.contains(node);
             Candidate { member: MemberNo(member.0), votes, is_current }
         };
@@ -275,16 +276,22 @@ impl Inner {
         let status = membership.raft.status();
         let connected = self.peers.connected();
         let others = status.voters.iter().filter(|(_, node)| connected.contains(node));
-        let next = others.max_by_key(|(member, _)| status.matched.get(member).copied());
+        let next = others.max_by_key(|(member, _)| status.replicated.get(member).copied().flatten());
         let Some((next, _)) = next.filter(|_| status.is_leader) else { return };
         membership.raft.transfer_leadership(*next).await;
         let passed = async {
-            while membership.raft.status().is_leader {
-                membership.raft.status_changed().await;
-            }
+            membership.raft.watch().until(|status| !status.is_leader).await;
         };
         // If it does not come to that, the others elect one when they miss this one.
         let _ = tokio::time::timeout(PASS_WITHIN, passed).await;
+    }
+}
+
+/// How long ago a leader has sent what a majority has answered. Alone it is its own majority.
+fn heard_ago(status: &GroupStatus) -> Option<Duration> {
+    match status.voters.len() {
+        1 => Some(Duration::ZERO),
+        _ => status.quorum_acknowledged.map(|at| at.elapsed()),
     }
 }
 

@@ -63,7 +63,7 @@ impl Inner {
     async fn await_leader(&self) {
         let news = async {
             match self.membership() {
-                Some(membership) => membership.raft.status_changed().await,
+                Some(membership) => drop(membership.raft.watch().changed().await),
                 None => drop(self.phase.subscribe().changed().await),
             }
         };
@@ -79,12 +79,13 @@ impl Inner {
                 Phase::Member(_) => return Err(Failed::Now("it has just become a member".to_owned())),
             }));
         };
-        match membership.raft.status().leader {
-            Some((leader, _)) if leader.0 == membership.member.0 => {
-                let agreed = membership.raft.propose(proposal.clone(), TRY_WITHIN).await;
-                agreed.map(|(_, reply)| reply).map_err(|error| Failed::Now(error.to_string()))
-            }
-            Some((_, leader)) => self.ask_leader(&membership, &leader, proposal).await,
+        let status = membership.raft.status();
+        if status.is_leader {
+            let agreed = membership.raft.propose(proposal.clone(), TRY_WITHIN).await;
+            return agreed.map(|(_, reply)| reply).map_err(|error| Failed::Now(error.to_string()));
+        }
+        match status.leader_name() {
+            Some(leader) => self.ask_leader(&membership, leader, proposal).await,
             None => Err(Failed::Now("the group has no leader just now".to_owned())),
         }
     }

@@ -93,9 +93,9 @@ impl QuorumRegistry {
         QuorumReport {
             group: membership.as_ref().map(|membership| membership.group),
             waits_for,
-            leader: status.as_ref().and_then(|status| status.leader.as_ref()).map(|(_, node)| node.clone()),
+            leader: status.as_ref().and_then(|status| status.leader_name().cloned()),
             term: status.as_ref().map_or(0, |status| status.term),
-            applied: status.as_ref().map_or(0, |status| status.last_applied),
+            applied: status.as_ref().and_then(|status| status.last_applied).unwrap_or_default(),
             holds: inner.cell.watch().holds(),
             members,
             generation: inner.agreed.read(|ledger| ledger.generation()),
