@@ -85,6 +85,7 @@ impl Core {
     }
 
     pub(super) fn begin_release(&mut self, name: &GlobalName, epoch: Epoch, why: &str) {
+        self.tracer.released(name, epoch);
         let (registry, name, why) = (Arc::clone(&self.registry), name.clone(), why.to_owned());
         self.claims.tasks.spawn(async move {
             registry.release(&name, epoch, &why).await;
@@ -101,6 +102,7 @@ impl Core {
             }
             Ok(claim) if self.registry.lookup(&name).is_none_or(|standing| standing.epoch == claim.epoch) => {
                 let epoch = claim.epoch;
+                self.tracer.granted(&claim);
                 self.report(NodeEvent::Owner(claim));
                 self.start_stage(&name, epoch);
             }
@@ -135,12 +137,14 @@ impl Core {
             Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
             Change::Lost { claim, to } => self.lose(claim, to),
             Change::Owner { name, claim } => {
+                self.tracer.owner(&name, claim.as_ref());
                 self.review(&name);
                 let owner = claim.and_then(|claim| self.reachable(claim));
                 self.tell_consumers(&name, owner.as_ref());
             }
             Change::Quorum { holds, why } => {
                 self.claims.quorum = holds;
+                self.tracer.quorum(holds);
                 self.report(NodeEvent::Quorum { holds, why });
             }
             Change::Draining(draining) => self.on_drain_order(draining),
@@ -175,6 +179,7 @@ impl Core {
     }
 
     fn lose(&mut self, claim: Claim, to: Option<Claim>) {
+        self.tracer.lost(&claim, to.as_ref());
         let deadline = Instant::now() + self.drain_timeout;
         let fenced = self.registry.agreement() == Agreement::Quorum;
         let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };

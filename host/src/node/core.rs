@@ -16,6 +16,7 @@ use forebay_proto::{
     supervise::{self, Decision},
     wire::{Frame, Hello, Member, Names, VERSION},
 };
+use forebay_trace::Event;
 use tokio::{
     sync::{mpsc, watch},
     task::{self, JoinError, JoinSet},
@@ -31,6 +32,7 @@ use super::{
     link::{self, Link, LinkEvent, LinkId, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, Order, Owners, StageHandle, StageSpec},
+    trace::Tracer,
 };
 use crate::{
     registry::{
@@ -55,6 +57,7 @@ pub(super) struct Core {
     pub(super) drain_timeout: Duration,
     until_finished: bool,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) tracer: Tracer,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
@@ -128,6 +131,7 @@ impl Core {
             drain_timeout: options.drain_timeout,
             until_finished: options.until_finished,
             observer: options.observer,
+            tracer: options.tracer,
             transport,
             directory,
             placement,
@@ -155,6 +159,7 @@ impl Core {
     }
 
     pub(super) async fn run(mut self) -> NodeExit {
+        self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
         self.start_node_stages();
         while *self.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
@@ -222,14 +227,15 @@ impl Core {
     pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
-        let (finished, owned) = (self.finishing.clone(), self.registry.tenure());
+        let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, finished, tenure };
+        let spec =
+            StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -283,6 +289,9 @@ impl Core {
             Err(error) => (error.id(), Exit::Failed(format!("a bug of the host: {error}"))),
         };
         let Some(key) = self.task_of.remove(&id) else { return };
+        if let Some(epoch) = self.stage_mut(&key).map(|state| state.epoch) {
+            self.tracer.stopped(&key, epoch, &exit);
+        }
         // Whatever kept the name from being claimed here while its old instance ran is over.
         self.placement.bar(&key, Duration::ZERO);
         let now = self.now();
@@ -392,6 +401,7 @@ impl Core {
                 // The peer has started anew; what it said before is void.
                 old.connection.close(CloseCode::Duplicate, "the node has connected anew");
                 self.forget(&peer, old.boot, true);
+                self.tracer.peer_up(&link);
                 self.serve(link);
             }
             Some(old) if self.goes_before(&old, &link) => {
@@ -404,6 +414,7 @@ impl Core {
                 self.serve(link);
             }
             None => {
+                self.tracer.peer_up(&link);
                 self.report(NodeEvent::PeerUp(peer));
                 self.serve(link);
             }
@@ -471,6 +482,7 @@ impl Core {
         self.directory.remove_peer(peer);
         self.forget(peer, boot, ended);
         self.review_owners(peer);
+        self.tracer.peer_down(peer, &reason);
         self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
     }
 

@@ -348,7 +348,8 @@ async fn admit(mut channel: Channel, connection: &dyn Connection, shared: &LinkS
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
-    let caller = Caller::Remote { channel, first, max_demand };
+    let peer = connection.peer().clone();
+    let caller = Caller::Remote { channel, first, max_demand, peer };
     let refused = match shared.directory.stage(&key) {
         Some(callers) => match callers.send(caller).await {
             Ok(()) => return,

@@ -24,6 +24,7 @@ mod link;
 mod pipelines;
 mod shutdown;
 mod stage;
+mod trace;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -40,6 +41,7 @@ use tokio::{
 
 pub use event::{NodeEvent, Observer, Silent};
 pub use pipelines::{LoadedPipeline, RoleError};
+pub use trace::Tracer;
 
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
@@ -91,6 +93,8 @@ pub struct NodeOptions {
     pub pipelines: Vec<LoadedPipeline>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// Who is told what crosses its edges.
+    pub tracer: Tracer,
     /// Shut down by itself once every producer without upstream has come to its end and everything
     /// it emitted was processed.
     pub until_finished: bool,
@@ -119,6 +123,7 @@ impl NodeOptions {
             drain_timeout: config.drain_timeout,
             pipelines,
             observer,
+            tracer: Tracer::OFF,
             until_finished: false,
         }
     }

@@ -11,6 +11,7 @@
 //! A second order to end cuts step 2 short.
 
 use forebay_proto::message::Reason;
+use forebay_trace::Event;
 use tokio::time::Instant;
 
 use super::{
@@ -41,6 +42,7 @@ impl Core {
         self.release_all().await;
         self.hang_up().await;
         self.registry.stop().await;
+        self.tracer.write(|| Event::NodeStop {});
         NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short, expelled: self.expelled.take() }
     }
 
