@@ -37,7 +37,10 @@ use super::{
     line::{Caller, Inlet, Line},
     trace::{StageTrace, Tracer},
 };
-use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError};
+use crate::{
+    registry::TenureWatch,
+    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError},
+};
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
 /// peers: the stage takes them as quickly as it can, so this only evens out bursts.
@@ -63,6 +66,8 @@ pub(crate) struct StageSpec {
     pub(crate) tracer: Tracer,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
+    /// Whether it may go on: an owner whose node the group cannot hear waits.
+    pub(crate) tenure: TenureWatch,
 }
 
 /// What the node wants of a stage.
@@ -175,6 +180,8 @@ struct StageTask {
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
     trace: Option<Box<StageTrace>>,
+    /// It waits until the group can be reached.
+    waits: bool,
     draining: Option<Reason>,
     failed: Option<String>,
 }
@@ -206,6 +213,7 @@ impl StageTask {
             trace,
             draining: None,
             failed: None,
+            waits: false,
         }
     }
 
@@ -226,7 +234,7 @@ impl StageTask {
     /// Does all there is to do without waiting.
     fn settle(&mut self) {
         loop {
-            while let Some(transmit) = self.machine.poll_transmit() {
+            while let Some(transmit) = self.poll_transmit() {
                 self.transmit(transmit);
             }
             while let Some(notice) = self.machine.poll_notice() {
@@ -237,11 +245,41 @@ impl StageTask {
                 self.handle(Input::Stop(reason));
                 continue;
             }
-            match self.machine.poll_call(self.started.elapsed()) {
+            let holds = self.holds();
+            let call = if holds { self.machine.poll_call(self.started.elapsed()) } else { None };
+            match call {
                 Some(call) => self.begin(call),
                 // A poll for a call may have ended a subscription, or the stage.
-                None if self.machine.has_output() => {}
+                None if holds && self.machine.has_output() => {}
                 None => return,
+            }
+        }
+    }
+
+    /// Whether the stage may go on. Looked at before each message and each call, for this process may
+    /// have been paused.
+    fn holds(&mut self) -> bool {
+        let holds = self.spec.tenure.holds();
+        if self.waits == holds {
+            self.waits = !holds;
+            if let Some(trace) = &self.trace {
+                trace.waits(self.waits);
+            }
+        }
+        holds
+    }
+
+    /// What may leave. A stage that waits for the group keeps all it has to say, for its consumers may
+    /// have another owner by now; one that stops then has nothing more to say but that.
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if self.holds() {
+            return self.machine.poll_transmit();
+        }
+        self.machine.stopped()?;
+        loop {
+            match self.machine.poll_transmit()? {
+                Transmit::Send { envelope: Envelope { message: Message::Events(_), .. }, .. } => {}
+                other => return Some(other),
             }
         }
     }
@@ -266,6 +304,7 @@ impl StageTask {
 
     async fn wait(&mut self) {
         let timeout = self.machine.poll_timeout().map(|at| self.started + at);
+        let waits = !self.holds();
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
@@ -273,7 +312,8 @@ impl StageTask {
             returned = self.worker.returns.recv() => self.returned(returned),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(input) = self.inbox.recv() => self.handle(input),
-            () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout),
+            () = self.spec.tenure.renewed(), if waits => {}
+            () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
         }
     }
 

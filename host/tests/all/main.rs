@@ -10,4 +10,5 @@ mod process;
 mod registry;
 mod runtime;
 mod tidy;
+mod trace;
 mod transport;
