@@ -30,7 +30,7 @@ use super::{
     directory::{Directory, StageKey},
     line::{self, Caller, wire_limits},
 };
-use crate::transport::{Channel, CloseCode, Connection, FrameSender, probe};
+use crate::transport::{Channel, CloseCode, Connection, FrameSender};
 
 /// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
 /// that leaves so many unread is not reading, and its connection is closed.
@@ -268,7 +268,7 @@ async fn watch_over(
         if silence > interval * shared.ping_misses {
             return format!("nothing heard for {} ms", silence.as_millis());
         }
-        if silence > interval + interval / 2 && probe::is_port_closed(connection.remote_addr()).await {
+        if silence > interval + interval / 2 && connection.is_port_closed().await {
             return format!("nobody listens at {} any more", connection.remote_addr());
         }
         let _ = pings.try_send(Frame::Ping(number));
