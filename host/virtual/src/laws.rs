@@ -100,3 +100,61 @@ fn no_bug_of_the_host(facts: &[Fact]) -> Option<String> {
     };
     facts.iter().find(|fact| matches!(&fact.what, What::Event { event, .. } if is_bug(event))).map(Fact::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forebay_proto::ids::BootId;
+
+    use super::*;
+
+    /// Events as `(sink, lamport, number, attempt, content)`.
+    fn broken(events: &[(u64, u32, u64, u32, &str)]) -> Vec<&'static str> {
+        let fact = |&(sink, lamport, seq, attempt, content): &(u64, u32, u64, u32, &str)| {
+            let (node, stage) = ("n1".parse().unwrap(), "sink".parse().unwrap());
+            let instance = Instance { node, boot: BootId(1), stage, number: sink };
+            let epoch = Epoch { lamport, tag: 0 };
+            let (source, content) = ("counter".parse().unwrap(), content.to_owned());
+            let handled = Handled { source, epoch, seq: Seq(seq), attempt, content };
+            Fact { at: Duration::ZERO, what: What::Handled { instance, handled } }
+        };
+        let facts: Vec<_> = events.iter().map(fact).collect();
+        check(&facts).into_iter().map(|violation| violation.law).collect()
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_breaks_no_law() {
+        let takeover = [(1, 1, 0, 1, "x:0"), (2, 1, 1, 1, "x:1"), (1, 1, 1, 2, "x:1"), (1, 2, 0, 1, "y:0")];
+        assert_eq!(broken(&takeover), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn two_makers_in_one_epoch_break_a_law() {
+        assert_eq!(broken(&[(1, 1, 0, 1, "x:0"), (1, 1, 1, 1, "y:1")]), ["one_maker_per_epoch"]);
+    }
+
+    #[test]
+    fn other_content_of_the_same_number_breaks_a_law() {
+        assert_eq!(broken(&[(1, 1, 0, 1, "x:0"), (2, 1, 0, 2, "x:7")]), ["one_content_per_number"]);
+    }
+
+    #[test]
+    fn a_repetition_that_is_not_said_breaks_a_law() {
+        assert_eq!(broken(&[(1, 1, 0, 1, "x:0"), (2, 1, 0, 1, "x:0")]), ["first_deliveries_once"]);
+    }
+
+    #[test]
+    fn first_deliveries_that_fall_break_a_law() {
+        assert_eq!(broken(&[(1, 1, 5, 1, "x:5"), (1, 1, 4, 1, "x:4")]), ["first_deliveries_in_order"]);
+    }
+
+    #[test]
+    fn a_panic_in_a_task_of_a_node_breaks_a_law() {
+        let reason = "a bug of the host: task 7 panicked".to_owned();
+        let event = NodeEvent::Stopped { stage: "sink".parse().unwrap(), reason };
+        let what = What::Event { node: "n1".parse().unwrap(), event };
+        let violations = check(&[Fact { at: Duration::ZERO, what }]);
+        assert_eq!(violations.len(), 1, "{violations:?}");
+    }
+}
