@@ -16,6 +16,7 @@ use forebay_proto::{
     supervise::{self, Decision},
     wire::{Agreement, Frame, Hello, Member, Names, VERSION},
 };
+use forebay_trace::Event;
 use tokio::{
     sync::{mpsc, watch},
     task::{self, JoinError, JoinSet},
@@ -30,6 +31,7 @@ use super::{
     link::{self, Link, LinkEvent, LinkId, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, Order, Owners, StageHandle, StageSpec},
+    trace::Tracer,
 };
 use crate::{
     registry::{IslandsRegistry, Registry},
@@ -50,6 +52,7 @@ pub(super) struct Core {
     pub(super) drain_timeout: Duration,
     until_finished: bool,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) tracer: Tracer,
     pub(super) transport: Arc<dyn Transport>,
     directory: Arc<Directory>,
     pub(super) registry: Arc<IslandsRegistry>,
@@ -113,6 +116,7 @@ impl Core {
             drain_timeout: options.drain_timeout,
             until_finished: options.until_finished,
             observer: options.observer,
+            tracer: options.tracer,
             transport,
             directory,
             placement,
@@ -139,6 +143,7 @@ impl Core {
     }
 
     pub(super) async fn run(mut self) -> NodeExit {
+        self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
         self.start_node_stages();
         while *self.wanted.borrow() == Wanted::Run && !self.is_finished() {
@@ -205,13 +210,13 @@ impl Core {
     fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
-        let finished = self.finishing.clone();
+        let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let Some(state) = self.stage_mut(key) else { return };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
-        let spec =
-            StageSpec { pipeline: key.pipeline.clone(), settings, plugin, epoch, node, directory, observer, finished };
+        let pipeline = key.pipeline.clone();
+        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -265,6 +270,9 @@ impl Core {
             Err(error) => (error.id(), Exit::Failed(format!("a bug of the host: {error}"))),
         };
         let Some(key) = self.task_of.remove(&id) else { return };
+        if let Some(epoch) = self.stage_mut(&key).map(|state| state.epoch) {
+            self.tracer.stopped(&key, epoch, &exit);
+        }
         // Whatever kept the name from being claimed here while its old instance ran is over.
         self.placement.bar(&key, Duration::ZERO);
         let now = self.now();
@@ -318,6 +326,7 @@ impl Core {
         let epoch = state.epoch;
         state.supervisor = forebay_proto::supervise::Supervisor::new(state.settings.restart);
         self.placement.bar(key, until);
+        self.tracer.released(key, epoch);
         self.registry.release(key, epoch).await;
     }
 
@@ -378,6 +387,7 @@ impl Core {
     async fn claim(&mut self, name: &GlobalName) {
         if let Ok(claim) = self.registry.claim(name).await {
             let epoch = claim.epoch;
+            self.tracer.granted(&claim);
             self.report(NodeEvent::Owner(claim));
             self.start_stage(name, epoch);
         }
@@ -392,6 +402,7 @@ impl Core {
             Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
             Change::Lost { claim, to } => self.lose(&claim, &to),
             Change::Owner { name, claim } => {
+                self.tracer.owner(&name, claim.as_ref());
                 self.placement.on_owner(self.now(), &name, claim.is_some());
                 let owner = claim.map(|claim| Owner { node: claim.node, epoch: claim.epoch });
                 self.tell_consumers(&name, owner.as_ref());
@@ -400,6 +411,7 @@ impl Core {
     }
 
     fn lose(&mut self, claim: &Claim, to: &Claim) {
+        self.tracer.lost(claim, to);
         let deadline = Instant::now() + self.drain_timeout;
         let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };
         state.restart_at = None;
@@ -429,6 +441,7 @@ impl Core {
                 // The peer has started anew; what it said before is void.
                 old.connection.close(CloseCode::Duplicate, "the node has connected anew");
                 self.forget(&peer);
+                self.tracer.peer_up(&link);
                 self.serve(link);
             }
             Some(old) if self.goes_before(&old, &link) => {
@@ -441,6 +454,7 @@ impl Core {
                 self.serve(link);
             }
             None => {
+                self.tracer.peer_up(&link);
                 self.report(NodeEvent::PeerUp(peer));
                 self.serve(link);
             }
@@ -504,6 +518,7 @@ impl Core {
         }
         self.directory.remove_peer(peer);
         self.forget(peer);
+        self.tracer.peer_down(peer, &reason);
         self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay_proto::{
     batch::BatchLimits,
-    ids::SubId,
+    ids::{NodeName, SubId},
     message::{Envelope, Message, Reason},
     stage::Input,
     wire::{self, Frame},
@@ -145,7 +145,17 @@ pub(crate) enum Caller {
     /// On this node.
     Local(LocalEnd),
     /// On another, over a channel. The stage's answer to the first message is awaited by nobody.
-    Remote { channel: Channel, first: Envelope, max_demand: u32 },
+    Remote { channel: Channel, first: Envelope, max_demand: u32, peer: NodeName },
+}
+
+impl Caller {
+    /// The other node, if it is one.
+    pub(crate) fn peer(&self) -> Option<&NodeName> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote { peer, .. } => Some(peer),
+        }
+    }
 }
 
 async fn carry(mut incoming: mpsc::Receiver<Envelope>, inlet: Inlet) {

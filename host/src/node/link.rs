@@ -285,16 +285,16 @@ async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> St
             Ok(channel) => channel,
             Err(error) => return error.to_string(),
         };
-        let directory = Arc::clone(&shared.directory);
+        let (directory, peer) = (Arc::clone(&shared.directory), connection.peer().clone());
         tokio::spawn(async move {
-            admit(channel, &directory).await;
+            admit(channel, peer, &directory).await;
             drop(permit);
         });
     }
 }
 
 /// Hands a new subscription to its stage.
-async fn admit(mut channel: Channel, directory: &Directory) {
+async fn admit(mut channel: Channel, peer: NodeName, directory: &Directory) {
     let first = match line::read_first(&mut channel).await {
         Ok(first) => first,
         Err((code, reason)) => {
@@ -307,7 +307,7 @@ async fn admit(mut channel: Channel, directory: &Directory) {
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
-    let caller = Caller::Remote { channel, first, max_demand };
+    let caller = Caller::Remote { channel, first, max_demand, peer };
     let refused = match directory.stage(&key) {
         Some(callers) => match callers.send(caller).await {
             Ok(()) => return,

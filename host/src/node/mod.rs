@@ -22,6 +22,7 @@ mod link;
 mod pipelines;
 mod shutdown;
 mod stage;
+mod trace;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ use tokio::{
 
 pub use event::{NodeEvent, Observer, Silent};
 pub use pipelines::{LoadedPipeline, RoleError};
+pub use trace::Tracer;
 
 use crate::{
     config::{NodeConfig, PeerAddr},
@@ -70,6 +72,8 @@ pub struct NodeOptions {
     pub pipelines: Vec<LoadedPipeline>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// Who is told what crosses its edges.
+    pub tracer: Tracer,
     /// Shut down by itself once every producer without upstream has come to its end and everything
     /// it emitted was processed.
     pub until_finished: bool,
@@ -96,6 +100,7 @@ impl NodeOptions {
             drain_timeout: config.drain_timeout,
             pipelines,
             observer,
+            tracer: Tracer::OFF,
             until_finished: false,
         }
     }

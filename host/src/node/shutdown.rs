@@ -11,6 +11,7 @@
 //! A second order to end cuts step 2 short.
 
 use forebay_proto::message::Reason;
+use forebay_trace::Event;
 use tokio::time::Instant;
 
 use super::{
@@ -39,6 +40,7 @@ impl Core {
         }
         self.release_all().await;
         self.hang_up().await;
+        self.tracer.write(|| Event::NodeStop {});
         NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short }
     }
 
@@ -84,6 +86,7 @@ impl Core {
 
     async fn release_all(&self) {
         for claim in self.registry.own() {
+            self.tracer.released(&claim.name, claim.epoch);
             self.registry.release(&claim.name, claim.epoch).await;
         }
     }

@@ -35,6 +35,7 @@ use super::{
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
     line::{Caller, Inlet, Line},
+    trace::{StageTrace, Tracer},
 };
 use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError};
 
@@ -59,6 +60,7 @@ pub(crate) struct StageSpec {
     pub(crate) node: NodeName,
     pub(crate) directory: Arc<Directory>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) tracer: Tracer,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
 }
@@ -172,6 +174,7 @@ struct StageTask {
     callers: mpsc::Receiver<Caller>,
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
+    trace: Option<Box<StageTrace>>,
     draining: Option<Reason>,
     failed: Option<String>,
 }
@@ -186,6 +189,7 @@ impl StageTask {
     ) -> Self {
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let machine = Stage::new(spec.options());
+        let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node);
         let worker = Worker::spawn(instance, spec.plugin.role());
         Self {
             spec,
@@ -199,6 +203,7 @@ impl StageTask {
             callers,
             inbox,
             inlet,
+            trace,
             draining: None,
             failed: None,
         }
@@ -206,6 +211,9 @@ impl StageTask {
 
     async fn run(mut self) -> Exit {
         self.report(NodeEvent::Started { stage: self.spec.settings.name.clone() });
+        if let Some(trace) = &self.trace {
+            trace.started();
+        }
         loop {
             self.settle();
             if let Some(reason) = self.machine.stopped().cloned() {
@@ -230,7 +238,7 @@ impl StageTask {
                 continue;
             }
             match self.machine.poll_call(self.started.elapsed()) {
-                Some(call) => self.worker.begin(call),
+                Some(call) => self.begin(call),
                 // A poll for a call may have ended a subscription, or the stage.
                 None if self.machine.has_output() => {}
                 None => return,
@@ -239,7 +247,21 @@ impl StageTask {
     }
 
     fn handle(&mut self, input: Input) {
+        let incoming = self.trace.as_mut().and_then(|trace| trace.input(&input));
         self.machine.handle(self.started.elapsed(), input);
+        // A subscription that did not survive a message has refused it.
+        if let (Some(trace), Some(incoming)) = (&self.trace, incoming)
+            && self.machine.has_sub(incoming.sub)
+        {
+            trace.taken(incoming);
+        }
+    }
+
+    fn begin(&mut self, call: Call) {
+        if let Some(trace) = &mut self.trace {
+            trace.calling(&call);
+        }
+        self.worker.begin(call);
     }
 
     async fn wait(&mut self) {
@@ -298,11 +320,14 @@ impl StageTask {
     fn accept(&mut self, caller: Caller) {
         let sub = self.machine.accept();
         let inlet = Inlet { inbox: self.inlet.clone(), sub };
+        if let Some(trace) = &mut self.trace {
+            trace.accepted(sub, caller.peer());
+        }
         match caller {
             Caller::Local(end) => {
                 self.lines.insert(sub, end.attach(inlet));
             }
-            Caller::Remote { channel, first, max_demand } => {
+            Caller::Remote { channel, first, max_demand, .. } => {
                 self.lines.insert(sub, Line::accepted(channel, max_demand, inlet));
                 self.handle(Input::Received { sub, envelope: first });
             }
@@ -310,6 +335,9 @@ impl StageTask {
     }
 
     fn transmit(&mut self, transmit: Transmit) {
+        if let Some(trace) = &mut self.trace {
+            trace.transmit(&transmit);
+        }
         match transmit {
             Transmit::Open { sub, node } => {
                 self.opening.insert(sub, node);
@@ -355,7 +383,10 @@ impl StageTask {
         }
     }
 
-    fn notice(&self, notice: Notice) {
+    fn notice(&mut self, notice: Notice) {
+        if let Some(trace) = &mut self.trace {
+            trace.notice(&notice);
+        }
         let stage = self.spec.settings.name.clone();
         match notice {
             Notice::Subscribed { source, owner, .. } => self.report(NodeEvent::Subscribed { stage, source, owner }),

@@ -20,7 +20,7 @@ use std::{
 
 use forebay::{
     config::PeerAddr,
-    node::{LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins},
+    node::{LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
     runtime::{GuestDelivery, GuestOutput, LineKind, Plugin, Produced, native::Native},
     transport::{Transport, memory::Network},
 };
@@ -218,6 +218,7 @@ impl World {
             drain_timeout: Duration::from_secs(10),
             pipelines: vec![pipeline],
             observer: Arc::new(self.log.clone()),
+            tracer: Tracer::OFF,
             until_finished: false,
         }
     }

@@ -6,6 +6,7 @@ use forebay::{
     node::NodeEvent,
     transport::quic::simulated::{Path, Traffic},
 };
+use forebay_trace::Event;
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
@@ -122,6 +123,7 @@ impl Plan {
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
+    id: u64,
     victims: BTreeSet<NodeNo>,
     /// How much had happened before it.
     mark: usize,
@@ -134,7 +136,9 @@ impl Fault {
         let victims = world.choose_victims(if kind.hits_several() { world.minority() } else { 1 });
         let names = victims.iter().map(|no| world.name(*no).to_string()).collect::<Vec<_>>().join(" and ");
         world.tell(format!("{kind} begins, of {names}"));
-        let fault = Self { kind, victims, mark, traffic };
+        let nodes = victims.iter().map(|no| world.name(*no).as_str().into()).collect();
+        let id = world.trace(|id| Event::FaultBegin { id, class: kind.class().into(), nodes, detail: None });
+        let fault = Self { kind, id, victims, mark, traffic };
         fault.bring_about(world);
         fault
     }
@@ -171,6 +175,13 @@ impl Fault {
 
     /// Undoes it. Says whether it bit: whether anybody noticed.
     pub(crate) fn end(self, world: &mut World) -> bool {
+        let id = self.id;
+        let bit = self.undo(world);
+        world.trace(|_| Event::FaultEnd { id, bit: Some(bit) });
+        bit
+    }
+
+    fn undo(self, world: &mut World) -> bool {
         let facts = world.story().told().facts[self.mark..].to_vec();
         // A dead node is noticed while it is dead, a paused one perhaps only when it goes on.
         let bit = self.has_bitten(world, &facts);
@@ -213,6 +224,23 @@ impl Fault {
 }
 
 impl Kind {
+    /// Its kind, as the checker of traces names it.
+    fn class(self) -> &'static str {
+        match self {
+            Self::Kill | Self::KillAndWipe | Self::WholeCluster => "kill",
+            Self::PowerCut => "power",
+            Self::Pause => "pause",
+            Self::Isolate | Self::Split => "partition",
+            Self::OneWay | Self::Deaf | Self::Mute => "one-way",
+            Self::NonTransitive => "non-transitive",
+            Self::Loss => "loss",
+            Self::Delay => "delay",
+            Self::Duplication => "duplication",
+            Self::RollingRestart => "restart",
+            Self::StageFailure => "stage-failure",
+        }
+    }
+
     fn hits_several(self) -> bool {
         matches!(self, Self::Kill | Self::KillAndWipe | Self::PowerCut | Self::Pause | Self::Split)
     }

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use forebay::{
     config::PeerAddr,
-    node::{Node, NodeControl, NodeExit, NodeOptions},
+    node::{Node, NodeControl, NodeExit, NodeOptions, Tracer},
     transport::{
         identity::NodeIdentity,
         quic::{
@@ -19,6 +19,7 @@ use forebay::{
     },
 };
 use forebay_proto::ids::{BootId, NodeName};
+use forebay_trace::Collector;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) network: SimulatedNetwork,
     pub(crate) story: Story,
     pub(crate) workload: Workload,
+    /// What crosses the edges of nodes and stages, of all nodes.
+    pub(crate) trace: Collector,
     pub(crate) addrs: Vec<SocketAddr>,
 }
 
@@ -72,7 +75,7 @@ impl Machine {
         let context = runtime.enter();
         let machine = SimulatedMachine::new(&site.network, self.addr, now);
         let quic = Quic::on_machine(&machine, self.identity.clone(), QuicOptions::default())?;
-        let mut node = Node::start(self.options(boot, Arc::new(quic), site)?);
+        let mut node = Node::start(self.options(boot, &machine, Arc::new(quic), site)?);
         let control = node.control();
         let node = tokio::spawn(async move { node.wait().await });
         drop(context);
@@ -81,7 +84,14 @@ impl Machine {
         Ok(())
     }
 
-    fn options(&self, boot: BootId, transport: Arc<Quic>, site: &Site) -> anyhow::Result<NodeOptions> {
+    fn options(
+        &self,
+        boot: BootId,
+        machine: &SimulatedMachine,
+        transport: Arc<Quic>,
+        site: &Site,
+    ) -> anyhow::Result<NodeOptions> {
+        let tracer = Tracer::in_process(&self.name, boot, machine.beginning(), site.trace.clone()).with_serials();
         let others = site.addrs.iter().filter(|addr| **addr != self.addr);
         let join = others.map(|addr| addr.to_string().parse::<PeerAddr>()).collect::<Result<_, _>>();
         Ok(NodeOptions {
@@ -98,6 +108,7 @@ impl Machine {
             pipelines: vec![site.workload.pipeline(boot)?],
             observer: Arc::new(site.story.clone()),
             until_finished: false,
+            tracer,
         })
     }
 

@@ -1,8 +1,15 @@
 //! `forebay-virtual --seed 7` tells the story of one seed; `--seeds 0..200` runs many.
 
-use std::{ops::Range, process::ExitCode, time::Instant};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
+use anyhow::Context;
 use clap::Parser;
+use forebay_trace::Record;
 use forebay_virtual::{Coverage, Keys, Report};
 
 /// Runs whole clusters in virtual time under faults and checks that the laws hold. Exits with 1 if one was broken,
@@ -18,6 +25,9 @@ struct Args {
     /// Nodes of each cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
     nodes: u8,
+    /// Write the trace of `--seed` there, for `forebay-check`.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    trace: Option<PathBuf>,
     /// Tell the story of seeds that failed, and with `--seed` each event, too.
     #[arg(long)]
     verbose: bool,
@@ -40,11 +50,24 @@ fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let keys = Keys::generate(args.nodes.into())?;
     let is_kept = match (args.seed, args.seeds.clone()) {
-        (Some(seed), _) => tell(&keys.run(seed, args.nodes.into()), args.verbose),
+        (Some(seed), _) => {
+            let report = keys.run(seed, args.nodes.into());
+            args.trace.as_deref().map_or(Ok(()), |path| write_trace(path, &report.trace))?;
+            tell(&report, args.verbose)
+        }
         (None, Some(seeds)) => summarize(&keys, seeds, &args),
         (None, None) => unreachable!("clap requires one of them"),
     };
     Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_trace(path: &Path, trace: &[Record]) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for record in trace {
+        serde_json::to_writer(&mut lines, record)?;
+        lines.push(b'\n');
+    }
+    std::fs::write(path, lines).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn tell(report: &Report, data: bool) -> bool {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use forebay::transport::identity::{ClusterCa, NODE_VALIDITY, NodeIdentity};
+use forebay_trace::Record;
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
 use crate::{
@@ -56,6 +57,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// Laws that were broken.
     pub violations: Vec<Violation>,
+    /// What crossed the edges of nodes and stages, for `forebay-check`.
+    pub trace: Vec<Record>,
     facts: Vec<Fact>,
 }
 
@@ -152,7 +155,8 @@ impl Run {
         let facts = std::mem::take(&mut self.world.story().told().facts);
         self.violations.extend(laws::check(&facts));
         self.coverage.count_story(&facts, elapsed, traffic);
-        Report { seed, coverage: self.coverage, violations: self.violations, facts }
+        let trace = self.world.take_trace();
+        Report { seed, coverage: self.coverage, violations: self.violations, trace, facts }
     }
 }
 

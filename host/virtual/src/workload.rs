@@ -1,6 +1,7 @@
 //! What the clusters run: numbered events from one global counter, and consumers on every node.
 //!
-//! Contents tell who made them: `INSTANCE:NUMBER`, so that one event is one text for ever.
+//! Contents tell who made them: `SERIAL INSTANCE:NUMBER`, so that one event is one text for ever. The serial, which is
+//! what the checker of traces looks at, says the same in one number.
 
 use std::{
     collections::BTreeSet,
@@ -205,12 +206,16 @@ impl Drop for Life {
     }
 }
 
+/// More than any emits in a run.
+const EVENTS_OF_AN_INSTANCE: u64 = 1_000_000;
+
 /// The text of an event.
 pub(crate) fn content_of(instance: &Instance, number: u64) -> String {
-    format!("{instance}:{number}")
+    format!("{} {instance}:{number}", instance.number * EVENTS_OF_AN_INSTANCE + number)
 }
 
 /// The instance that made an event, as its text names it.
 pub(crate) fn maker_of(content: &str) -> &str {
-    content.rsplit_once(':').map_or(content, |(maker, _)| maker)
+    let maker = content.rsplit_once(':').map_or(content, |(maker, _)| maker);
+    maker.split_once(' ').map_or(maker, |(_, maker)| maker)
 }

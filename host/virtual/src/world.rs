@@ -11,6 +11,7 @@ use forebay::transport::{
     quic::simulated::{Path, SimulatedNetwork},
 };
 use forebay_proto::ids::{BootId, NodeName};
+use forebay_trace::{Boot, Collector, Event, Record, Sink};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
@@ -33,6 +34,8 @@ pub(crate) struct World {
     machines: Vec<Machine>,
     random: SmallRng,
     now: Duration,
+    /// Records of the trace that are nobody's but ours: faults.
+    records: u64,
     /// Mistakes of nodes that no fact tells of.
     problems: Vec<String>,
 }
@@ -52,8 +55,8 @@ impl World {
         };
         let machines: Vec<_> = identities.iter().enumerate().map(machine).collect();
         let addrs = machines.iter().map(|machine| machine.addr).collect();
-        let site = Site { network, story, workload, addrs };
-        Self { site, machines, random, now: Duration::ZERO, problems: Vec::new() }
+        let site = Site { network, story, workload, trace: Collector::default(), addrs };
+        Self { site, machines, random, now: Duration::ZERO, records: 0, problems: Vec::new() }
     }
 
     pub(crate) fn story(&self) -> &Story {
@@ -94,6 +97,20 @@ impl World {
 
     pub(crate) fn tell(&self, fault: String) {
         self.story().tell(What::Fault(fault));
+    }
+
+    /// Says in the trace what is done to the cluster. Gives the record's number.
+    pub(crate) fn trace(&mut self, event: impl FnOnce(u64) -> Event) -> u64 {
+        let n = self.records;
+        self.records += 1;
+        let t_mono = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
+        let record = Record { t_mono, t_wall: 0, node: "fault".into(), boot: Boot(0), n, event: event(n) };
+        self.site.trace.record(record);
+        n
+    }
+
+    pub(crate) fn take_trace(&self) -> Vec<Record> {
+        self.site.trace.take()
     }
 
     /// The most nodes that may be hit while a majority is not.

@@ -45,9 +45,10 @@ impl Child {
         for address in join {
             command.arg("--join").arg(address.to_string());
         }
-        // Settings of the person's own nodes are none of the demo's.
+        // Settings of the person's own nodes are none of the demo's; a trace is wanted of all there is.
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("FOREBAY_") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("FOREBAY_") && !name.starts_with("FOREBAY_TRACE") {
                 command.env_remove(variable);
             }
         }

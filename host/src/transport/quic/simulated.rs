@@ -234,6 +234,14 @@ impl SimulatedMachine {
         self.started + at.saturating_sub(self.offset)
     }
 
+    /// When the network's time began, by this machine's clock.
+    ///
+    /// # Panics
+    /// If the clock cannot tell of a time so long ago; Linux's can.
+    pub fn beginning(&self) -> Instant {
+        self.started.checked_sub(self.offset).expect("the clock reaches back before the start of the machine")
+    }
+
     /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
