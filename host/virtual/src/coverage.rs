@@ -29,6 +29,12 @@ pub struct Coverage {
     pub conflicts: u64,
     /// Messages that were refused because of their epoch.
     pub stale: u64,
+    /// Events emitted or sent in an epoch after a later one was granted.
+    pub zombies: u64,
+    /// Checkpoints that were refused.
+    pub fenced: u64,
+    /// Records of traces.
+    pub records: u64,
     /// Events handled, and how many of them were marked as repeated.
     pub handled: u64,
     /// See `handled`.
@@ -70,9 +76,6 @@ impl Coverage {
                 What::Event { event: NodeEvent::Conflict { winner, loser }, .. } => {
                     conflicts.insert((winner.epoch, loser.epoch));
                 }
-                What::Event { event: NodeEvent::Counted { what, .. }, .. } if what.contains("stale epoch") => {
-                    self.stale += 1;
-                }
                 What::Handled { handled, .. } => {
                     self.handled += 1;
                     self.repeated += u64::from(handled.attempt > 1);
@@ -81,6 +84,13 @@ impl Coverage {
             }
         }
         self.conflicts += conflicts.len() as u64;
+    }
+
+    pub(crate) fn count_trace(&mut self, trace: &forebay_check::Coverage) {
+        self.stale += trace.stale;
+        self.zombies += trace.zombies;
+        self.fenced += trace.fenced;
+        self.records += trace.records;
     }
 
     /// Kinds of trouble that these runs have not met. Of fewer than some fifty that is no wonder.
@@ -105,6 +115,9 @@ impl AddAssign for Coverage {
         self.reclaims += other.reclaims;
         self.conflicts += other.conflicts;
         self.stale += other.stale;
+        self.zombies += other.zombies;
+        self.fenced += other.fenced;
+        self.records += other.records;
         self.handled += other.handled;
         self.repeated += other.repeated;
         self.datagrams += other.datagrams;
@@ -119,11 +132,13 @@ impl fmt::Display for Coverage {
         for (kind, (all, noticed)) in &self.faults {
             write!(f, " {kind} {noticed}/{all}")?;
         }
-        let Self { takeovers, reclaims, conflicts, stale, handled, repeated, datagrams, slowest_recovery, .. } = self;
+        let Self { takeovers, reclaims, conflicts, stale, zombies, fenced, .. } = self;
+        let Self { handled, repeated, datagrams, records, slowest_recovery, .. } = self;
         write!(
             f,
             "; takeovers {takeovers}, reclaims {reclaims}, conflicts {conflicts}, refused stale messages {stale}, \
-             events {handled}, repeated {repeated}, datagrams {datagrams}, slowest recovery {slowest_recovery:?}"
+             zombies {zombies}, refused checkpoints {fenced}, events {handled}, repeated {repeated}, \
+             datagrams {datagrams}, records {records}, slowest recovery {slowest_recovery:?}"
         )
     }
 }

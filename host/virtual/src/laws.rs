@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use forebay::node::NodeEvent;
 use forebay_proto::ids::{Epoch, Seq, StageName};
+use forebay_trace::Record;
 
 use crate::{
     story::{Fact, Handled, Instance, What},
@@ -20,11 +22,29 @@ pub struct Violation {
     pub law: &'static str,
     /// By whom, and how one sees it.
     pub what: String,
+    /// What of the trace shows it, if that is where it was seen.
+    pub slice: Vec<Record>,
+}
+
+impl Violation {
+    pub(crate) fn new(law: &'static str, what: String) -> Self {
+        Self { law, what, slice: Vec::new() }
+    }
+}
+
+impl From<forebay_check::Violation> for Violation {
+    fn from(violation: forebay_check::Violation) -> Self {
+        let forebay_check::Violation { law, what, slice } = violation;
+        Self { law, what, slice }
+    }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.law, self.what)
+        write!(f, "{}: {}", self.law, self.what)?;
+        self.slice.iter().try_for_each(|Record { t_mono, node, boot, event, .. }| {
+            write!(f, "\n    {:>9.3}s  {node} {boot} {event:?}", Duration::from_nanos(*t_mono).as_secs_f64())
+        })
     }
 }
 
@@ -37,7 +57,7 @@ pub(crate) fn check(facts: &[Fact]) -> Vec<Violation> {
         ("first_deliveries_in_order", first_deliveries_in_order(&handled)),
         ("no_bug_of_the_host", no_bug_of_the_host(facts)),
     ];
-    broken.into_iter().filter_map(|(law, what)| what.map(|what| Violation { law, what })).collect()
+    broken.into_iter().filter_map(|(law, what)| what.map(|what| Violation::new(law, what))).collect()
 }
 
 fn as_handled(fact: &Fact) -> Option<(&Fact, &Instance, &Handled)> {
@@ -103,8 +123,6 @@ fn no_bug_of_the_host(facts: &[Fact]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use forebay_proto::ids::BootId;
 
     use super::*;

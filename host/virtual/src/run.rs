@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use forebay::transport::identity::{ClusterCa, NODE_VALIDITY, NodeIdentity};
+use forebay_check::Agreement;
 use forebay_trace::Record;
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
@@ -130,7 +131,7 @@ impl Run {
             None => {
                 let found = sickness(&self.world).unwrap_or_else(|| "it comes and goes".to_owned());
                 let what = format!("{when}, {HEALED_WITHIN:?} were not enough: {found}");
-                self.violations.push(Violation { law: "heals", what });
+                self.violations.push(Violation::new("heals", what));
             }
         }
     }
@@ -143,19 +144,23 @@ impl Run {
             let missing = missing(self.world.story(), &self.world);
             let first = missing.first().cloned().unwrap_or_default();
             let what = format!("{} events of instances that live were not handled, `{first}` is one", missing.len());
-            self.violations.push(Violation { law: "nothing_is_lost", what });
+            self.violations.push(Violation::new("nothing_that_lives_is_lost", what));
         }
     }
 
     fn report(mut self) -> Report {
         let problems = self.world.problems().iter();
-        self.violations.extend(problems.map(|what| Violation { law: "nodes_stay_up", what: what.clone() }));
+        self.violations.extend(problems.map(|what| Violation::new("nodes_stay_up", what.clone())));
         let traffic = self.world.network().traffic();
         let (seed, elapsed) = (self.seed, self.world.now());
         let facts = std::mem::take(&mut self.world.story().told().facts);
         self.violations.extend(laws::check(&facts));
         self.coverage.count_story(&facts, elapsed, traffic);
         let trace = self.world.take_trace();
+        let options = forebay_check::Options { agreement: Agreement::Islands, ..Default::default() };
+        let checked = forebay_check::check(trace.iter().cloned(), options);
+        self.coverage.count_trace(&checked.coverage);
+        self.violations.extend(checked.violations.into_iter().map(Violation::from));
         Report { seed, coverage: self.coverage, violations: self.violations, trace, facts }
     }
 }
