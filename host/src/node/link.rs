@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     registry::Registry,
-    transport::{Channel, CloseCode, Connection, FrameSender, probe},
+    transport::{Channel, CloseCode, Connection, FrameSender},
 };
 
 /// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
@@ -305,7 +305,7 @@ async fn watch_over(
         if silence > interval * shared.ping_misses {
             return Lost { reason: format!("nothing heard for {} ms", silence.as_millis()), ended: false };
         }
-        if silence > interval + interval / 2 && probe::is_port_closed(connection.remote_addr()).await {
+        if silence > interval + interval / 2 && connection.is_port_closed().await {
             return Lost { reason: format!("nobody listens at {} any more", connection.remote_addr()), ended: true };
         }
         let _ = pings.try_send(Frame::Ping(number));
