@@ -1,7 +1,7 @@
 //! The node's core task: starts, supervises and stops stages, and tells peers and stages who owns what.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -68,7 +68,7 @@ pub(super) struct Core {
     pub(super) tasks: JoinSet<Exit>,
     task_of: HashMap<task::Id, StageKey>,
     /// The link that serves, by peer.
-    pub(super) links: HashMap<NodeName, Link>,
+    pub(super) links: BTreeMap<NodeName, Link>,
     /// Further links to the same peers, made at the same time. Closing one would break what it
     /// carries already.
     spare: Vec<Link>,
@@ -138,7 +138,7 @@ impl Core {
             pipelines,
             tasks: JoinSet::new(),
             task_of: HashMap::new(),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             spare: Vec::new(),
             link_events,
             dialler,

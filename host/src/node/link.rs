@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     registry::Registry,
-    transport::{Channel, CloseCode, Connection, FrameSender, probe},
+    transport::{Channel, CloseCode, Connection, FrameSender},
 };
 
 /// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
@@ -307,7 +307,7 @@ async fn watch_over(
         }
         // Early: of what we send to a port that is closed, a kernel refuses about six datagrams and then
         // one a second, and QUIC's own repetitions use these up within 150 ms.
-        if silence > interval / 4 && probe::is_port_closed(connection.remote_addr()).await {
+        if silence > interval / 4 && connection.is_port_closed().await {
             return Lost { reason: format!("nobody listens at {} any more", connection.remote_addr()), ended: true };
         }
         let _ = pings.try_send(Frame::Ping(number));

@@ -170,7 +170,7 @@ struct StageTask {
     spec: StageSpec,
     machine: Stage,
     started: Instant,
-    lines: HashMap<SubId, Line>,
+    lines: BTreeMap<SubId, Line>,
     /// Subscriptions whose first message has not been sent yet.
     opening: HashMap<SubId, NodeName>,
     worker: Worker,
@@ -202,7 +202,7 @@ impl StageTask {
             spec,
             machine,
             started: Instant::now(),
-            lines: HashMap::new(),
+            lines: BTreeMap::new(),
             opening: HashMap::new(),
             worker,
             orders,
