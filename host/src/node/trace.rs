@@ -118,6 +118,10 @@ impl Tracer {
         self.write(|| if holds { Event::LeaseRegained {} } else { Event::LeaseLost {} });
     }
 
+    pub(super) fn role(&self, leads: bool, term: u64) {
+        self.write(|| Event::Role { role: if leads { "leader" } else { "follower" }.into(), term });
+    }
+
     pub(super) fn stopped(&self, key: &StageKey, epoch: Epoch, exit: &Exit) {
         self.write(|| {
             let reason = match exit {

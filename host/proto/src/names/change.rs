@@ -38,6 +38,13 @@ pub enum Change {
         /// What is known of the cause.
         why: String,
     },
+    /// This node leads its group now, or no more. Only in quorum mode, for whoever watches.
+    Leads {
+        /// Whether it does.
+        leads: bool,
+        /// The term in which that was seen.
+        term: u64,
+    },
     /// An operator has ordered that this node shall own nothing, or may again. Only in quorum mode.
     Draining(bool),
     /// This node was removed from the group, or its place was taken by other data of the same name:

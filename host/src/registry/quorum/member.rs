@@ -39,6 +39,7 @@ struct Books {
     booted: bool,
     draining: bool,
     holds: bool,
+    leads: bool,
     renewed: Option<Instant>,
     /// Under way: at most one change of members, one renewal, one boot, one round of ending claims.
     changing: JoinSet<()>,
@@ -61,9 +62,14 @@ impl Inner {
             }
             if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
                 let member = membership.member.0;
-                return Ended::Removed(format!("member {member} was removed from the group, or its place was taken by other data of the same name"));
+                return Ended::Removed(format!(
+                    "member {member} was removed from the group, or its place was taken by other data of the same name"
+                ));
             }
             lock(&self.leases).lead(self.now(), status.is_leader);
+            if status.is_leader != std::mem::replace(&mut books.leads, status.is_leader) {
+                self.agreed.tell(Change::Leads { leads: status.is_leader, term: status.term });
+            }
             self.look_at_tenure(&membership, &status, &mut books);
             self.look_at_orders(&mut books);
             if !books.booted && books.booting.is_empty() {
