@@ -82,7 +82,7 @@ struct Nodes {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How the nodes agree on owners
-    #[arg(long, default_value = "islands")]
+    #[arg(long, default_value = "quorum")]
     agreement: Agreement,
     /// How long recovery from a fault may take
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]

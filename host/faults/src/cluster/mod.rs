@@ -194,7 +194,8 @@ impl Cluster {
             command.arg("--join").arg(format!("{}:{PORT}", net::address(peer)));
         }
         command.args(&self.setup.node_args);
-        command.env("FOREBAY_TRACE", self.files.trace(name, *starts));
+        // The counter's numbers too, so that the checker can tell what was lost or repeated.
+        command.env("FOREBAY_TRACE_SERIALS", "1").env("FOREBAY_TRACE", self.files.trace(name, *starts));
         command
     }
 
