@@ -144,6 +144,18 @@ async fn a_directory_is_used_by_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_left_half_made_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("raft.redb.unfinished"), vec![0; 5000]).unwrap();
+    let opened = Storage::Directory(directory.path().to_owned()).open(MEMBER, journal()).await.unwrap();
+    opened.log.close().await;
+    // One that has its name is never made again.
+    fs::write(directory.path().join(DATABASE), vec![0; 5000]).unwrap();
+    let error = Storage::Directory(directory.path().to_owned()).open(MEMBER, journal()).await.err().unwrap();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_request_takes_few_bytes_or_one_command() {
     let mut log = opened(MemoryDisk::default(), MEMBER).await.unwrap().log;
     let command =

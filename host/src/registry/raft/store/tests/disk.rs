@@ -38,14 +38,27 @@ enum Change {
 }
 
 impl PowerDisk {
-    /// A new disk that is cut at its n-th operation, counted from 1.
-    pub(super) fn cut_at(operation: usize) -> Self {
-        Self::with(Vec::new(), MemoryDisk::default(), operation)
+    /// A new disk.
+    pub(super) fn new() -> Self {
+        Self::with(Vec::new(), MemoryDisk::default())
     }
 
-    fn with(bytes: Vec<u8>, files: MemoryDisk, cut_at: usize) -> Self {
+    /// Cuts the power at the n-th operation from now on, counted from 1.
+    pub(super) fn cut_at(&self, operation: usize) {
+        let mut state = self.0.lock().unwrap();
+        state.cut_at = state.operations + operation;
+    }
+
+    fn with(bytes: Vec<u8>, files: MemoryDisk) -> Self {
         let (seen, synced) = (bytes.clone(), bytes);
-        Self(Arc::new(Mutex::new(State { seen, synced, unsynced: Vec::new(), files, operations: 0, cut_at })))
+        Self(Arc::new(Mutex::new(State {
+            seen,
+            synced,
+            unsynced: Vec::new(),
+            files,
+            operations: 0,
+            cut_at: usize::MAX,
+        })))
     }
 
     pub(super) fn was_cut(&self) -> bool {
@@ -65,12 +78,12 @@ impl PowerDisk {
                 change.apply(&mut bytes, torn);
             }
         }
-        Self::with(bytes, state.files.clone(), usize::MAX)
+        Self::with(bytes, state.files.clone())
     }
 
     fn operate<T>(&self, operation: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.0.lock().unwrap();
-        state.operations = state.operations.saturating_add(1);
+        state.operations += 1;
         match state.operations >= state.cut_at {
             true => Err(io::Error::other("no power")),
             false => operation(&mut state),
