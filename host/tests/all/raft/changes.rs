@@ -71,9 +71,11 @@ async fn changes_at_the_same_time_are_made_one_after_the_other() {
         let group = town.group(1);
         let add = |member: u64| group.add_learner(MemberId(member), format!("n{member}").parse().unwrap());
         let (two, three) = tokio::join!(add(2), add(3));
-        (two.unwrap(), three.unwrap());
+        two.unwrap();
+        three.unwrap();
         let (grow, again) = tokio::join!(group.set_voters(ids(&[1, 2, 3])), group.set_voters(ids(&[1, 2, 3])));
-        (grow.unwrap(), again.unwrap());
+        grow.unwrap();
+        again.unwrap();
         let status = group.status();
         assert!(!status.is_joint);
         assert_eq!(status.voters.len(), 3);

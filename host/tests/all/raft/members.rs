@@ -30,7 +30,10 @@ pub(super) fn numbered(number: u64) -> Bytes {
 
 /// A machine that remembers each command with its index, and answers with the number of commands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Journal(pub(super) Arc<Mutex<Vec<(u64, Vec<u8>)>>>);
+pub(super) struct Journal(pub(super) Arc<Mutex<Vec<Applied>>>);
+
+/// A command and its index.
+pub(super) type Applied = (u64, Vec<u8>);
 
 impl Machine for Journal {
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
@@ -155,12 +158,12 @@ impl Town {
         self.0.lock().unwrap().members[&member].0.clone()
     }
 
-    pub(super) fn journal(&self, member: u64) -> Vec<(u64, Vec<u8>)> {
+    pub(super) fn journal(&self, member: u64) -> Vec<Applied> {
         self.0.lock().unwrap().members[&member].1.0.lock().unwrap().clone()
     }
 
     /// The journal once it has the command at this index.
-    pub(super) async fn journal_with(&self, member: u64, index: u64) -> Vec<(u64, Vec<u8>)> {
+    pub(super) async fn journal_with(&self, member: u64, index: u64) -> Vec<Applied> {
         self.group(member).watch().until(|status| status.last_applied >= Some(index)).await;
         self.journal(member)
     }
@@ -197,7 +200,7 @@ impl Town {
 
     /// Proposes these numbers to whoever leads, each until it is acknowledged. What was proposed while the
     /// leadership is settled happens once.
-    pub(super) async fn propose_all(&self, numbers: Range<u64>) -> Vec<(u64, Vec<u8>)> {
+    pub(super) async fn propose_all(&self, numbers: Range<u64>) -> Vec<Applied> {
         let mut done = Vec::new();
         for number in numbers {
             let leader = self.leader().await;
