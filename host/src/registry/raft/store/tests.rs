@@ -117,6 +117,32 @@ async fn everything_is_found_again() {
     assert_eq!(log.try_get_log_entries(..).await.unwrap(), (5..=9).map(entry).collect::<Vec<_>>());
 }
 
+/// On one thread nothing is written before all four are asked for: they share a commit.
+#[tokio::test]
+async fn writes_that_share_a_commit_keep_their_order() {
+    let disk = MemoryDisk::default();
+    let mut log = opened(disk.clone(), MEMBER).await.unwrap().log;
+    append(&mut log, 0..=9).await.unwrap();
+    let newer = LogId { leader_id: LeaderId { term: 4, node_id: 0 }, index: 5 };
+    let blank = Entry { log_id: newer, payload: Payload::Blank };
+    let (mut one, mut two, mut three, mut four) = (log.clone(), log.clone(), log.clone(), log.clone());
+    let (before, after) = (vote(4), vote(5));
+    let (truncated, appended, voted, voted_again) = tokio::join!(
+        one.truncate_after(Some(log_id(4))),
+        two.append([blank.clone()], IOFlushed::noop()),
+        three.save_vote(&before),
+        four.save_vote(&after),
+    );
+    for written in [truncated, appended, voted, voted_again] {
+        written.unwrap();
+    }
+    log.close().await;
+    let mut log = opened(disk, MEMBER).await.unwrap().log;
+    assert_eq!(log.read_vote().await.unwrap(), Some(vote(5)));
+    let expected: Vec<_> = (0..=4).map(entry).chain([blank]).collect();
+    assert_eq!(log.try_get_log_entries(..).await.unwrap(), expected);
+}
+
 #[tokio::test]
 async fn a_closed_store_acknowledges_nothing() {
     let mut log = opened(MemoryDisk::default(), MEMBER).await.unwrap().log;
