@@ -10,7 +10,7 @@ use tokio::{
 use super::{Exit, Failure, load, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
-    node::{Node, NodeControl, NodeOptions},
+    node::{Expelled, Node, NodeControl, NodeOptions, Tracer},
     runtime::wasm::Wasm,
     transport::{
         identity::NodeIdentity,
@@ -51,7 +51,9 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     }
     let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
     let observer = output::observer(config.name.clone(), config.output);
-    let mut node = Node::start(NodeOptions::new(&config, transport, pipelines, observer));
+    let mut options = NodeOptions::new(&config, transport, pipelines, observer);
+    options.tracer = tracer(&options)?;
+    let mut node = Node::start(options);
     tokio::spawn(end_on_signals(node.control()));
     if args.orders_on_stdin {
         tokio::spawn(obey_stdin(node.control()));
@@ -60,7 +62,18 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     for stage in &exit.cut_short {
         tracing::warn!(%stage, "did not hand out all it had within the drain time");
     }
-    Ok(Exit::Done)
+    match exit.expelled {
+        None => Ok(Exit::Done),
+        Some(Expelled::Removed(why)) => Err(Failure::new(
+            Exit::Permission,
+            format!("this node takes part no more: {why}; to join as a new member, remove {}", raft_dir(&config.data)),
+        )),
+        Some(Expelled::Failed(why)) => Err(Failure::new(Exit::Io, format!("{}: {why}", raft_dir(&config.data)))),
+    }
+}
+
+fn raft_dir(data: &Path) -> String {
+    data.join("raft").display().to_string()
 }
 
 fn read_config(args: &NodeArgs) -> Result<NodeConfig, Failure> {
@@ -72,6 +85,12 @@ fn read_config(args: &NodeArgs) -> Result<NodeConfig, Failure> {
         None => None,
     };
     Ok(NodeConfig::resolve(args, &process_env, file.as_ref())?)
+}
+
+fn tracer(options: &NodeOptions) -> Result<Tracer, Failure> {
+    Tracer::from_env(&options.name, options.boot, &process_env).map_err(|error| {
+        Failure::new(Exit::CannotCreate, "cannot append to the file that FOREBAY_TRACE names").because(error)
+    })
 }
 
 /// Two processes on one data directory would be one node twice. Held until the process ends.

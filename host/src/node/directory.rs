@@ -3,7 +3,7 @@
 //! Looked at when a subscription begins, never per message.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -28,7 +28,7 @@ pub(crate) struct Directory {
 #[derive(Debug, Default)]
 struct Entries {
     stages: HashMap<StageKey, mpsc::Sender<Caller>>,
-    peers: HashMap<NodeName, Arc<dyn Connection>>,
+    peers: BTreeMap<NodeName, Arc<dyn Connection>>,
     /// Further addresses of this node and of peers that are connected by another.
     aliases: HashSet<SocketAddr>,
 }
@@ -70,6 +70,11 @@ impl Directory {
 
     pub(crate) fn peer(&self, peer: &NodeName) -> Option<Arc<dyn Connection>> {
         self.entries().peers.get(peer).cloned()
+    }
+
+    /// Who is connected.
+    pub(crate) fn peers(&self) -> Vec<NodeName> {
+        self.entries().peers.keys().cloned().collect()
     }
 
     /// `addr` leads to this node, or to a peer that is connected by another address.

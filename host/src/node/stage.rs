@@ -35,8 +35,12 @@ use super::{
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
     line::{Caller, Inlet, Line},
+    trace::{StageTrace, Tracer},
 };
-use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError};
+use crate::{
+    registry::TenureWatch,
+    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError},
+};
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
 /// peers: the stage takes them as quickly as it can, so this only evens out bursts.
@@ -59,8 +63,11 @@ pub(crate) struct StageSpec {
     pub(crate) node: NodeName,
     pub(crate) directory: Arc<Directory>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) tracer: Tracer,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
+    /// Whether it may go on: an owner whose node the group cannot hear waits.
+    pub(crate) tenure: TenureWatch,
 }
 
 /// What the node wants of a stage.
@@ -163,7 +170,7 @@ struct StageTask {
     spec: StageSpec,
     machine: Stage,
     started: Instant,
-    lines: HashMap<SubId, Line>,
+    lines: BTreeMap<SubId, Line>,
     /// Subscriptions whose first message has not been sent yet.
     opening: HashMap<SubId, NodeName>,
     worker: Worker,
@@ -172,6 +179,9 @@ struct StageTask {
     callers: mpsc::Receiver<Caller>,
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
+    trace: Option<Box<StageTrace>>,
+    /// It waits until the group can be reached.
+    waits: bool,
     draining: Option<Reason>,
     failed: Option<String>,
 }
@@ -186,12 +196,13 @@ impl StageTask {
     ) -> Self {
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let machine = Stage::new(spec.options());
+        let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node);
         let worker = Worker::spawn(instance, spec.plugin.role());
         Self {
             spec,
             machine,
             started: Instant::now(),
-            lines: HashMap::new(),
+            lines: BTreeMap::new(),
             opening: HashMap::new(),
             worker,
             orders,
@@ -199,13 +210,18 @@ impl StageTask {
             callers,
             inbox,
             inlet,
+            trace,
             draining: None,
             failed: None,
+            waits: false,
         }
     }
 
     async fn run(mut self) -> Exit {
         self.report(NodeEvent::Started { stage: self.spec.settings.name.clone() });
+        if let Some(trace) = &self.trace {
+            trace.started();
+        }
         loop {
             self.settle();
             if let Some(reason) = self.machine.stopped().cloned() {
@@ -218,7 +234,7 @@ impl StageTask {
     /// Does all there is to do without waiting.
     fn settle(&mut self) {
         loop {
-            while let Some(transmit) = self.machine.poll_transmit() {
+            while let Some(transmit) = self.poll_transmit() {
                 self.transmit(transmit);
             }
             while let Some(notice) = self.machine.poll_notice() {
@@ -229,21 +245,66 @@ impl StageTask {
                 self.handle(Input::Stop(reason));
                 continue;
             }
-            match self.machine.poll_call(self.started.elapsed()) {
-                Some(call) => self.worker.begin(call),
+            let holds = self.holds();
+            let call = if holds { self.machine.poll_call(self.started.elapsed()) } else { None };
+            match call {
+                Some(call) => self.begin(call),
                 // A poll for a call may have ended a subscription, or the stage.
-                None if self.machine.has_output() => {}
+                None if holds && self.machine.has_output() => {}
                 None => return,
             }
         }
     }
 
+    /// Whether the stage may go on. Looked at before each message and each call, for this process may
+    /// have been paused.
+    fn holds(&mut self) -> bool {
+        let holds = self.spec.tenure.holds();
+        if self.waits == holds {
+            self.waits = !holds;
+            if let Some(trace) = &self.trace {
+                trace.waits(self.waits);
+            }
+        }
+        holds
+    }
+
+    /// What may leave. A stage that waits for the group keeps all it has to say, for its consumers may
+    /// have another owner by now; one that stops then has nothing more to say but that.
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if self.holds() {
+            return self.machine.poll_transmit();
+        }
+        self.machine.stopped()?;
+        loop {
+            match self.machine.poll_transmit()? {
+                Transmit::Send { envelope: Envelope { message: Message::Events(_), .. }, .. } => {}
+                other => return Some(other),
+            }
+        }
+    }
+
     fn handle(&mut self, input: Input) {
+        let incoming = self.trace.as_mut().and_then(|trace| trace.input(&input));
         self.machine.handle(self.started.elapsed(), input);
+        // A subscription that did not survive a message has refused it.
+        if let (Some(trace), Some(incoming)) = (&self.trace, incoming)
+            && self.machine.has_sub(incoming.sub)
+        {
+            trace.taken(incoming);
+        }
+    }
+
+    fn begin(&mut self, call: Call) {
+        if let Some(trace) = &mut self.trace {
+            trace.calling(&call);
+        }
+        self.worker.begin(call);
     }
 
     async fn wait(&mut self) {
         let timeout = self.machine.poll_timeout().map(|at| self.started + at);
+        let waits = !self.holds();
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
@@ -251,7 +312,8 @@ impl StageTask {
             returned = self.worker.returns.recv() => self.returned(returned),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(input) = self.inbox.recv() => self.handle(input),
-            () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout),
+            () = self.spec.tenure.renewed(), if waits => {}
+            () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
         }
     }
 
@@ -298,11 +360,14 @@ impl StageTask {
     fn accept(&mut self, caller: Caller) {
         let sub = self.machine.accept();
         let inlet = Inlet { inbox: self.inlet.clone(), sub };
+        if let Some(trace) = &mut self.trace {
+            trace.accepted(sub, caller.peer());
+        }
         match caller {
             Caller::Local(end) => {
                 self.lines.insert(sub, end.attach(inlet));
             }
-            Caller::Remote { channel, first, max_demand } => {
+            Caller::Remote { channel, first, max_demand, .. } => {
                 self.lines.insert(sub, Line::accepted(channel, max_demand, inlet));
                 self.handle(Input::Received { sub, envelope: first });
             }
@@ -310,6 +375,9 @@ impl StageTask {
     }
 
     fn transmit(&mut self, transmit: Transmit) {
+        if let Some(trace) = &mut self.trace {
+            trace.transmit(&transmit);
+        }
         match transmit {
             Transmit::Open { sub, node } => {
                 self.opening.insert(sub, node);
@@ -355,7 +423,10 @@ impl StageTask {
         }
     }
 
-    fn notice(&self, notice: Notice) {
+    fn notice(&mut self, notice: Notice) {
+        if let Some(trace) = &mut self.trace {
+            trace.notice(&notice);
+        }
         let stage = self.spec.settings.name.clone();
         match notice {
             Notice::Subscribed { source, owner, .. } => self.report(NodeEvent::Subscribed { stage, source, owner }),

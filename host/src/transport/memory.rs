@@ -100,12 +100,17 @@ impl Network {
             return Err("the network between is cut");
         }
         let bound = state.nodes.get(&to).ok_or("nobody listens there")?;
-        let link = Link::new([from.0, to], [from.1.clone(), bound.node.clone()]);
+        let link = Link::new(self.clone(), [from.0, to], [from.1.clone(), bound.node.clone()]);
         let [ours, theirs] = MemoryConnection::pair(&link);
         bound.incoming.try_send(theirs).map_err(|_| "it does not accept connections")?;
         state.links.retain(|link| link.strong_count() > 0);
         state.links.push(Arc::downgrade(&link));
         Ok(ours)
+    }
+
+    /// Whether a node is at this address and accepts connections.
+    fn is_bound(&self, addr: SocketAddr) -> bool {
+        self.lock().nodes.contains_key(&addr)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

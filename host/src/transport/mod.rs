@@ -205,6 +205,13 @@ pub trait Connection: Send + Sync + fmt::Debug {
     /// Cancel safe.
     async fn accept(&self) -> Result<Channel, ChannelError>;
 
+    /// Whether the other side's machine says that nobody listens at its port any more: a quick hint that the
+    /// process there has ended. `false` says nothing. Takes at most some 20 ms.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn is_port_closed(&self) -> bool;
+
     /// Ends the connection and all its channels; what they still hold is lost. Harmless when repeated.
     ///
     /// The peer sees `reason`, cut to 200 characters, in its [`ChannelError::Lost`].

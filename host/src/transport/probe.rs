@@ -13,7 +13,7 @@ use tokio::{net::UdpSocket, time};
 
 /// How long to wait for the refusal. On one machine it comes in microseconds, in one data centre in under a
 /// millisecond; too long a wait would delay the other ways to notice a loss.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Sends one datagram to `addr` and tells whether its kernel says that nobody listens there.
 ///

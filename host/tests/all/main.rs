@@ -11,4 +11,5 @@ mod raft;
 mod registry;
 mod runtime;
 mod tidy;
+mod trace;
 mod transport;

@@ -10,7 +10,7 @@ mod supervision;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,7 +20,7 @@ use std::{
 
 use forebay::{
     config::PeerAddr,
-    node::{LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins},
+    node::{AgreementOptions, LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
     runtime::{GuestDelivery, GuestOutput, LineKind, Plugin, Produced, native::Native},
     transport::{Transport, memory::Network},
 };
@@ -181,20 +181,17 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) log: Log,
     boots: AtomicU64,
-    /// Hold the ports whose addresses the nodes have: an address of the memory transport is only a
-    /// name, but a node that gets no answer sends a datagram there to see whether somebody listens.
-    sockets: BTreeMap<&'static str, UdpSocket>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let socket = |name| (name, UdpSocket::bind("127.0.0.1:0").unwrap());
-        let sockets = ABC.into_iter().chain(["stranger"]).map(socket).collect();
-        Self { network: Network::new(), log: Log::new(), boots: AtomicU64::new(1), sockets }
+        Self { network: Network::new(), log: Log::new(), boots: AtomicU64::new(1) }
     }
 
     pub(crate) fn addr(&self, node: &str) -> SocketAddr {
-        self.sockets[node].local_addr().unwrap()
+        // To the memory transport an address is only a name.
+        let port = 1 + ABC.iter().position(|name| *name == node).unwrap_or(ABC.len());
+        SocketAddr::from(([10, 0, 0, 1], u16::try_from(port).unwrap()))
     }
 
     pub(crate) fn options(&self, node: &str, pipeline: LoadedPipeline) -> NodeOptions {
@@ -215,12 +212,15 @@ impl World {
             join: ABC.iter().filter(|other| **other != node).map(|other| self.peer_addr(other)).collect(),
             join_after: Duration::ZERO,
             advertise: None,
+            agreement: AgreementOptions::Islands,
+            labels: BTreeSet::new(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 50,
             drain_timeout: Duration::from_secs(10),
             pipelines: vec![pipeline],
             observer: Arc::new(self.log.clone()),
+            tracer: Tracer::OFF,
             until_finished: false,
         }
     }

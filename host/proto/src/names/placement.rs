@@ -74,7 +74,8 @@ impl Placement {
         }
     }
 
-    /// The stage failed here for good: leave the name to others for a while.
+    /// The stage failed here for good: leave the name to others for a while. `Duration::MAX` stands
+    /// for until this is called again.
     pub fn bar(&mut self, name: &GlobalName, until: Duration) {
         if let Some(vacancy) = self.names.get_mut(name) {
             vacancy.barred_until = until;
@@ -99,7 +100,8 @@ impl Placement {
         let candidates = preference(name, peers.chain([&self.node]));
         let rank = candidates.iter().position(|node| **node == self.node)?;
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        Some((since + GRACE.saturating_mul(rank)).max(vacancy.barred_until))
+        // For ever is no time that could be added to another.
+        Some((since + GRACE.saturating_mul(rank)).max(vacancy.barred_until)).filter(|due| *due < Duration::MAX)
     }
 }
 
@@ -175,5 +177,16 @@ mod tests {
         let mut placement = placement_of(&ranked()[0]);
         placement.bar(&name(), Duration::from_secs(30));
         assert_eq!(placement.timeout(), Some(Duration::from_secs(30)));
+    }
+
+    /// A node that had lost a name and was still draining its stage panicked when the winner died, too:
+    /// it waited until `Duration::MAX` after its start.
+    #[test]
+    fn a_name_that_is_barred_for_ever_is_never_due() {
+        let mut placement = placement_of(&ranked()[0]);
+        placement.bar(&name(), Duration::MAX);
+        assert_eq!((placement.timeout(), placement.poll(Duration::from_secs(1 << 40))), (None, None));
+        placement.bar(&name(), Duration::ZERO);
+        assert_eq!(placement.poll(Duration::ZERO), Some(&name()));
     }
 }

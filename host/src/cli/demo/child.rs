@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::Line;
+use crate::config::Agreement;
 
 /// Something a node process said.
 #[derive(Debug)]
@@ -36,18 +37,24 @@ impl Child {
         name: &NodeName,
         data: &Path,
         pipeline: &Path,
-        join: &[SocketAddr],
+        (join, agreement): (&[SocketAddr], Agreement),
         said: mpsc::Sender<Said>,
     ) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["node", "--orders-on-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
         command.args(["--name", name.as_str()]).arg("--data").arg(data).arg("--pipeline").arg(pipeline);
+        let agreement = match agreement {
+            Agreement::Islands => "islands",
+            Agreement::Quorum => "quorum",
+        };
+        command.args(["--agreement", agreement]);
         for address in join {
             command.arg("--join").arg(address.to_string());
         }
-        // Settings of the person's own nodes are none of the demo's.
+        // Settings of the person's own nodes are none of the demo's; a trace is wanted of all there is.
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("FOREBAY_") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("FOREBAY_") && !name.starts_with("FOREBAY_TRACE") {
                 command.env_remove(variable);
             }
         }

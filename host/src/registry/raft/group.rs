@@ -59,6 +59,11 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// The same proportions with another heartbeat.
+    pub fn from_heartbeat(heartbeat: Duration) -> Self {
+        Self { heartbeat, election_min: 3 * heartbeat, election_max: 6 * heartbeat }
+    }
+
     fn config(&self) -> Result<Config, GroupError> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let config = Config {
@@ -204,6 +209,16 @@ impl Group {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.not_read(error)),
         }
+    }
+
+    /// Tells the others at once what was agreed on, if this member leads; else they hear it with the next
+    /// heartbeat.
+    ///
+    /// # Cancel safety
+    /// They may have been told.
+    pub async fn spread(&self) {
+        // A stopped group has nothing to tell.
+        let _ = self.raft.trigger().heartbeat().await;
     }
 
     /// Asks `to` to become the leader, if this member is. Whether it worked, the status shows.

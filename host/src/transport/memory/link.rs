@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use forebay_proto::ids::NodeName;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
-use super::pipe;
+use super::{Network, pipe};
 use crate::transport::{
     CHANNELS_MAX, CLOSED_BY_US, Channel, ChannelError, CloseCode, Connection, closed_by_peer, cut_reason,
 };
@@ -14,6 +14,7 @@ use crate::transport::{
 /// What both ends of a connection share. Index 0 is the end that connected.
 #[derive(Debug)]
 pub(super) struct Link {
+    network: Network,
     addrs: [SocketAddr; 2],
     names: [NodeName; 2],
     end: watch::Sender<Option<End>>,
@@ -29,8 +30,8 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(addrs: [SocketAddr; 2], names: [NodeName; 2]) -> Arc<Self> {
-        Arc::new(Self { addrs, names, end: watch::Sender::new(None) })
+    pub(super) fn new(network: Network, addrs: [SocketAddr; 2], names: [NodeName; 2]) -> Arc<Self> {
+        Arc::new(Self { network, addrs, names, end: watch::Sender::new(None) })
     }
 
     pub(super) fn joins(&self, a: SocketAddr, b: SocketAddr) -> bool {
@@ -159,6 +160,10 @@ impl Connection for MemoryConnection {
             // The peer's end is gone, and its drop has ended the link.
             None => Err(ChannelError::Lost(self.side.ended().await)),
         }
+    }
+
+    async fn is_port_closed(&self) -> bool {
+        !self.side.link.network.is_bound(self.remote_addr())
     }
 
     fn close(&self, code: CloseCode, reason: &str) {

@@ -8,6 +8,7 @@ use quinn::{ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
 
 use super::{
+    carrier::Carrier,
     channel::{QuicReceiver, QuicSender},
     peers::Peers,
 };
@@ -23,33 +24,35 @@ const HELLO: [u8; 1] = [1];
 const ALERTS: std::ops::Range<u64> = 0x100..0x200;
 const NO_COMMON_PROTOCOL: u64 = 0x100 + 120;
 
+/// What connections of one endpoint have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) carrier: Carrier,
+    pub(super) idle_timeout: Duration,
+}
+
 /// A connection whose other side has shown a certificate of our cluster.
 #[derive(Debug)]
 pub(super) struct QuicConnection {
     connection: quinn::Connection,
     peer: NodeName,
-    idle_timeout: Duration,
+    terms: Terms,
     /// Where it is counted, if the peer opened it.
     peers: Option<Arc<Peers>>,
 }
 
 impl QuicConnection {
-    pub(super) fn new(
-        connection: quinn::Connection,
-        peer: NodeName,
-        idle_timeout: Duration,
-        peers: Option<Arc<Peers>>,
-    ) -> Self {
-        Self { connection, peer, idle_timeout, peers }
+    pub(super) fn new(connection: quinn::Connection, peer: NodeName, terms: Terms, peers: Option<Arc<Peers>>) -> Self {
+        Self { connection, peer, terms, peers }
     }
 
     fn lost(&self, error: &ConnectionError) -> ChannelError {
-        ChannelError::Lost(describe(error, self.idle_timeout))
+        ChannelError::Lost(describe(error, self.terms.idle_timeout))
     }
 
     fn channel(&self, (send, receive): (quinn::SendStream, quinn::RecvStream)) -> Channel {
-        let sender = Box::new(QuicSender::new(send, self.idle_timeout));
-        Channel { sender, receiver: Box::new(QuicReceiver::new(receive, self.idle_timeout)) }
+        let sender = Box::new(QuicSender::new(send, self.terms.idle_timeout));
+        Channel { sender, receiver: Box::new(QuicReceiver::new(receive, self.terms.idle_timeout)) }
     }
 }
 
@@ -82,12 +85,16 @@ impl Connection for QuicConnection {
         self.connection.accept_bi().await.map(|streams| self.channel(streams)).map_err(|error| self.lost(&error))
     }
 
+    async fn is_port_closed(&self) -> bool {
+        self.terms.carrier.is_port_closed(self.remote_addr()).await
+    }
+
     fn close(&self, code: CloseCode, reason: &str) {
         self.connection.close(var_int(code), transport::cut_reason(reason).as_bytes());
     }
 
     async fn closed(&self) -> String {
-        describe(&self.connection.closed().await, self.idle_timeout)
+        describe(&self.connection.closed().await, self.terms.idle_timeout)
     }
 }
 
@@ -96,7 +103,7 @@ pub(super) async fn connect(
     endpoint: &quinn::Endpoint,
     addr: SocketAddr,
     identity: &NodeIdentity,
-    idle_timeout: Duration,
+    terms: Terms,
 ) -> Result<QuicConnection, ConnectError> {
     let name = identity.cluster().server_name();
     let connecting = endpoint.connect(addr, &name).map_err(|error| unreachable(addr, error))?;
@@ -106,7 +113,7 @@ pub(super) async fn connect(
         ConnectError::Stranger { addr, found }
     })?;
     // From here on a cancelled or failed attempt must close: the server may have accepted.
-    let connection = QuicConnection::new(connection, peer, idle_timeout, None);
+    let connection = QuicConnection::new(connection, peer, terms, None);
     hear_hello(&connection.connection).await.map_err(|error| match error {
         Some(error) => connect_error(addr, &error),
         None => unreachable(addr, "its first word was not the hello of `forebay/1`"),

@@ -4,45 +4,36 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use quinn::{Endpoint, Incoming, TokioRuntime};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{sync::mpsc, task::JoinSet, time};
+use quinn::{Endpoint, Incoming};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{self, Instant},
+};
 
 use super::{
     BindError, QuicOptions,
-    connection::{self, QuicConnection},
+    carrier::Carrier,
+    connection::{self, QuicConnection, Terms},
     peers::Peers,
     tls,
 };
 use crate::transport::identity::NodeIdentity;
 
 /// Opens the socket and sets up TLS on it.
-pub(super) fn bind(listen: SocketAddr, identity: &NodeIdentity, options: &QuicOptions) -> Result<Endpoint, BindError> {
+pub(super) fn bind(carrier: &Carrier, identity: &NodeIdentity, options: &QuicOptions) -> Result<Endpoint, BindError> {
     tls::check(options)?;
     let unusable = |source| BindError::Identity { node: identity.node().to_string(), source };
     let server = tls::server(identity, options).map_err(unusable)?;
     let client = tls::client(identity, options).map_err(unusable)?;
     let config = tls::endpoint(identity, options).map_err(unusable)?;
-    let mut endpoint = socket(listen, options)
-        .and_then(|socket| Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)))
-        .map_err(|source| bind_error(listen, source))?;
+    let opened = carrier.open(config, server, options);
+    let mut endpoint = opened.map_err(|source| bind_error(carrier.listen(), source))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)
-}
-
-fn socket(listen: SocketAddr, options: &QuicOptions) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
-    if listen.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // As much as the system grants; less costs speed, not correctness.
-    let _ = socket.set_send_buffer_size(options.socket_buffer_bytes);
-    let _ = socket.set_recv_buffer_size(options.socket_buffer_bytes);
-    socket.bind(&listen.into())?;
-    Ok(socket.into())
 }
 
 fn bind_error(addr: SocketAddr, source: io::Error) -> BindError {
@@ -58,6 +49,7 @@ fn bind_error(addr: SocketAddr, source: io::Error) -> BindError {
 #[derive(Debug)]
 pub(super) struct Acceptor {
     endpoint: Endpoint,
+    carrier: Carrier,
     identity: Arc<NodeIdentity>,
     options: QuicOptions,
     peers: Arc<Peers>,
@@ -68,12 +60,13 @@ pub(super) struct Acceptor {
 impl Acceptor {
     pub(super) fn new(
         endpoint: Endpoint,
+        carrier: Carrier,
         identity: Arc<NodeIdentity>,
         options: QuicOptions,
         peers: Arc<Peers>,
         accepted: mpsc::Sender<QuicConnection>,
     ) -> Self {
-        Self { endpoint, identity, options, peers, accepted, log: RefusalLog::default() }
+        Self { endpoint, carrier, identity, options, peers, accepted, log: RefusalLog::default() }
     }
 
     /// Ends when the endpoint is closed. Dropping it drops the handshakes under way.
@@ -106,8 +99,9 @@ impl Acceptor {
             // The peer must first show that it receives at its address: forged ones take no places.
             let _ = incoming.retry();
         } else {
-            let Self { identity, peers, accepted, options, .. } = self;
-            let admission = admit(incoming, identity.clone(), peers.clone(), accepted.clone(), options.idle_timeout);
+            let Self { identity, peers, accepted, options, carrier, .. } = self;
+            let terms = Terms { carrier: carrier.clone(), idle_timeout: options.idle_timeout };
+            let admission = admit(incoming, identity.clone(), peers.clone(), accepted.clone(), terms);
             let limit = options.connect_timeout;
             handshakes.spawn(async move {
                 let outcome = time::timeout(limit, admission).await;
@@ -128,7 +122,7 @@ async fn admit(
     identity: Arc<NodeIdentity>,
     peers: Arc<Peers>,
     accepted: mpsc::Sender<QuicConnection>,
-    idle_timeout: Duration,
+    terms: Terms,
 ) -> Result<(), String> {
     let connection = incoming.await.map_err(|error| error.to_string())?;
     let peer =
@@ -137,7 +131,7 @@ async fn admit(
     let place = accepted.reserve().await.map_err(|_| "closing".to_owned())?;
     connection::say_hello(&connection).await?;
     peers.admit(&peer, &connection);
-    place.send(QuicConnection::new(connection, peer, idle_timeout, Some(peers)));
+    place.send(QuicConnection::new(connection, peer, terms, Some(peers)));
     Ok(())
 }
 

@@ -17,10 +17,13 @@
 //! Tasks: [`Quic::bind`] spawns one that accepts (`endpoint`), which spawns one per handshake and joins them;
 //! quinn has one per endpoint and connection.
 
+mod carrier;
 mod channel;
 mod connection;
 mod endpoint;
 mod peers;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod tls;
 
 use std::{
@@ -37,7 +40,12 @@ use tokio::{
     time,
 };
 
-use self::{connection::QuicConnection, endpoint::Acceptor, peers::Peers};
+use self::{
+    carrier::Carrier,
+    connection::{QuicConnection, Terms},
+    endpoint::Acceptor,
+    peers::Peers,
+};
 use super::{CloseCode, ConnectError, Connection, Transport, identity::NodeIdentity};
 
 /// How long [`Transport::close`] waits for the peers to hear of it.
@@ -144,6 +152,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Quic {
     endpoint: quinn::Endpoint,
+    carrier: Carrier,
     local_addr: SocketAddr,
     identity: Arc<NodeIdentity>,
     options: QuicOptions,
@@ -162,14 +171,36 @@ impl Quic {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind(listen: SocketAddr, identity: NodeIdentity, options: QuicOptions) -> Result<Self, BindError> {
-        let endpoint = endpoint::bind(listen, &identity, &options)?;
-        let local_addr = endpoint.local_addr().map_err(|source| BindError::Io { addr: listen, source })?;
+        Self::open(Carrier::System(listen), identity, options)
+    }
+
+    /// Opens the port of `machine`, as the node of `identity`.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime; it must be that of the machine.
+    #[cfg(feature = "simulated")]
+    pub fn on_machine(
+        machine: &simulated::SimulatedMachine,
+        identity: NodeIdentity,
+        options: QuicOptions,
+    ) -> Result<Self, BindError> {
+        Self::open(Carrier::Simulated(machine.clone()), identity, options)
+    }
+
+    fn open(carrier: Carrier, identity: NodeIdentity, options: QuicOptions) -> Result<Self, BindError> {
+        let endpoint = endpoint::bind(&carrier, &identity, &options)?;
+        let io_error = |source| BindError::Io { addr: carrier.listen(), source };
+        let local_addr = endpoint.local_addr().map_err(io_error)?;
         let (identity, peers) = (Arc::new(identity), Arc::new(Peers::new(options.connections_per_peer_max)));
         // Proven connections that nobody has taken yet. When it is full, handshakes wait, then time out.
         let (sender, accepted) = mpsc::channel(16);
-        let acceptor = Acceptor::new(endpoint.clone(), identity.clone(), options.clone(), peers.clone(), sender);
+        let acceptor =
+            Acceptor::new(endpoint.clone(), carrier.clone(), identity.clone(), options.clone(), peers.clone(), sender);
         let acceptor = tokio::spawn(acceptor.run());
-        Ok(Self { endpoint, local_addr, identity, options, peers, accepted: Mutex::new(accepted), acceptor })
+        Ok(Self { endpoint, carrier, local_addr, identity, options, peers, accepted: Mutex::new(accepted), acceptor })
     }
 
     /// How many were not let in: connections that did not prove membership in time, or came when too many
@@ -192,7 +223,8 @@ impl Transport for Quic {
     }
 
     async fn connect(&self, addr: SocketAddr) -> Result<Box<dyn Connection>, ConnectError> {
-        let attempt = connection::connect(&self.endpoint, addr, &self.identity, self.options.idle_timeout);
+        let terms = Terms { carrier: self.carrier.clone(), idle_timeout: self.options.idle_timeout };
+        let attempt = connection::connect(&self.endpoint, addr, &self.identity, terms);
         match time::timeout(self.options.connect_timeout, attempt).await {
             Ok(outcome) => Ok(Box::new(outcome?)),
             Err(_) => {

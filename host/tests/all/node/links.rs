@@ -6,14 +6,14 @@ use forebay_proto::wire::{self, Agreement, Frame, Hello, VERSION};
 
 use super::*;
 
-/// Connects to `node` from `addr` under the name of `stranger` and says hello.
-async fn greet(world: &World, addr: SocketAddr, node: &str, version: u16) -> (Box<dyn Connection>, Channel) {
-    let stranger = world.network.bind(addr, "stranger".parse().unwrap()).unwrap();
+/// Connects to `node` under the name of `stranger` and says hello.
+async fn greet(world: &World, node: &str, version: u16) -> (Memory, Box<dyn Connection>, Channel) {
+    let stranger = world.network.bind(world.addr("stranger"), "stranger".parse().unwrap()).unwrap();
     let connection = stranger.connect(world.addr(node)).await.unwrap();
     let mut control = connection.open().await.unwrap();
-    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None };
+    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None, group: None };
     control.sender.send(wire::encode(&Frame::Hello(hello))).await.unwrap();
-    (connection, control)
+    (stranger, connection, control)
 }
 
 async fn lost(world: &World, peer_name: &str) -> String {
@@ -68,7 +68,7 @@ async fn nodes_tell_each_other_of_the_rest() {
 async fn a_peer_of_another_protocol_version_is_refused_with_both_versions() {
     let (world, gate) = (World::new(), Gate::open());
     let _a = world.start("a", &[], world.numbers(&gate));
-    let (connection, _control) = greet(&world, world.addr("stranger"), "a", VERSION + 1).await;
+    let (_stranger, connection, _control) = greet(&world, "a", VERSION + 1).await;
     let reason = connection.closed().await;
     let expected = "this node speaks protocol version 1, the peer 2; update the older one (Incompatible)";
     assert!(reason.contains(expected), "{reason}");
@@ -84,7 +84,7 @@ async fn a_peer_that_falls_silent_is_lost() {
     let (world, gate) = (World::new(), Gate::open());
     let options = world.options("a", world.numbers(&gate));
     let _a = Node::start(NodeOptions { join: Vec::new(), ping_misses: 5, ..options });
-    let (connection, _control) = greet(&world, world.addr("stranger"), "a", VERSION).await;
+    let (_stranger, connection, _control) = greet(&world, "a", VERSION).await;
     assert!(lost(&world, "stranger").await.starts_with("nothing heard for "));
     let reason = connection.closed().await;
     assert!(reason.contains("nothing heard for ") && reason.contains("(Silent)"), "{reason}");
@@ -96,8 +96,9 @@ async fn a_silent_peer_at_whose_port_nobody_listens_is_lost_earlier() {
     let (world, gate) = (World::new(), Gate::open());
     let options = world.options("a", world.numbers(&gate));
     let _a = Node::start(NodeOptions { join: Vec::new(), ping_misses: 1000, ..options });
-    let freed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (_connection, _control) = greet(&world, freed, "a", VERSION).await;
+    let (stranger, _connection, _control) = greet(&world, "a", VERSION).await;
+    let freed = stranger.local_addr();
+    drop(stranger);
     assert_eq!(lost(&world, "stranger").await, format!("nobody listens at {freed} any more"));
 }
 
@@ -154,6 +155,10 @@ impl Connection for Seen {
 
     async fn accept(&self) -> Result<Channel, ChannelError> {
         self.inner.accept().await
+    }
+
+    async fn is_port_closed(&self) -> bool {
+        self.inner.is_port_closed().await
     }
 
     fn close(&self, code: CloseCode, reason: &str) {

@@ -1,0 +1,63 @@
+//! On one subscription, events that are delivered for the first time come in the order of their
+//! numbers: when sent, when received and when processed.
+//!
+//! Source: SEMANTICS I12.
+
+use std::collections::HashMap;
+
+use forebay_trace::{Event, Run};
+
+use super::{Fact, Found, Law, World};
+use crate::world::{End, guest};
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum Edge {
+    Sent,
+    Received,
+    Processed,
+}
+
+#[derive(Default)]
+struct FirstDeliveriesInOrder {
+    /// The number after the last, and who said it.
+    next: HashMap<(End, Edge), (u64, Fact)>,
+}
+
+pub(super) fn new() -> impl Law {
+    FirstDeliveriesInOrder::default()
+}
+
+impl Law for FirstDeliveriesInOrder {
+    fn see(&mut self, fact: &Fact, _: &World, found: &mut Found) {
+        let (edge, sub, runs): (_, _, &[Run]) = match &fact.event {
+            Event::Send { attempt: 1, sub, runs, .. } => (Edge::Sent, *sub, runs),
+            Event::Recv { attempt: 1, sub, runs, .. } => (Edge::Received, *sub, runs),
+            Event::Handled { attempt: 1, sub, runs, .. } => (Edge::Processed, *sub, runs),
+            _ => return,
+        };
+        let Some(guest) = guest(fact) else { return };
+        let (next, before) = self.next.entry(((guest, sub), edge)).or_insert_with(|| (0, fact.clone()));
+        for run in runs {
+            if run.first < *next {
+                found.broken(
+                    format!("event {} comes after {}, both for the first time", run.first, *next - 1),
+                    [&*before, fact],
+                );
+            }
+            *next = run.end().max(*next);
+        }
+        *before = fact.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::*;
+
+    #[test]
+    fn only_a_redelivery_may_go_back() {
+        holds!([sent("a", 1, "b", 0, 5, 1), sent("a", 1, "b", 8, 2, 1), sent("a", 1, "b", 0, 5, 2)]);
+        breaks!([sent("a", 1, "b", 5, 5, 1), sent("a", 1, "b", 0, 5, 1)], "event 0 comes after 9");
+        breaks!([handled_at("b", 1, 5, 5), handled_at("b", 1, 9, 1)], "event 9 comes after 9");
+    }
+}

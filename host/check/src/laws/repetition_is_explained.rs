@@ -1,0 +1,53 @@
+//! An event is processed a second time only as a redelivery, which its attempt says: at most one call
+//! that returned had it with attempt 1, whatever nodes the consumer runs on.
+//!
+//! Source: SEMANTICS I13, 2.6.
+
+use std::collections::HashMap;
+
+use forebay_trace::{Event, Text};
+
+use super::{Fact, Found, Law, World};
+use crate::{ranges::Ranges, world::Lineage};
+
+#[derive(Default)]
+struct RepetitionIsExplained {
+    first: HashMap<(Lineage, Text), (Ranges, Option<Fact>)>,
+}
+
+pub(super) fn new() -> impl Law {
+    RepetitionIsExplained::default()
+}
+
+impl Law for RepetitionIsExplained {
+    fn see(&mut self, fact: &Fact, world: &World, found: &mut Found) {
+        let Event::Handled { stage, source, epoch, attempt: 1, runs, .. } = &fact.event else { return };
+        let key = (world.lineage(fact, source, *epoch), stage.clone());
+        let (seen, last) = self.first.entry(key).or_default();
+        for run in runs {
+            if let Some(seq) = seen.insert(*run) {
+                let what = format!(
+                    "{stage} processes event {seq} of {source} in epoch {epoch} twice, each time as the first attempt"
+                );
+                found.broken(what, last.iter().chain([fact]));
+            }
+        }
+        *last = Some(fact.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::*;
+
+    #[test]
+    fn a_repetition_says_that_it_is_one() {
+        holds!([granted("a", 1), handled("b", 1, 0, 5, 2), handled_at("c", 1, 0, 5), handled_at("c", 2, 0, 5)]);
+        holds!([handled_at("b", 1, 0, 5), handled_at("c", 1, 0, 5)]);
+    }
+
+    #[test]
+    fn a_repetition_without_explanation_is_found() {
+        breaks!([granted("a", 1), handled_at("b", 1, 0, 5), handled_at("c", 1, 4, 5)], "event 4");
+    }
+}

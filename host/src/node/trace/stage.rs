@@ -1,0 +1,293 @@
+//! The edge of one stage: what goes into its state machine and comes out, as records.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use forebay_proto::{
+    batch::Batch,
+    ids::{NodeName, SubId},
+    message::{Envelope, Events, Message, Reason},
+    stage::{Call, Input, Notice, Returned, Transmit},
+};
+use forebay_trace::{Epoch, Event, Run, Side, Text, runs_of};
+
+use super::{Tracing, number, runs};
+
+/// Writes the records of one run of a stage.
+#[derive(Debug)]
+pub(in crate::node) struct StageTrace {
+    tracing: Arc<Tracing>,
+    stage: Text,
+    epoch: Epoch,
+    node: Text,
+    /// The other ends: of subscriptions to us, and of ours.
+    consumers: BTreeMap<SubId, Peer>,
+    sources: BTreeMap<SubId, Source>,
+    call: Option<Calling>,
+    /// The number the next event emitted will have.
+    next_seq: u64,
+    /// The epoch of the last message that came in.
+    heard: Epoch,
+}
+
+#[derive(Debug)]
+struct Peer {
+    consumer: Text,
+    node: Text,
+}
+
+#[derive(Debug)]
+struct Source {
+    stage: Text,
+    epoch: Epoch,
+    node: Text,
+}
+
+#[derive(Debug)]
+enum Calling {
+    Demand(u64),
+    Events { sub: SubId, source: Text, epoch: Epoch, attempt: u32, runs: Vec<Run>, serials: Vec<Run> },
+}
+
+/// What a message says, to be written once the state machine has not refused it.
+#[derive(Debug)]
+pub(in crate::node) struct Incoming {
+    pub(in crate::node) sub: SubId,
+    events: Vec<Event>,
+}
+
+impl StageTrace {
+    pub(super) fn new(tracing: Arc<Tracing>, stage: Text, epoch: Epoch, node: Text) -> Self {
+        let (consumers, sources) = (BTreeMap::new(), BTreeMap::new());
+        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq: 0, heard: Epoch(0) }
+    }
+
+    fn write(&self, event: Event) {
+        self.tracing.writer.write(event);
+    }
+
+    pub(in crate::node) fn started(&self) {
+        self.write(Event::InstStart { stage: self.stage.clone(), epoch: self.epoch, digest: None, ckpt: None });
+    }
+
+    /// The stage waits for the group, or goes on.
+    pub(in crate::node) fn waits(&self, waits: bool) {
+        let (stage, epoch) = (self.stage.clone(), self.epoch);
+        self.write(match waits {
+            true => Event::Suspended { stage, epoch, reason: "no word of the group".into() },
+            false => Event::Resumed { stage, epoch },
+        });
+    }
+
+    /// A consumer is about to begin with us; from another node, or from this one.
+    pub(in crate::node) fn accepted(&mut self, sub: SubId, from: Option<&NodeName>) {
+        let node = from.map_or_else(|| self.node.clone(), |node| node.as_str().into());
+        self.consumers.insert(sub, Peer { consumer: "".into(), node });
+    }
+
+    /// What goes into the state machine.
+    pub(in crate::node) fn input(&mut self, input: &Input) -> Option<Incoming> {
+        match input {
+            Input::Received { sub, envelope } => self.received(*sub, envelope),
+            Input::Returned(returned) => {
+                self.returned(returned);
+                None
+            }
+            Input::Emit(events) => {
+                self.emit(events, None);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The state machine has taken it.
+    pub(in crate::node) fn taken(&self, incoming: Incoming) {
+        incoming.events.into_iter().for_each(|event| self.write(event));
+    }
+
+    fn received(&mut self, sub: SubId, Envelope { epoch, message }: &Envelope) -> Option<Incoming> {
+        self.heard = number(*epoch);
+        let events = match message {
+            Message::Events(events) => vec![self.recv(sub, events)?],
+            Message::Ask { granted, acked } if self.heard == self.epoch => {
+                let peer = self.consumers.get(&sub)?;
+                let (stage, epoch, runs) = (self.stage.clone(), self.epoch, runs(acked));
+                let demand = Event::Demand { stage: stage.clone(), epoch, sub: sub.0, granted: *granted };
+                let (consumer, from) = (peer.consumer.clone(), peer.node.clone());
+                let ack = Event::AckRecv { stage, epoch, sub: sub.0, consumer, from, runs };
+                if acked.is_empty() { vec![demand] } else { vec![ack, demand] }
+            }
+            Message::Subscribe(subscribe) => {
+                let peer = self.consumers.get_mut(&sub)?;
+                peer.consumer = format!("{}/{}", subscribe.pipeline, subscribe.consumer).into();
+                return None;
+            }
+            _ => return None,
+        };
+        Some(Incoming { sub, events })
+    }
+
+    fn recv(&self, sub: SubId, events: &Events) -> Option<Event> {
+        let source = self.sources.get(&sub)?;
+        Some(Event::Recv {
+            stage: self.stage.clone(),
+            own: self.epoch,
+            source: source.stage.clone(),
+            epoch: self.heard,
+            sub: sub.0,
+            attempt: events.attempt,
+            runs: runs(&events.runs),
+            serials: self.serials(&events.events),
+        })
+    }
+
+    /// A call is about to be made.
+    pub(in crate::node) fn calling(&mut self, call: &Call) {
+        self.call = Some(match call {
+            Call::HandleDemand { demand } => Calling::Demand(u64::from(*demand)),
+            Call::HandleEvents { sub, epoch, attempt, runs: seqs, events, .. } => {
+                let source = self.sources.get(sub).map_or_else(|| "".into(), |source| source.stage.clone());
+                let (runs, serials) = (runs(seqs), self.serials(events));
+                Calling::Events { sub: *sub, source, epoch: number(*epoch), attempt: *attempt, runs, serials }
+            }
+        });
+    }
+
+    fn returned(&mut self, returned: &Returned) {
+        let call = self.call.take();
+        match (call, returned) {
+            (Some(Calling::Events { sub, attempt, runs, .. }), Returned::Retry) => {
+                let (stage, own) = (self.stage.clone(), self.epoch);
+                self.write(Event::Retry { stage, own, sub: sub.0, attempt, runs });
+            }
+            (Some(Calling::Demand(asked)), Returned::Produced { events, .. }) => self.emit(events, Some(asked)),
+            (
+                Some(Calling::Events { sub, source, epoch, attempt, runs, serials }),
+                Returned::Processed { events, .. },
+            ) => {
+                let (stage, own) = (self.stage.clone(), self.epoch);
+                self.write(Event::Handled { stage, own, source, epoch, sub: sub.0, attempt, runs, serials });
+                self.emit(events, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn emit(&mut self, events: &Batch, asked: Option<u64>) {
+        let (first, count) = (self.next_seq, events.len() as u64);
+        if count == 0 {
+            return;
+        }
+        self.next_seq += count;
+        let (stage, epoch, serials) = (self.stage.clone(), self.epoch, self.serials(events));
+        self.write(Event::Emit { stage, epoch, first, count, asked, serials });
+    }
+
+    /// What is about to leave.
+    pub(in crate::node) fn transmit(&mut self, transmit: &Transmit) {
+        match transmit {
+            Transmit::Open { sub, node } => {
+                let (stage, epoch, node) = ("".into(), Epoch(0), node.as_str().into());
+                self.sources.insert(*sub, Source { stage, epoch, node });
+            }
+            Transmit::Send { sub, envelope } => self.sent(*sub, envelope),
+            Transmit::Close { sub } => {
+                self.consumers.remove(sub);
+            }
+        }
+    }
+
+    fn sent(&mut self, sub: SubId, Envelope { epoch, message }: &Envelope) {
+        let (stage, own, epoch) = (self.stage.clone(), self.epoch, number(*epoch));
+        match message {
+            Message::Subscribe(subscribe) => {
+                let Some(known) = self.sources.get_mut(&sub) else { return };
+                known.stage = format!("{}/{}", subscribe.pipeline, subscribe.producer).into();
+                known.epoch = epoch;
+                let (source, from) = (known.stage.clone(), known.node.clone());
+                let (max, min) = (subscribe.demand.max().into(), subscribe.demand.min().into());
+                self.write(Event::Subscribed { stage, own, source, epoch, sub: sub.0, from, max, min });
+            }
+            Message::Ask { granted, acked } => {
+                let Some(known) = self.sources.get(&sub) else { return };
+                let (source, runs, granted) = (known.stage.clone(), runs(acked), *granted);
+                self.write(Event::AckSent { stage, own, source, epoch, sub: sub.0, runs, granted });
+            }
+            Message::Events(events) => {
+                let Some(peer) = self.consumers.get(&sub) else { return };
+                let (consumer, to) = (peer.consumer.clone(), peer.node.clone());
+                let (attempt, runs, serials) = (events.attempt, runs(&events.runs), self.serials(&events.events));
+                self.write(Event::Send { stage, epoch, sub: sub.0, consumer, to, attempt, runs, serials });
+            }
+            Message::Cancel(_) => {}
+        }
+    }
+
+    /// What the state machine wants to be known.
+    pub(in crate::node) fn notice(&mut self, notice: &Notice) {
+        let (stage, own) = (self.stage.clone(), self.epoch);
+        match notice {
+            Notice::Refused { sub, reason: Reason::StaleEpoch } => self.write(self.refused(*sub)),
+            Notice::Ended { sub, reason, .. } => {
+                let side = if self.sources.remove(sub).is_some() { Side::Consumer } else { Side::Producer };
+                let reason = reason.to_string().into();
+                self.write(Event::Cancel { stage, own, sub: sub.0, side, reason });
+            }
+            Notice::ConsumerJoined { sub, .. } => {
+                let Some(peer) = self.consumers.get(sub) else { return };
+                let (consumer, to) = (peer.consumer.clone(), peer.node.clone());
+                self.write(Event::Joined { stage, epoch: own, sub: sub.0, consumer, to });
+            }
+            Notice::Discarded { count } => self.write(Event::Discarded { stage, epoch: own, count: *count }),
+            _ => {}
+        }
+    }
+
+    fn refused(&self, sub: SubId) -> Event {
+        let (stage, own, found) = (self.stage.clone(), self.epoch, self.heard);
+        match self.sources.get(&sub) {
+            Some(Source { stage: source, epoch, .. }) => {
+                Event::StaleRejected { stage, own, source: source.clone(), epoch: *epoch, sub: sub.0, found }
+            }
+            None => Event::AckRejected { stage, epoch: own, sub: sub.0, found },
+        }
+    }
+
+    /// The numbers in the payloads; none where one has none.
+    fn serials(&self, events: &Batch) -> Vec<Run> {
+        if !self.tracing.serials {
+            return Vec::new();
+        }
+        let numbers: Option<Vec<u64>> = events.iter().map(|event| serial(event.payload)).collect();
+        runs_of(numbers.unwrap_or_default())
+    }
+}
+
+/// The decimal number that a payload begins with, or the number its 8 bytes are.
+fn serial(payload: &[u8]) -> Option<u64> {
+    let digits = payload.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits > 0 {
+        return std::str::from_utf8(&payload[..digits]).ok()?.parse().ok();
+    }
+    payload.try_into().ok().map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serial_of_a_payload_is_its_leading_number() {
+        let cases: [(&[u8], Option<u64>); 6] = [
+            (b"1042", Some(1042)),
+            (b"0007 seven", Some(7)),
+            (b"x1", None),
+            (b"", None),
+            (b"99999999999999999999", None),
+            (&[0x2a, 0, 0, 0, 0, 0, 0, 0], Some(42)),
+        ];
+        for (payload, expected) in cases {
+            assert_eq!(serial(payload), expected, "{payload:?}");
+        }
+    }
+}

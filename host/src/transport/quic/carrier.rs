@@ -1,0 +1,69 @@
+//! Who carries the datagrams of an endpoint: the system, or, in tests, a network in memory.
+
+use std::{io, net::SocketAddr};
+
+use quinn::EndpointConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::QuicOptions;
+use crate::transport::probe;
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub(super) enum Carrier {
+    /// The system's UDP, at this address.
+    System(SocketAddr),
+    #[cfg(feature = "simulated")]
+    Simulated(super::simulated::SimulatedMachine),
+}
+
+impl Carrier {
+    /// The address asked for.
+    pub(super) fn listen(&self) -> SocketAddr {
+        match self {
+            Self::System(listen) => *listen,
+            #[cfg(feature = "simulated")]
+            Self::Simulated(machine) => machine.addr(),
+        }
+    }
+
+    /// Opens an endpoint that is server as well as client.
+    pub(super) fn open(
+        &self,
+        config: EndpointConfig,
+        server: quinn::ServerConfig,
+        options: &QuicOptions,
+    ) -> io::Result<quinn::Endpoint> {
+        let runtime = std::sync::Arc::new(quinn::TokioRuntime);
+        match self {
+            Self::System(listen) => quinn::Endpoint::new(config, Some(server), socket(*listen, options)?, runtime),
+            #[cfg(feature = "simulated")]
+            Self::Simulated(machine) => {
+                let (mut config, socket) = (config, std::sync::Arc::new(machine.open()?));
+                config.rng_seed(Some(machine.seed()));
+                quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+            }
+        }
+    }
+
+    /// See [`crate::transport::Connection::is_port_closed`].
+    pub(super) async fn is_port_closed(&self, addr: SocketAddr) -> bool {
+        match self {
+            Self::System(_) => probe::is_port_closed(addr).await,
+            #[cfg(feature = "simulated")]
+            Self::Simulated(machine) => machine.is_port_closed(addr).await,
+        }
+    }
+}
+
+fn socket(listen: SocketAddr, options: &QuicOptions) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
+    if listen.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // As much as the system grants; less costs speed, not correctness.
+    let _ = socket.set_send_buffer_size(options.socket_buffer_bytes);
+    let _ = socket.set_recv_buffer_size(options.socket_buffer_bytes);
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}

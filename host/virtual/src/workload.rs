@@ -1,0 +1,221 @@
+//! What the clusters run: numbered events from one global counter, and consumers on every node.
+//!
+//! Contents tell who made them: `SERIAL INSTANCE:NUMBER`, so that one event is one text for ever. The serial, which is
+//! what the checker of traces looks at, says the same in one number.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use forebay::{
+    node::{LoadedPipeline, Plugins},
+    runtime::{GuestDelivery, Output, Plugin, Produced, StageError, native::Native},
+};
+use forebay_proto::{
+    batch::Batch,
+    ids::{BootId, NodeName, StageName},
+    pipeline::Pipeline,
+};
+use tokio::time::Instant;
+
+use crate::story::{Handled, Instance, Story, What};
+
+/// One global counter, a sink on each node.
+const COUNTED: &str = r#"
+    name = "counted"
+    [stages.counter]
+    plugin = "native"
+    scope = "global"
+    poll = "10ms"
+    [stages.sink]
+    plugin = "native"
+    subscribe = [{ to = "counter", max_demand = 8, min_demand = 2 }]
+"#;
+
+/// A global stage between them, so that two names move.
+const DOUBLED: &str = r#"
+    name = "doubled"
+    [stages.counter]
+    plugin = "native"
+    scope = "global"
+    poll = "10ms"
+    [stages.double]
+    plugin = "native"
+    scope = "global"
+    subscribe = [{ to = "counter", max_demand = 120, min_demand = 40 }]
+    [stages.sink]
+    plugin = "native"
+    subscribe = [{ to = "double", max_demand = 8, min_demand = 2 }]
+"#;
+
+/// What is wanted of all instances of a run. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    story: Story,
+    has_double: bool,
+    /// Time between two bursts of the counter.
+    interval: Duration,
+    /// Events of a burst: more than all sinks together have asked for, so that each of them gets some. The dispatcher
+    /// serves the largest demand first, and a slow source can so leave a sink without any for ever.
+    burst: u64,
+    /// The counter emits no more.
+    closed: Arc<AtomicBool>,
+    /// Stages that fail at their next call.
+    failing: Arc<Mutex<BTreeSet<(NodeName, StageName)>>>,
+}
+
+impl Workload {
+    pub(crate) fn new(story: Story, has_double: bool, interval: Duration, burst: u64) -> Self {
+        Self { story, has_double, interval, burst, closed: Arc::default(), failing: Arc::default() }
+    }
+
+    /// The stages of which the cluster has one each, sources first.
+    pub(crate) fn global_stages(&self) -> &'static [&'static str] {
+        if self.has_double { &["counter", "double"] } else { &["counter"] }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The next call of a stage on a node fails, and ends its instance.
+    pub(crate) fn fail(&self, node: &NodeName, stage: StageName) {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).insert((node.clone(), stage));
+    }
+
+    fn check_failing(&self, instance: &Instance) -> Result<(), StageError> {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if failing.remove(&(instance.node.clone(), instance.stage.clone())) {
+            return Err(StageError::Fatal("as the schedule of faults says".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The pipeline for one start of a node.
+    pub(crate) fn pipeline(&self, boot: BootId) -> anyhow::Result<LoadedPipeline> {
+        let text = if self.has_double { DOUBLED } else { COUNTED };
+        let parsed = Pipeline::parse(text, "workload.toml").context("the workload's pipeline")?;
+        let mut plugins = Plugins::new();
+        for stage in parsed.stages() {
+            let plugin = match stage.name.as_str() {
+                "counter" => self.counter(boot),
+                "double" => self.double(boot),
+                _ => self.sink(boot),
+            };
+            plugins.insert(stage.name.clone(), plugin);
+        }
+        LoadedPipeline::new(parsed, plugins).context("the workload's plugins")
+    }
+
+    fn counter(&self, boot: BootId) -> Arc<dyn Plugin> {
+        let workload = self.clone();
+        Native::producer("counter", move |spec| {
+            let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
+            let (workload, began) = (workload.clone(), Instant::now());
+            let mut count = 0;
+            Ok(move |demand: u32| {
+                workload.check_failing(&life.instance)?;
+                // In virtual time nothing else would ever slow it down.
+                let bursts = began.elapsed().as_nanos() / workload.interval.as_nanos().max(1);
+                let due = u64::try_from(bursts).unwrap_or(u64::MAX).saturating_mul(workload.burst);
+                let due = due.saturating_sub(count).min(u64::from(demand));
+                let due = if workload.closed.load(Ordering::Relaxed) { 0 } else { due };
+                count += due;
+                Ok(Produced::from(life.emit(count - due..count)))
+            })
+        })
+    }
+
+    fn double(&self, boot: BootId) -> Arc<dyn Plugin> {
+        let workload = self.clone();
+        Native::producer_consumer("double", move |spec| {
+            let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
+            let workload = workload.clone();
+            let mut count = 0;
+            Ok(move |delivery: GuestDelivery| {
+                workload.check_failing(&life.instance)?;
+                let events = life.handle(&delivery);
+                count += events;
+                Ok(Output { events: life.emit(count - events..count), rejections: Vec::new() })
+            })
+        })
+    }
+
+    fn sink(&self, boot: BootId) -> Arc<dyn Plugin> {
+        let workload = self.clone();
+        Native::consumer("sink", move |spec| {
+            let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
+            let workload = workload.clone();
+            Ok(move |delivery: GuestDelivery| {
+                workload.check_failing(&life.instance)?;
+                life.handle(&delivery);
+                Ok(Vec::new())
+            })
+        })
+    }
+}
+
+/// From an instance's `init` to its end, however that comes.
+struct Life {
+    story: Story,
+    instance: Instance,
+}
+
+impl Life {
+    fn begin(story: &Story, node: &NodeName, boot: BootId, stage: &StageName) -> Self {
+        let instance = story.instance(node.clone(), boot, stage.clone());
+        story.tell(What::Began { instance: instance.clone() });
+        Self { story: story.clone(), instance }
+    }
+
+    fn emit(&self, contents: std::ops::Range<u64>) -> Batch {
+        for content in contents.clone() {
+            self.story.tell(What::Emitted { instance: self.instance.clone(), content });
+        }
+        Batch::from_payloads(contents.map(|content| content_of(&self.instance, content)))
+    }
+
+    /// How many events these were.
+    fn handle(&self, delivery: &GuestDelivery) -> u64 {
+        let seqs = delivery.runs.iter().flat_map(|run| run.first.0..run.end().0);
+        let mut count = 0;
+        for (seq, event) in seqs.zip(delivery.events.iter()) {
+            let handled = Handled {
+                source: delivery.source.clone(),
+                epoch: delivery.epoch,
+                seq: forebay_proto::ids::Seq(seq),
+                attempt: delivery.attempt,
+                content: String::from_utf8_lossy(event.payload).into_owned(),
+            };
+            self.story.tell(What::Handled { instance: self.instance.clone(), handled });
+            count += 1;
+        }
+        count
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.story.tell(What::Ended { instance: self.instance.clone() });
+    }
+}
+
+/// More than any emits in a run.
+const EVENTS_OF_AN_INSTANCE: u64 = 1_000_000;
+
+/// The text of an event.
+pub(crate) fn content_of(instance: &Instance, number: u64) -> String {
+    format!("{} {instance}:{number}", instance.number * EVENTS_OF_AN_INSTANCE + number)
+}
+
+/// The instance that made an event, as its text names it.
+pub(crate) fn maker_of(content: &str) -> &str {
+    let maker = content.rsplit_once(':').map_or(content, |(maker, _)| maker);
+    maker.split_once(' ').map_or(maker, |(_, maker)| maker)
+}
