@@ -27,6 +27,7 @@ pub(in crate::node) struct StageTrace {
     next_seq: u64,
     /// The epoch of the last message that came in.
     heard: Epoch,
+    holds: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub(in crate::node) struct Incoming {
 impl StageTrace {
     pub(super) fn new(tracing: Arc<Tracing>, stage: Text, epoch: Epoch, node: Text) -> Self {
         let (consumers, sources) = (BTreeMap::new(), BTreeMap::new());
-        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq: 0, heard: Epoch(0) }
+        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq: 0, heard: Epoch(0), holds: true }
     }
 
     fn write(&self, event: Event) {
@@ -67,6 +68,20 @@ impl StageTrace {
 
     pub(in crate::node) fn started(&self) {
         self.write(Event::InstStart { stage: self.stage.clone(), epoch: self.epoch, digest: None, ckpt: None });
+    }
+
+    /// Whether it may go on, or waits for the group.
+    pub(in crate::node) fn holds(&mut self, holds: bool) {
+        if self.holds == holds {
+            return;
+        }
+        self.holds = holds;
+        let (stage, epoch) = (self.stage.clone(), self.epoch);
+        self.write(if holds {
+            Event::Resumed { stage, epoch }
+        } else {
+            Event::Suspended { stage, epoch, reason: "the group does not hear this node".into() }
+        });
     }
 
     /// A consumer is about to begin with us; from another node, or from this one.

@@ -11,7 +11,7 @@ async fn greet(world: &World, addr: SocketAddr, node: &str, version: u16) -> (Bo
     let stranger = world.network.bind(addr, "stranger".parse().unwrap()).unwrap();
     let connection = stranger.connect(world.addr(node)).await.unwrap();
     let mut control = connection.open().await.unwrap();
-    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None };
+    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None, group: None };
     control.sender.send(wire::encode(&Frame::Hello(hello))).await.unwrap();
     (connection, control)
 }
