@@ -61,7 +61,9 @@ impl Inner {
             }
             if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
                 let member = membership.member.0;
-                return Ended::Removed(format!("member {member} was removed from the group, or its place was taken by other data of the same name"));
+                return Ended::Removed(format!(
+                    "member {member} was removed from the group, or its place was taken by other data of the same name"
+                ));
             }
             lock(&self.leases).lead(self.now(), status.is_leader);
             self.look_at_tenure(&membership, &status, &mut books);
