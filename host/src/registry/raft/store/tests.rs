@@ -202,7 +202,8 @@ async fn a_changed_byte_of_any_record_is_refused_by_name() {
     let disk = filled().await;
     let database = || redb::Builder::new().create_with_backend(disk.clone()).unwrap();
     let records = {
-        let transaction = database().begin_read().unwrap();
+        let database = database();
+        let transaction = database.begin_read().unwrap();
         let state = transaction.open_table(STATE).unwrap();
         let log = transaction.open_table(LOG).unwrap();
         let state: Vec<_> = state
