@@ -96,10 +96,12 @@ impl fmt::Display for SubId {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Seq(pub u64);
 
-/// The epoch of a claim in `islands` mode: it rises with every claim its node has heard of.
+/// The epoch of a claim: of two claims of one name the later has the higher.
 ///
-/// Ordered by `lamport`; equal ones come from islands that had not met. The wire and the guest see
-/// it as one number, see [`Epoch::to_u64`].
+/// In `islands` mode it rises with every claim its node has heard of; equal ones in `lamport` come from
+/// islands that had not met. In `quorum` mode it is the claim's place in the log, see
+/// [`Epoch::of_log`]. A cluster is in one mode, so that the two are never compared. The wire and the
+/// guest see it as one number, see [`Epoch::to_u64`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Epoch {
     /// One more than the highest the claiming node knew of for the name. Below 2^32.
@@ -109,6 +111,12 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The epoch of the claim at `index` of the group's log: 16 bits of generation, which a forced
+    /// recovery raises, above 48 of index. A log has fewer entries than that in any lifetime.
+    pub fn of_log(generation: u16, index: u64) -> Self {
+        Self::from_u64(u64::from(generation) << 48 | index & ((1 << 48) - 1))
+    }
+
     /// `lamport` in the upper half, `tag` in the lower: the order of epochs is kept.
     pub fn to_u64(self) -> u64 {
         u64::from(self.lamport) << 32 | u64::from(self.tag)
@@ -121,9 +129,16 @@ impl Epoch {
     }
 }
 
+/// Of islands: the height, a dot and the tag. Of a log: the index, after a recovery with the generation
+/// before it. The two are told apart by their size: islands count from 1, so that only a log has
+/// numbers below 2^32, and no name sees 65,536 successions.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:08x}", self.lamport, self.tag)
+        match (self.lamport >> 16, self.lamport) {
+            (0, 0) => write!(f, "{}", self.tag),
+            (0, lamport) => write!(f, "{lamport}.{:08x}", self.tag),
+            (generation, _) => write!(f, "{generation}-{}", self.to_u64() & ((1 << 48) - 1)),
+        }
     }
 }
 

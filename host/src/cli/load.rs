@@ -25,7 +25,7 @@ pub(super) enum LinesInput {
 
 /// Reads a pipeline file and loads all its plugins. Paths in it count from the file's directory.
 pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -> Result<LoadedPipeline, Failure> {
-    let pipeline = read(file)?;
+    let (pipeline, digest) = read(file)?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut plugins: HashMap<_, Arc<dyn Plugin>> = HashMap::new();
     for stage in pipeline.stages() {
@@ -35,10 +35,11 @@ pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -
         };
         plugins.insert(stage.name.clone(), plugin);
     }
-    Ok(LoadedPipeline::new(pipeline, plugins)?)
+    Ok(LoadedPipeline::new(pipeline, plugins)?.with_digest(digest))
 }
 
-fn read(file: &Path) -> Result<Pipeline, Failure> {
+/// A pipeline file and its digest.
+fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
     let failed = |error| Failure::reading(file, error);
     let metadata = std::fs::metadata(file).map_err(failed)?;
     if !metadata.is_file() {
@@ -52,7 +53,10 @@ fn read(file: &Path) -> Result<Pipeline, Failure> {
         ));
     }
     let bytes = std::fs::read(file).map_err(failed)?;
-    Ok(Pipeline::parse_bytes(&bytes, &file.display().to_string())?)
+    let pipeline = Pipeline::parse_bytes(&bytes, &file.display().to_string())?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((pipeline, format!("sha256:{hex}")))
 }
 
 fn builtin(name: &str, input: Option<&LinesInput>) -> Result<Arc<dyn Plugin>, Failure> {

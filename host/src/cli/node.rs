@@ -10,7 +10,7 @@ use tokio::{
 use super::{Exit, Failure, load, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
-    node::{Node, NodeControl, NodeOptions, Tracer},
+    node::{Expelled, Node, NodeControl, NodeOptions, Tracer},
     runtime::wasm::Wasm,
     transport::{
         identity::NodeIdentity,
@@ -62,7 +62,18 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     for stage in &exit.cut_short {
         tracing::warn!(%stage, "did not hand out all it had within the drain time");
     }
-    Ok(Exit::Done)
+    match exit.expelled {
+        None => Ok(Exit::Done),
+        Some(Expelled::Removed(why)) => Err(Failure::new(
+            Exit::Permission,
+            format!("this node takes part no more: {why}; to join as a new member, remove {}", raft_dir(&config.data)),
+        )),
+        Some(Expelled::Failed(why)) => Err(Failure::new(Exit::Io, format!("{}: {why}", raft_dir(&config.data)))),
+    }
+}
+
+fn raft_dir(data: &Path) -> String {
+    data.join("raft").display().to_string()
 }
 
 fn read_config(args: &NodeArgs) -> Result<NodeConfig, Failure> {

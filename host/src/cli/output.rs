@@ -169,6 +169,17 @@ fn event_json(event: &NodeEvent) -> (&'static str, Value) {
         }
         NodeEvent::Counted { stage, what } => ("counted", json!({"stage": stage.as_str(), "text": what})),
         NodeEvent::Finished { stage } => ("finished", json!({"stage": stage.as_str()})),
+        NodeEvent::Quorum { holds, why } => ("quorum", json!({"holds": holds, "reason": why})),
+        NodeEvent::Fenced { claim, to } => (
+            "fenced",
+            json!({
+                "stage": claim.name.stage.as_str(),
+                "epoch": claim.epoch.to_string(),
+                "owner": to.as_ref().map(|claim| claim.node.as_str()),
+            }),
+        ),
+        NodeEvent::DrainOrdered(drain) => ("drain_ordered", json!({"drain": drain})),
+        NodeEvent::Expelled(why) => ("expelled", json!({"reason": why})),
         NodeEvent::Draining => ("draining", json!({})),
     }
 }

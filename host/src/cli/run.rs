@@ -9,7 +9,7 @@ use super::{
     output,
 };
 use crate::{
-    config::NodeConfig,
+    config::{Agreement, NodeConfig},
     node::{Node, NodeOptions},
     runtime::wasm::Wasm,
     transport::memory::Network,
@@ -50,7 +50,10 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     });
     let pipeline = load::load(&args.pipeline, &wasm, input.as_ref()).await?;
     let name: forebay_proto::ids::NodeName = "local".parse().expect("a name");
-    let config = NodeConfig::new(name.clone());
+    let mut config = NodeConfig::new(name.clone());
+    // Alone and for once: there is nobody to agree with, and this machine must do whatever is asked for.
+    config.agreement = Agreement::Islands;
+    config.labels = pipeline.pipeline().stages().iter().flat_map(|stage| stage.labels.clone()).collect();
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let transport = Network::new().bind(address, name.clone()).expect("alone on its network");
     let observer = output::observer(name, args.output.output.into());

@@ -46,10 +46,34 @@ pub struct NodeArgs {
     #[arg(long, value_name = "FILE")]
     pub pipeline: Vec<String>,
 
-    /// How nodes agree on the owner of a global stage: `islands`
-    /// [env: FOREBAY_AGREEMENT] [default: islands]
+    /// How nodes agree on the owner of a global stage: `quorum` or `islands`
+    /// [env: FOREBAY_AGREEMENT] [default: quorum]
     #[arg(long, value_name = "MODE")]
     pub agreement: Option<String>,
+
+    /// Nodes that found the group together, this one included; the same on all of them
+    /// [env: FOREBAY_EXPECT] [default: 1 without --join; with it, the node joins a group that is]
+    #[arg(long, value_name = "COUNT")]
+    pub expect: Option<String>,
+
+    /// Members of the group that vote at most: 1, 3, 5 or 7 [env: FOREBAY_VOTERS] [default: 3]
+    #[arg(long, value_name = "COUNT")]
+    pub voters: Option<String>,
+
+    /// Time an owner that is not heard is waited for before its names move
+    /// [env: FOREBAY_LEASE] [default: 1200ms]
+    #[arg(long, value_name = "DURATION")]
+    pub lease: Option<String>,
+
+    /// Time between two signs of life of the group's leader; when three to six are missing, another
+    /// is elected [env: FOREBAY_HEARTBEAT] [default: 75ms]
+    #[arg(long, value_name = "DURATION")]
+    pub heartbeat: Option<String>,
+
+    /// What stages may ask of their node, as in `gpu` or `zone=a`; repeat it, or separate by commas
+    /// [env: FOREBAY_LABELS] [default: none]
+    #[arg(long, value_name = "LABEL")]
+    pub labels: Vec<String>,
 
     /// Time a starting node waits for the nodes of `--join` before it claims global stages on its
     /// own [env: FOREBAY_SETTLE] [default: 1s]
@@ -85,12 +109,17 @@ impl NodeArgs {
         let one = match key {
             "join" => return super::split_list(&self.join),
             "pipeline" => return self.pipeline.clone(),
+            "labels" => return super::split_list(&self.labels),
             "name" => &self.name,
             "listen" => &self.listen,
             "join_after" => &self.join_after,
             "advertise" => &self.advertise,
             "data" => &self.data,
             "agreement" => &self.agreement,
+            "expect" => &self.expect,
+            "voters" => &self.voters,
+            "lease" => &self.lease,
+            "heartbeat" => &self.heartbeat,
             "settle" => &self.settle,
             "ping_interval" => &self.ping_interval,
             "ping_misses" => &self.ping_misses,

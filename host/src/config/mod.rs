@@ -7,6 +7,7 @@ mod file;
 mod peer;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -17,6 +18,8 @@ use std::{
 
 use forebay_proto::ids::NodeName;
 use tracing_subscriber::EnvFilter;
+
+use crate::registry::quorum::LEASE_DEFAULT;
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -41,6 +44,16 @@ pub struct NodeConfig {
     pub pipeline: Vec<PathBuf>,
     /// How the owner of a global stage is agreed on.
     pub agreement: Agreement,
+    /// How many nodes found a group together; `None`: one, unless there are nodes to join.
+    pub expect: Option<u16>,
+    /// How many members of the group vote at most; odd.
+    pub voters: usize,
+    /// How long an owner that is not heard is waited for.
+    pub lease: Duration,
+    /// How often the leader of the group tells the others that it is there.
+    pub heartbeat: Duration,
+    /// What stages may ask of the node they run on.
+    pub labels: BTreeSet<String>,
     /// How long a starting node waits for those it joins before it claims global stages.
     pub settle: Duration,
     /// Time between two pings of a peer.
@@ -59,8 +72,10 @@ pub struct NodeConfig {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Agreement {
     /// Each group of connected nodes has its own owner; when groups meet, one remains.
-    #[default]
     Islands,
+    /// By a majority: at most one owner is ever accepted.
+    #[default]
+    Quorum,
 }
 
 /// The form of what is printed.
@@ -85,6 +100,11 @@ impl NodeConfig {
             advertise: None,
             pipeline: Vec::new(),
             agreement: Agreement::default(),
+            expect: None,
+            voters: 3,
+            lease: LEASE_DEFAULT,
+            heartbeat: Duration::from_millis(75),
+            labels: BTreeSet::new(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
@@ -229,6 +249,11 @@ impl Values<'_> {
             data: self.paths("data").and_then(|mut paths| paths.pop()).unwrap_or(default.data),
             pipeline: self.paths("pipeline").unwrap_or(default.pipeline),
             agreement: self.one("agreement", agreement).unwrap_or(default.agreement),
+            expect: self.one("expect", expect),
+            voters: self.one("voters", voters).unwrap_or(default.voters),
+            lease: self.duration("lease", LEASE).unwrap_or(default.lease),
+            heartbeat: self.duration("heartbeat", HEARTBEAT).unwrap_or(default.heartbeat),
+            labels: self.list("labels", label).map_or(default.labels, BTreeSet::from_iter),
             settle: self.duration("settle", Duration::ZERO..=MINUTE).unwrap_or(default.settle),
             ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
@@ -257,7 +282,7 @@ impl Values<'_> {
             return Some((given, Source::CommandLine(argument(key))));
         }
         if let Some(text) = (self.env)(&variable(key)).filter(|text| !text.is_empty()) {
-            let texts = if matches!(key, "join" | "pipeline") { split_list(&[text]) } else { vec![text] };
+            let texts = if matches!(key, "join" | "pipeline" | "labels") { split_list(&[text]) } else { vec![text] };
             return Some((texts, Source::Environment(variable(key))));
         }
         let file = self.file?;
@@ -317,6 +342,8 @@ impl Values<'_> {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const LEASE: RangeInclusive<Duration> = Duration::from_millis(300)..=MINUTE;
+const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5);
 const PING_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=MINUTE;
 
 fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -330,7 +357,30 @@ fn reachable_address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 fn agreement(text: &str) -> Result<Agreement, &'static str> {
-    (text == "islands").then_some(Agreement::Islands).ok_or("islands, the only mode of this release")
+    match text {
+        "islands" => Ok(Agreement::Islands),
+        "quorum" => Ok(Agreement::Quorum),
+        _ => Err("quorum or islands"),
+    }
+}
+
+fn expect(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|count| (1..=99).contains(count)).ok_or("an integer from 1 to 99")
+}
+
+fn voters(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|count| [1, 3, 5, 7].contains(count))
+        .ok_or("1, 3, 5 or 7: an even number bears no more losses than one less")
+}
+
+/// A label: a word, or a key and a value, as Kubernetes and others write them.
+pub(crate) fn label(text: &str) -> Result<String, &'static str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=');
+    let fits = (1..=63).contains(&text.len()) && text.chars().all(is_part);
+    fits.then(|| text.to_owned())
+        .ok_or("1 to 63 of the characters a-z, A-Z, 0-9, `-`, `_`, `.`, `/` and `=`, as in `gpu` or `zone=a`")
 }
 
 fn ping_misses(text: &str) -> Result<u32, &'static str> {

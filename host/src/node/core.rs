@@ -9,12 +9,12 @@ use std::{
 
 use forebay_proto::{
     consumer::Owner,
-    ids::{Epoch, NodeName, StageName},
+    ids::{BootId, Epoch, NodeName, StageName},
     message::Reason,
-    names::{Change, Claim, GlobalName, Placement},
+    names::Placement,
     pipeline::Scope,
     supervise::{self, Decision},
-    wire::{Agreement, Frame, Hello, Member, Names, VERSION},
+    wire::{Frame, Hello, Member, Names, VERSION},
 };
 use forebay_trace::Event;
 use tokio::{
@@ -24,7 +24,8 @@ use tokio::{
 };
 
 use super::{
-    NodeExit, NodeOptions, Wanted,
+    AgreementOptions, Expelled, NodeExit, NodeOptions, Wanted,
+    claims::Claims,
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
@@ -34,7 +35,10 @@ use super::{
     trace::Tracer,
 };
 use crate::{
-    registry::{IslandsRegistry, Registry},
+    registry::{
+        IslandsRegistry, Peers, Registry, TenureWatch,
+        quorum::{Myself, QuorumRegistry},
+    },
     transport::{CloseCode, Transport},
 };
 
@@ -48,21 +52,23 @@ const LINK_EVENTS_LEN: usize = 256;
 
 pub(super) struct Core {
     pub(super) name: NodeName,
+    pub(super) boot: BootId,
     started: Instant,
     pub(super) drain_timeout: Duration,
     until_finished: bool,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) tracer: Tracer,
     pub(super) transport: Arc<dyn Transport>,
-    directory: Arc<Directory>,
-    pub(super) registry: Arc<IslandsRegistry>,
-    placement: Placement,
+    pub(super) directory: Arc<Directory>,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) placement: Placement,
+    pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
     /// Ends of stage tasks; which stage a task runs stands in `task_of`.
     pub(super) tasks: JoinSet<Exit>,
     task_of: HashMap<task::Id, StageKey>,
     /// The link that serves, by peer.
-    links: BTreeMap<NodeName, Link>,
+    pub(super) links: BTreeMap<NodeName, Link>,
     /// Further links to the same peers, made at the same time. Closing one would break what it
     /// carries already.
     spare: Vec<Link>,
@@ -82,7 +88,8 @@ pub(super) struct Core {
     pub(super) wanted: watch::Receiver<Wanted>,
     joins: mpsc::Receiver<SocketAddr>,
     pub(super) gave_up: Vec<(StageName, String)>,
-    ending: bool,
+    pub(super) expelled: Option<Expelled>,
+    pub(super) ending: bool,
 }
 
 impl Core {
@@ -94,15 +101,21 @@ impl Core {
         let NodeOptions { name, boot, transport, .. } = options;
         let directory = Arc::new(Directory::new(name.clone()));
         let (events, link_events) = mpsc::channel(LINK_EVENTS_LEN);
-        let hello = Hello { version: VERSION, boot, agreement: Agreement::Islands, advertise: options.advertise };
+        let pipelines: Vec<_> =
+            options.pipelines.into_iter().map(|pipeline| RunningPipeline::new(pipeline, &options.labels)).collect();
+        let addr = options.advertise.or_else(|| reachable(transport.local_addr()));
+        let records = pipelines.iter().map(RunningPipeline::record).collect();
+        let me = Myself { node: name.clone(), boot, addr, pipelines: records };
+        let registry = start_registry(me, options.agreement, &directory);
+        let agreement = registry.agreement();
+        let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
-        let shared = Arc::new(LinkShared::new(hello, pings, Arc::clone(&directory), events));
+        let shared = Arc::new(LinkShared::new(hello, pings, Arc::clone(&directory), Arc::clone(&registry), events));
         let (meeting, met) = mpsc::channel(options.join.len().max(1));
         let dialler =
             Dialler::start(Arc::clone(&transport), Arc::clone(&shared), &options.join, options.join_after, meeting);
         let mut accept = JoinSet::new();
         accept.spawn(accept_all(Arc::clone(&transport), shared));
-        let pipelines: Vec<_> = options.pipelines.into_iter().map(RunningPipeline::new).collect();
         // Who is told to wait before it joins is meant to be alone until then.
         let joins_at_once = !options.join.is_empty() && options.join_after.is_zero();
         let settle = if joins_at_once { options.settle } else { Duration::ZERO };
@@ -110,8 +123,10 @@ impl Core {
         let placement = Placement::new(name.clone(), names, settle);
         let (finishing, finished) = mpsc::channel(64);
         Self {
-            registry: Arc::new(IslandsRegistry::new(name.clone(), boot)),
+            claims: Claims::new(registry.agreement()),
+            registry,
             name,
+            boot,
             started: Instant::now(),
             drain_timeout: options.drain_timeout,
             until_finished: options.until_finished,
@@ -138,6 +153,7 @@ impl Core {
             wanted,
             joins,
             gave_up: Vec::new(),
+            expelled: None,
             ending: false,
         }
     }
@@ -146,8 +162,8 @@ impl Core {
         self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
         self.start_node_stages();
-        while *self.wanted.borrow() == Wanted::Run && !self.is_finished() {
-            self.claim_due().await;
+        while *self.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
+            self.claim_due();
             self.step().await;
         }
         self.shut_down().await
@@ -166,22 +182,23 @@ impl Core {
             biased;
             Ok(()) = self.wanted.changed() => {}
             change = registry.next_change() => self.on_change(change),
+            Some(done) = self.claims.tasks.join_next() => self.on_claim(done),
             Some(event) = self.link_events.recv() => self.on_link(event),
-            Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit).await,
+            Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit),
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
             Some(addr) = self.joins.recv() => self.dialler.add(addr, Duration::ZERO),
-            () = tokio::time::sleep_until(timer) => self.on_timer().await,
+            () = tokio::time::sleep_until(timer) => self.on_timer(),
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
     fn next_timer(&self) -> Instant {
         // A node that ends claims nothing, so nothing is due.
-        let placed = self.placement.timeout().filter(|_| !self.ending).map(|at| self.started + at);
+        let placed = self.placement.timeout().filter(|_| self.may_claim()).map(|at| self.started + at);
         let stages = self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values());
         let due = stages.filter_map(StageState::due).chain(placed).min();
         // Waking once a minute for nothing costs nothing and needs no second kind of select.
@@ -207,16 +224,17 @@ impl Core {
         }
     }
 
-    fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
+    pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
-        let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
+        let (finished, tracer, owned) = (self.finishing.clone(), self.tracer.clone(), self.registry.tenure());
         let Some(state) = self.stage_mut(key) else { return };
+        let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished };
+        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -240,16 +258,16 @@ impl Core {
     }
 
     fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
-        let state = pipeline.stages.get(stage)?;
-        if state.is_global() {
-            let claim = self.registry.lookup(&pipeline.key(stage))?;
-            return Some(Owner { node: claim.node, epoch: claim.epoch });
+        let settings = pipeline.pipeline.stage(stage)?;
+        if settings.scope == Scope::Global {
+            return self.reachable(self.registry.lookup(&pipeline.key(stage))?);
         }
+        let state = pipeline.stages.get(stage)?;
         state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
     }
 
     /// Tells the stages here that consume from `key` who owns it.
-    fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
+    pub(super) fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
         let Some(pipeline) = self.pipeline(key) else { return };
         for (consumer, _) in pipeline.pipeline.consumers_of(&key.stage) {
             if let Some(handle) = pipeline.stages.get(&consumer.name).and_then(|state| state.running.as_ref()) {
@@ -263,7 +281,7 @@ impl Core {
         }
     }
 
-    async fn on_exit(&mut self, exit: Result<(task::Id, Exit), JoinError>) {
+    fn on_exit(&mut self, exit: Result<(task::Id, Exit), JoinError>) {
         let (id, exit) = match exit {
             Ok((id, exit)) => (id, exit),
             // A panic of ours: the stage is restarted as after a trap, and the node stays up.
@@ -285,6 +303,7 @@ impl Core {
         let is_local = !state.is_global();
         // One that has lost its name is not started again, however it ended.
         let is_ours = is_local || standing.is_some_and(|claim| claim.epoch == state.epoch);
+        let drained = state.drains.take();
         let stage = key.stage.clone();
         let (how, reason) = match exit {
             Exit::Ordered(reason) => (None, reason.to_string()),
@@ -310,27 +329,21 @@ impl Core {
                 let reason = format!("{again}: {reason}");
                 self.gave_up.push((stage.clone(), reason.clone()));
                 self.report(NodeEvent::GaveUp { stage, reason });
-                self.leave(&key, now + GAVE_UP_FOR).await;
+                self.leave(&key, now + GAVE_UP_FOR, "its stage failed too often");
             }
             Some(Decision::Done) => {
                 self.report(NodeEvent::Stopped { stage, reason });
-                self.leave(&key, Duration::MAX).await;
+                self.leave(&key, Duration::MAX, "its stage has come to its end");
             }
             None => self.report(NodeEvent::Stopped { stage, reason }),
         }
+        if let Some(why) = drained.filter(|_| is_ours) {
+            self.leave(&key, Duration::ZERO, why);
+        }
+        self.drain_next();
     }
 
-    /// Gives up the name of a stage that will not run here, until `until`.
-    async fn leave(&mut self, key: &StageKey, until: Duration) {
-        let Some(state) = self.stage_mut(key).filter(|state| state.is_global()) else { return };
-        let epoch = state.epoch;
-        state.supervisor = forebay_proto::supervise::Supervisor::new(state.settings.restart);
-        self.placement.bar(key, until);
-        self.tracer.released(key, epoch);
-        self.registry.release(key, epoch).await;
-    }
-
-    async fn on_timer(&mut self) {
+    fn on_timer(&mut self) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut restart = Vec::new();
@@ -348,16 +361,16 @@ impl Core {
             }
         }
         for key in restart {
-            self.restart(&key).await;
+            self.restart(&key);
         }
     }
 
-    async fn restart(&mut self, key: &StageKey) {
+    fn restart(&mut self, key: &StageKey) {
         let Some(state) = self.stage_mut(key) else { return };
         state.restart_at = None;
         if state.is_global() {
             // A new instance needs a new epoch.
-            return self.claim(key).await;
+            return self.begin_claim(key);
         }
         let epoch = Epoch { lamport: state.epoch.lamport + 1, ..state.epoch };
         self.start_stage(key, epoch);
@@ -369,60 +382,6 @@ impl Core {
         }
     }
 
-    // Names.
-
-    async fn claim_due(&mut self) {
-        while let Some(name) = self.placement.poll(self.now()).cloned() {
-            if self.stage_mut(&name).is_none_or(|state| state.running.is_some()) {
-                // The instance that lost the name is still draining; its exit lifts the bar.
-                self.placement.bar(&name, Duration::MAX);
-                continue;
-            }
-            self.placement.on_owner(self.now(), &name, true);
-            self.claim(&name).await;
-        }
-    }
-
-    /// Claims a name and starts its stage; nothing if another node has taken it meanwhile.
-    async fn claim(&mut self, name: &GlobalName) {
-        if let Ok(claim) = self.registry.claim(name).await {
-            let epoch = claim.epoch;
-            self.tracer.granted(&claim);
-            self.report(NodeEvent::Owner(claim));
-            self.start_stage(name, epoch);
-        }
-    }
-
-    fn on_change(&mut self, change: Change) {
-        match change {
-            Change::Announce => {
-                let names = self.names();
-                self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
-            }
-            Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
-            Change::Lost { claim, to } => self.lose(&claim, &to),
-            Change::Owner { name, claim } => {
-                self.tracer.owner(&name, claim.as_ref());
-                self.placement.on_owner(self.now(), &name, claim.is_some());
-                let owner = claim.map(|claim| Owner { node: claim.node, epoch: claim.epoch });
-                self.tell_consumers(&name, owner.as_ref());
-            }
-        }
-    }
-
-    fn lose(&mut self, claim: &Claim, to: &Claim) {
-        self.tracer.lost(claim, to);
-        let deadline = Instant::now() + self.drain_timeout;
-        let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };
-        state.restart_at = None;
-        state.stop_at = Some(deadline);
-        state.order(Order::Drain(Reason::Shutdown(Some(format!("{} owns the name", to.node)))));
-    }
-
-    pub(super) fn names(&self) -> Names {
-        Names { candidates: self.placement.names().cloned().collect(), claims: self.registry.own() }
-    }
-
     // Peers.
 
     pub(super) fn on_link(&mut self, event: LinkEvent) {
@@ -430,7 +389,7 @@ impl Core {
             LinkEvent::Up(link) => self.on_up(link),
             LinkEvent::Names { id, names } => self.on_names(id, names),
             LinkEvent::Members { members } => self.on_members(members),
-            LinkEvent::Down { id, peer, reason } => self.on_down(id, &peer, reason),
+            LinkEvent::Down { id, peer, reason, ended } => self.on_down(id, &peer, reason, ended),
         }
     }
 
@@ -440,7 +399,7 @@ impl Core {
             Some(old) if old.boot != link.boot => {
                 // The peer has started anew; what it said before is void.
                 old.connection.close(CloseCode::Duplicate, "the node has connected anew");
-                self.forget(&peer);
+                self.forget(&peer, old.boot, true);
                 self.tracer.peer_up(&link);
                 self.serve(link);
             }
@@ -470,13 +429,16 @@ impl Core {
 
     /// New subscriptions go over this link, and the peer hears on it what there is to hear.
     fn serve(&mut self, link: Link) {
+        self.registry.on_peer_up(&link.peer, link.boot);
         self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
         link.send(Frame::Names(self.names()));
         let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
         link.send(Frame::Members(self.links.values().map(member).collect()));
         let joined = Frame::Members(vec![member(&link)]);
         self.links.values().for_each(|other| other.send(joined.clone()));
-        self.links.insert(link.peer.clone(), link);
+        let peer = link.peer.clone();
+        self.links.insert(peer.clone(), link);
+        self.review_owners(&peer);
     }
 
     fn on_names(&mut self, id: LinkId, names: Names) {
@@ -506,26 +468,27 @@ impl Core {
         }
     }
 
-    fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String) {
+    fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String, ended: bool) {
         self.spare.retain(|link| link.id != id);
         if self.links.get(peer).is_none_or(|link| link.id != id) {
             return;
         }
-        self.links.remove(peer);
+        let Some(Link { boot, .. }) = self.links.remove(peer) else { return };
         if let Some(at) = self.spare.iter().position(|link| link.peer == *peer) {
             let spare = self.spare.swap_remove(at);
             return self.serve(spare);
         }
         self.directory.remove_peer(peer);
-        self.forget(peer);
+        self.forget(peer, boot, ended);
+        self.review_owners(peer);
         self.tracer.peer_down(peer, &reason);
         self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
     }
 
-    fn forget(&mut self, peer: &NodeName) {
+    fn forget(&mut self, peer: &NodeName, boot: BootId, ended: bool) {
         self.heard.remove(peer);
         self.placement.on_peer_down(peer);
-        self.registry.on_peer_down(peer);
+        self.registry.on_peer_down(peer, boot, ended);
     }
 
     fn on_met(&mut self, target: TargetIndex) {
@@ -561,8 +524,26 @@ impl Core {
 }
 
 fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let here = pipeline.pipeline.upstream_order().filter(|stage| stage.scope == Scope::Node);
+    let here = |stage: &&forebay_proto::pipeline::Stage| {
+        stage.scope == Scope::Node && pipeline.stages.contains_key(&stage.name)
+    };
+    let here = pipeline.pipeline.upstream_order().filter(here);
     here.map(|stage| pipeline.key(&stage.name)).collect()
+}
+
+/// An address that others can use, unless it is that of all interfaces.
+fn reachable(addr: SocketAddr) -> Option<SocketAddr> {
+    (!addr.ip().is_unspecified()).then_some(addr)
+}
+
+fn start_registry(me: Myself, agreement: AgreementOptions, directory: &Arc<Directory>) -> Arc<dyn Registry> {
+    match agreement {
+        AgreementOptions::Islands => Arc::new(IslandsRegistry::new(me.node, me.boot)),
+        AgreementOptions::Quorum(options) => {
+            let peers: Arc<dyn Peers> = Arc::clone(directory) as _;
+            Arc::new(QuorumRegistry::start(me, options, peers))
+        }
+    }
 }
 
 async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {

@@ -72,6 +72,11 @@ impl Directory {
         self.entries().peers.get(peer).cloned()
     }
 
+    /// Who is connected.
+    pub(crate) fn peers(&self) -> Vec<NodeName> {
+        self.entries().peers.keys().cloned().collect()
+    }
+
     /// `addr` leads to this node, or to a peer that is connected by another address.
     pub(crate) fn add_alias(&self, addr: SocketAddr) {
         self.entries().aliases.insert(addr);

@@ -92,6 +92,24 @@ pub enum NodeEvent {
         /// Which.
         stage: StageName,
     },
+    /// The group can be reached, or not: while it cannot, global stages of this node wait.
+    Quorum {
+        /// Whether they go on.
+        holds: bool,
+        /// What is known of the cause.
+        why: String,
+    },
+    /// A global stage of ours was given to another node, or nobody, without our word: it ends.
+    Fenced {
+        /// Our claim that is none any more.
+        claim: Claim,
+        /// What stands instead, if anything does already.
+        to: Option<Claim>,
+    },
+    /// An operator has ordered that this node shall own nothing, or may again.
+    DrainOrdered(bool),
+    /// The node takes part in its group no more, with the reason, and ends.
+    Expelled(String),
     /// The node is shutting down.
     Draining,
 }
@@ -140,6 +158,21 @@ impl fmt::Display for NodeEvent {
             Self::Unsubscribed { stage, reason } => write!(f, "a subscription of `{stage}` ended: {reason}"),
             Self::Counted { stage, what } => write!(f, "`{stage}`: {what}"),
             Self::Finished { stage } => write!(f, "`{stage}` has come to its end"),
+            Self::Quorum { holds: true, why } => write!(f, "global stages go on: {why}"),
+            Self::Quorum { holds: false, why } => write!(f, "no quorum, global stages wait: {why}"),
+            Self::Fenced { claim, to: Some(to) } => {
+                write!(
+                    f,
+                    "`{}` is owned by {} now (epoch {}); ours of epoch {} ends",
+                    claim.name.stage, to.node, to.epoch, claim.epoch
+                )
+            }
+            Self::Fenced { claim, to: None } => {
+                write!(f, "`{}` was taken from this node; ours of epoch {} ends", claim.name.stage, claim.epoch)
+            }
+            Self::DrainOrdered(true) => write!(f, "ordered to drain: its global stages move to other nodes"),
+            Self::DrainOrdered(false) => write!(f, "ordered to take part again"),
+            Self::Expelled(why) => write!(f, "takes part no more: {why}"),
             Self::Draining => write!(f, "shutting down"),
         }
     }

@@ -214,17 +214,28 @@ fn read_stage_frame(frame: &Bytes) -> Result<Option<Envelope>, (CloseCode, Strin
     }
 }
 
-/// Reads the Subscribe that begins a subscription's channel.
+/// What a channel may begin with.
+#[derive(Debug)]
+pub(crate) enum First {
+    /// A subscription.
+    Subscribe(Envelope),
+    /// A request of the agreement between nodes.
+    Agreement(Bytes),
+}
+
+/// Reads the frame that begins a channel.
 ///
 /// # Errors
 /// With the code to close the channel with, and what was wrong.
-pub(crate) async fn read_first(channel: &mut Channel) -> Result<Envelope, (CloseCode, String)> {
+pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCode, String)> {
     let frame = tokio::time::timeout(FIRST_FRAME_WAIT, channel.receiver.receive()).await;
     let frame = frame.map_err(|_| (CloseCode::WrongState, "no first frame within 5 s".to_owned()))?;
     let frame = frame.map_err(|error| (CloseCode::FrameSize, error.to_string()))?;
     let frame = frame.ok_or((CloseCode::WrongState, "a stream without a frame".to_owned()))?;
-    match read_stage_frame(&frame)? {
-        Some(envelope @ Envelope { message: Message::Subscribe(_), .. }) => Ok(envelope),
-        other => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
+    match wire::decode(&frame, &wire_limits()) {
+        Ok(Frame::Stage(envelope @ Envelope { message: Message::Subscribe(_), .. })) => Ok(First::Subscribe(envelope)),
+        Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
+        Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
+        Err(error) => Err((CloseCode::Malformed, error.to_string())),
     }
 }

@@ -27,10 +27,14 @@ use tokio::{
 };
 
 use super::{
+    agreement,
     directory::{Directory, StageKey},
-    line::{self, Caller, wire_limits},
+    line::{self, Caller, First, wire_limits},
 };
-use crate::transport::{Channel, CloseCode, Connection, FrameSender};
+use crate::{
+    registry::Registry,
+    transport::{Channel, CloseCode, Connection, FrameSender},
+};
 
 /// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
 /// that leaves so many unread is not reading, and its connection is closed.
@@ -49,6 +53,7 @@ pub(crate) struct LinkShared {
     pub(crate) ping_interval: Duration,
     pub(crate) ping_misses: u32,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) registry: Arc<dyn Registry>,
     pub(crate) events: mpsc::Sender<LinkEvent>,
     ids: AtomicU64,
 }
@@ -58,9 +63,14 @@ impl LinkShared {
         hello: Hello,
         (ping_interval, ping_misses): (Duration, u32),
         directory: Arc<Directory>,
+        registry: Arc<dyn Registry>,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
-        Self { hello, ping_interval, ping_misses, directory, events, ids: AtomicU64::new(0) }
+        Self { hello, ping_interval, ping_misses, directory, registry, events, ids: AtomicU64::new(0) }
+    }
+
+    fn hello(&self) -> Hello {
+        Hello { group: self.registry.group(), ..self.hello.clone() }
     }
 }
 
@@ -95,9 +105,20 @@ impl Link {
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     Up(Link),
-    Names { id: LinkId, names: Names },
-    Members { members: Vec<Member> },
-    Down { id: LinkId, peer: NodeName, reason: String },
+    Names {
+        id: LinkId,
+        names: Names,
+    },
+    Members {
+        members: Vec<Member>,
+    },
+    /// `ended`: the peer's process has ended, as far as can be told from outside.
+    Down {
+        id: LinkId,
+        peer: NodeName,
+        reason: String,
+        ended: bool,
+    },
 }
 
 /// How a link ended, with the reason.
@@ -113,7 +134,7 @@ pub(crate) enum Ended {
 pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> Ended {
     let connection: Arc<dyn Connection> = Arc::from(connection);
     let peer = connection.peer().clone();
-    let (channel, hello) = match greet(&*connection, ours, &shared.hello).await {
+    let (channel, hello) = match greet(&*connection, ours, &shared.hello()).await {
         Ok(greeted) => greeted,
         Err((code, reason)) => {
             connection.close(code, &reason);
@@ -131,17 +152,21 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
     }
     let Channel { sender, receiver } = channel;
     let writer = tokio::spawn(write(queued, sender));
+    let mut ended = false;
     let reason = tokio::select! {
         biased;
         reason = connection.closed() => reason,
         // A node that was dropped must not go on answering pings: its peers would take it for alive.
         () = shared.events.closed() => close(&*connection, (CloseCode::Done, "the node has ended".to_owned())),
         reason = read(receiver, id, &shared, &pinged, &pings) => close(&*connection, reason),
-        reason = watch_over(&*connection, &shared, &pinged, &pings) => close(&*connection, (CloseCode::Silent, reason)),
+        lost = watch_over(&*connection, &shared, &pinged, &pings) => {
+            ended = lost.ended;
+            close(&*connection, (CloseCode::Silent, lost.reason))
+        }
         reason = serve(&connection, &shared) => reason,
     };
     writer.abort();
-    let down = LinkEvent::Down { id, peer, reason: reason.clone() };
+    let down = LinkEvent::Down { id, peer, reason: reason.clone(), ended };
     let _ = shared.events.send(down).await;
     Ended::Lost(reason)
 }
@@ -176,8 +201,25 @@ fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {
         let (ours, theirs) = (own.version, peer.version);
         return Err(format!("this node speaks protocol version {ours}, the peer {theirs}; update the older one"));
     }
-    match (own.agreement, peer.agreement) {
-        (Agreement::Islands, Agreement::Islands) => Ok(()),
+    if own.agreement != peer.agreement {
+        let (ours, theirs) = (mode(own.agreement), mode(peer.agreement));
+        return Err(format!(
+            "this node agrees by {ours}, the peer by {theirs}; set `agreement` to the same on all nodes"
+        ));
+    }
+    match (own.group, peer.group) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(format!(
+            "this node belongs to group {ours}, the peer to {theirs}; one of them lost its data or was started alone: \
+             remove its `raft` directory and start it with `join`"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn mode(agreement: Agreement) -> &'static str {
+    match agreement {
+        Agreement::Islands => "islands",
+        Agreement::Quorum => "quorum",
     }
 }
 
@@ -234,7 +276,7 @@ async fn read(
             Ok(Frame::Pong(_) | Frame::Unknown(_)) => continue,
             Ok(Frame::Names(names)) => LinkEvent::Names { id, names },
             Ok(Frame::Members(members)) => LinkEvent::Members { members },
-            Ok(other @ (Frame::Hello(_) | Frame::Stage(_))) => {
+            Ok(other @ (Frame::Hello(_) | Frame::Stage(_) | Frame::Agreement(_))) => {
                 return (CloseCode::WrongState, format!("{other:?} on the control channel"));
             }
             Err(error) => return (CloseCode::Malformed, error.to_string()),
@@ -245,13 +287,20 @@ async fn read(
     }
 }
 
+/// Why a peer is taken for lost.
+struct Lost {
+    reason: String,
+    /// Its kernel says so.
+    ended: bool,
+}
+
 /// Pings, and returns once the peer is taken for lost.
 async fn watch_over(
     connection: &dyn Connection,
     shared: &LinkShared,
     heard: &Heard,
     pings: &mpsc::Sender<Frame>,
-) -> String {
+) -> Lost {
     let interval = shared.ping_interval;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -266,10 +315,10 @@ async fn watch_over(
         }
         let silence = heard.silence();
         if silence > interval * shared.ping_misses {
-            return format!("nothing heard for {} ms", silence.as_millis());
+            return Lost { reason: format!("nothing heard for {} ms", silence.as_millis()), ended: false };
         }
         if silence > interval + interval / 2 && connection.is_port_closed().await {
-            return format!("nobody listens at {} any more", connection.remote_addr());
+            return Lost { reason: format!("nobody listens at {} any more", connection.remote_addr()), ended: true };
         }
         let _ = pings.try_send(Frame::Ping(number));
     }
@@ -285,18 +334,22 @@ async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> St
             Ok(channel) => channel,
             Err(error) => return error.to_string(),
         };
-        let (directory, peer) = (Arc::clone(&shared.directory), connection.peer().clone());
+        let (shared, connection) = (Arc::clone(shared), Arc::clone(connection));
         tokio::spawn(async move {
-            admit(channel, peer, &directory).await;
+            admit(channel, &*connection, &shared).await;
             drop(permit);
         });
     }
 }
 
-/// Hands a new subscription to its stage.
-async fn admit(mut channel: Channel, peer: NodeName, directory: &Directory) {
+/// Hands a new subscription to its stage, and a request to the registry.
+async fn admit(mut channel: Channel, connection: &dyn Connection, shared: &LinkShared) {
     let first = match line::read_first(&mut channel).await {
-        Ok(first) => first,
+        Ok(First::Subscribe(first)) => first,
+        Ok(First::Agreement(request)) => {
+            let peer = (connection.peer(), connection.remote_addr());
+            return agreement::answer(channel, &*shared.registry, peer, request).await;
+        }
         Err((code, reason)) => {
             tracing::warn!(%reason, "a peer's stream was refused");
             channel.sender.reset(code);
@@ -307,8 +360,8 @@ async fn admit(mut channel: Channel, peer: NodeName, directory: &Directory) {
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
-    let caller = Caller::Remote { channel, first, max_demand, peer };
-    let refused = match directory.stage(&key) {
+    let caller = Caller::Remote { channel, first, max_demand, peer: connection.peer().clone() };
+    let refused = match shared.directory.stage(&key) {
         Some(callers) => match callers.send(caller).await {
             Ok(()) => return,
             Err(mpsc::error::SendError(caller)) => caller,

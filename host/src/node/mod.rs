@@ -13,6 +13,8 @@
 //! Calls go down: the core tells stages and links what to do by bounded queues; they report back by
 //! theirs. Nothing is locked across an await.
 
+mod agreement;
+mod claims;
 mod core;
 mod dial;
 mod directory;
@@ -24,7 +26,12 @@ mod shutdown;
 mod stage;
 mod trace;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::{
     ids::{BootId, NodeName, StageName},
@@ -40,10 +47,23 @@ pub use pipelines::{LoadedPipeline, RoleError};
 pub use trace::Tracer;
 
 use crate::{
-    config::{NodeConfig, PeerAddr},
+    config::{Agreement, NodeConfig, PeerAddr},
+    registry::{
+        quorum::{Home, QuorumOptions},
+        raft::Timing,
+    },
     runtime::Plugin,
     transport::Transport,
 };
+
+/// How a node agrees with others on owners.
+#[derive(Clone, Debug)]
+pub enum AgreementOptions {
+    /// With whom it can reach.
+    Islands,
+    /// By a majority.
+    Quorum(QuorumOptions),
+}
 
 /// What a node is made of.
 #[derive(Debug)]
@@ -60,6 +80,10 @@ pub struct NodeOptions {
     pub join_after: Duration,
     /// Where others are told to reach this node.
     pub advertise: Option<SocketAddr>,
+    /// How nodes agree on owners.
+    pub agreement: AgreementOptions,
+    /// What stages may ask of the node they run on.
+    pub labels: BTreeSet<String>,
     /// How long to wait for the nodes in `join` before claiming global names.
     pub settle: Duration,
     /// Time between two pings of a peer.
@@ -94,6 +118,8 @@ impl NodeOptions {
             join: config.join.clone(),
             join_after: config.join_after,
             advertise: config.advertise,
+            agreement: agreement_options(config),
+            labels: config.labels.clone(),
             settle: config.settle,
             ping_interval: config.ping_interval,
             ping_misses: config.ping_misses,
@@ -102,6 +128,21 @@ impl NodeOptions {
             observer,
             tracer: Tracer::OFF,
             until_finished: false,
+        }
+    }
+}
+
+fn agreement_options(config: &NodeConfig) -> AgreementOptions {
+    match config.agreement {
+        Agreement::Islands => AgreementOptions::Islands,
+        Agreement::Quorum => {
+            let mut options = QuorumOptions::new(Home::Directory(config.data.join("raft")));
+            // Who is told whom to join is not the first, unless all start together.
+            options.expect = config.expect.unwrap_or(u16::from(config.join.is_empty()));
+            options.voters = config.voters;
+            options.lease = config.lease;
+            options.timing = Timing::from_heartbeat(config.heartbeat);
+            AgreementOptions::Quorum(options)
         }
     }
 }
@@ -119,6 +160,17 @@ pub struct NodeExit {
     pub gave_up: Vec<(StageName, String)>,
     /// Stages that did not finish handing out what they had within the drain time.
     pub cut_short: Vec<StageName>,
+    /// Why it could take part in its group no more, if that is why it ended.
+    pub expelled: Option<Expelled>,
+}
+
+/// Why a node cannot take part in its group any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Expelled {
+    /// It was removed, or its place was taken.
+    Removed(String),
+    /// What it keeps on disk cannot be used or written.
+    Failed(String),
 }
 
 /// What is wanted of a node.

@@ -1,10 +1,14 @@
 //! Pipelines with their plugins, and the stages of them that run here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::{
     ids::{Epoch, StageName},
-    names::GlobalName,
+    names::{GlobalName, quorum::PipelineRecord},
     pipeline::{self, Pipeline, Scope},
     supervise::Supervisor,
 };
@@ -55,6 +59,7 @@ pub enum RoleError {
 pub struct LoadedPipeline {
     pipeline: SharedPipeline,
     plugins: Plugins,
+    digest: String,
 }
 
 impl LoadedPipeline {
@@ -82,7 +87,14 @@ impl LoadedPipeline {
                 }
             }
         }
-        Ok(Self { pipeline: Arc::new(pipeline), plugins })
+        Ok(Self { pipeline: Arc::new(pipeline), plugins, digest: String::new() })
+    }
+
+    /// With the digest of its file, by which nodes can be compared: `sha256:` and 64 hexadecimal digits.
+    #[must_use]
+    pub fn with_digest(mut self, digest: String) -> Self {
+        self.digest = digest;
+        self
     }
 
     /// The pipeline.
@@ -95,28 +107,57 @@ impl LoadedPipeline {
 #[derive(Debug)]
 pub(crate) struct RunningPipeline {
     pub(crate) pipeline: SharedPipeline,
+    /// Those that may run here.
     pub(crate) stages: BTreeMap<StageName, StageState>,
+    digests: BTreeMap<StageName, String>,
+    /// Of the pipeline file.
+    digest: String,
 }
 
 impl RunningPipeline {
-    pub(crate) fn new(loaded: LoadedPipeline) -> Self {
-        let LoadedPipeline { pipeline, mut plugins } = loaded;
+    /// The stages of it that may run on a node with these labels.
+    pub(crate) fn new(loaded: LoadedPipeline, labels: &BTreeSet<String>) -> Self {
+        let LoadedPipeline { pipeline, mut plugins, digest } = loaded;
+        let digests = plugins.iter().map(|(stage, plugin)| (stage.clone(), plugin.digest().to_owned()));
+        let digests: BTreeMap<_, _> = digests.collect();
         let state = |settings: &pipeline::Stage| {
             let plugin = plugins.remove(&settings.name).expect("checked when it was loaded");
             (settings.name.clone(), StageState::new(Arc::new(settings.clone()), plugin))
         };
-        let stages = pipeline.stages().iter().map(state).collect();
-        Self { pipeline, stages }
+        let fits = |stage: &&pipeline::Stage| stage.labels.iter().all(|label| labels.contains(label));
+        let stages = pipeline.stages().iter().filter(fits).map(state).collect();
+        Self { pipeline, stages, digests, digest }
+    }
+
+    /// What the group is told of it.
+    pub(crate) fn record(&self) -> PipelineRecord {
+        let plugins = self.digests.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect();
+        PipelineRecord { name: self.pipeline.name().clone(), digest: self.digest.clone(), plugins }
+    }
+
+    /// Global stages that run here or are about to, sources first.
+    pub(crate) fn owned(&self) -> Vec<StageKey> {
+        let owned = |stage: &&pipeline::Stage| {
+            let state = self.stages.get(&stage.name);
+            state.is_some_and(|state| state.is_global() && (state.running.is_some() || state.restart_at.is_some()))
+        };
+        self.pipeline.upstream_order().filter(owned).map(|stage| self.key(&stage.name)).collect()
     }
 
     pub(crate) fn key(&self, stage: &StageName) -> StageKey {
         GlobalName { pipeline: self.pipeline.name().clone(), stage: stage.clone() }
     }
 
-    /// Stages that have one owner in the cluster.
-    pub(crate) fn global_names(&self) -> impl Iterator<Item = GlobalName> {
+    /// Stages that have one owner in the cluster, wherever they may run.
+    pub(crate) fn all_global_names(&self) -> impl Iterator<Item = GlobalName> {
         let global = self.pipeline.stages().iter().filter(|stage| stage.scope == Scope::Global);
         global.map(|stage| self.key(&stage.name))
+    }
+
+    /// Stages that have one owner in the cluster and may run here.
+    pub(crate) fn global_names(&self) -> impl Iterator<Item = GlobalName> {
+        let global = self.stages.iter().filter(|(_, state)| state.is_global());
+        global.map(|(stage, _)| self.key(stage))
     }
 
     /// Whether every producer that consumes nothing has said that it has come to its end.
@@ -141,6 +182,8 @@ pub(crate) struct StageState {
     /// It was stopped so.
     pub(crate) cut_short: bool,
     pub(crate) finished: bool,
+    /// It is being drained so that its name can be given up, for this reason.
+    pub(crate) drains: Option<&'static str>,
 }
 
 impl StageState {
@@ -156,6 +199,7 @@ impl StageState {
             stop_at: None,
             cut_short: false,
             finished: false,
+            drains: None,
         }
     }
 

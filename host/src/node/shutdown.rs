@@ -1,6 +1,6 @@
 //! The order in which a node ends.
 //!
-//! 1. Meet nobody new, claim nothing new.
+//! 1. Meet nobody new, claim nothing new; pass the lead of the group on, if it is ours.
 //! 2. Drain stages, sources first: a source produces nothing more and hands out what it has; when all
 //!    of it is acknowledged it ends, and those that consume from it follow. A consumer finishes the
 //!    batch in its hands; what it has not begun goes back to its producer, which gives it to others.
@@ -22,7 +22,6 @@ use super::{
     pipelines::{RunningPipeline, StageState},
     stage::Order,
 };
-use crate::registry::Registry;
 
 impl Core {
     pub(super) async fn shut_down(mut self) -> NodeExit {
@@ -31,6 +30,8 @@ impl Core {
         // At the end of its input a node takes the time it needs; on an order, what it is given.
         let mut deadline = ordered.then(|| Instant::now() + self.drain_timeout);
         self.stop_meeting();
+        // Whoever leads the group from here on need not be missed first.
+        self.registry.leave().await;
         let mut cut_short = Vec::new();
         let keys: Vec<StageKey> = self.pipelines.iter().flat_map(in_order).collect();
         for key in keys {
@@ -40,8 +41,9 @@ impl Core {
         }
         self.release_all().await;
         self.hang_up().await;
+        self.registry.stop().await;
         self.tracer.write(|| Event::NodeStop {});
-        NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short }
+        NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short, expelled: self.expelled.take() }
     }
 
     /// Whether the stage ended in good order.
@@ -84,10 +86,13 @@ impl Core {
         }
     }
 
-    async fn release_all(&self) {
-        for claim in self.registry.own() {
-            self.tracer.released(&claim.name, claim.epoch);
-            self.registry.release(&claim.name, claim.epoch).await;
+    async fn release_all(&mut self) {
+        // Who is expelled is not heard.
+        if self.expelled.is_none() {
+            for claim in self.registry.own() {
+                self.begin_release(&claim.name, claim.epoch, "its node was shut down");
+            }
+            while self.claims.tasks.join_next().await.is_some() {}
         }
     }
 }

@@ -37,7 +37,10 @@ use super::{
     line::{Caller, Inlet, Line},
     trace::{StageTrace, Tracer},
 };
-use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError};
+use crate::{
+    registry::TenureWatch,
+    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError},
+};
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
 /// peers: the stage takes them as quickly as it can, so this only evens out bursts.
@@ -63,6 +66,8 @@ pub(crate) struct StageSpec {
     pub(crate) tracer: Tracer,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
+    /// Whether it may go on: an owner whose node the group cannot hear waits.
+    pub(crate) tenure: TenureWatch,
 }
 
 /// What the node wants of a stage.
@@ -226,7 +231,9 @@ impl StageTask {
     /// Does all there is to do without waiting.
     fn settle(&mut self) {
         loop {
-            while let Some(transmit) = self.machine.poll_transmit() {
+            // Looked at before each message and each call: this process may have been paused.
+            let holds = self.spec.tenure.holds();
+            while let Some(transmit) = self.poll_transmit(holds) {
                 self.transmit(transmit);
             }
             while let Some(notice) = self.machine.poll_notice() {
@@ -237,11 +244,27 @@ impl StageTask {
                 self.handle(Input::Stop(reason));
                 continue;
             }
-            match self.machine.poll_call(self.started.elapsed()) {
+            let call = if holds { self.machine.poll_call(self.started.elapsed()) } else { None };
+            match call {
                 Some(call) => self.begin(call),
                 // A poll for a call may have ended a subscription, or the stage.
-                None if self.machine.has_output() => {}
+                None if holds && self.machine.has_output() => {}
                 None => return,
+            }
+        }
+    }
+
+    /// What may leave. A stage that waits for the group keeps all it has to say, for its consumers may
+    /// have another owner by now; one that stops then has nothing more to say but that.
+    fn poll_transmit(&mut self, holds: bool) -> Option<Transmit> {
+        if holds {
+            return self.machine.poll_transmit();
+        }
+        self.machine.stopped()?;
+        loop {
+            match self.machine.poll_transmit()? {
+                Transmit::Send { envelope: Envelope { message: Message::Events(_), .. }, .. } => {}
+                other => return Some(other),
             }
         }
     }
@@ -266,6 +289,7 @@ impl StageTask {
 
     async fn wait(&mut self) {
         let timeout = self.machine.poll_timeout().map(|at| self.started + at);
+        let waits = !self.spec.tenure.holds();
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
@@ -273,7 +297,8 @@ impl StageTask {
             returned = self.worker.returns.recv() => self.returned(returned),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(input) = self.inbox.recv() => self.handle(input),
-            () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout),
+            () = self.spec.tenure.renewed(), if waits => {}
+            () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
         }
     }
 

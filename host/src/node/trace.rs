@@ -97,12 +97,12 @@ impl Tracer {
         self.write(|| Event::ClaimReleased { stage: name(stage), epoch: number(epoch) });
     }
 
-    pub(super) fn lost(&self, claim: &Claim, to: &Claim) {
+    pub(super) fn lost(&self, claim: &Claim, to: Option<&Claim>) {
         self.write(|| Event::ClaimLost {
             stage: name(&claim.name),
             epoch: number(claim.epoch),
-            to: to.node.as_str().into(),
-            by: number(to.epoch),
+            to: to.map(|claim| claim.node.as_str().into()),
+            by: to.map(|claim| number(claim.epoch)),
         });
     }
 

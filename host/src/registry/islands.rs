@@ -1,22 +1,28 @@
 //! The registry that agrees with whom it can reach: `forebay_proto::names::Islands` behind a lock.
 //!
-//! Nothing here waits for the network. What peers say comes in through [`IslandsRegistry::on_names`];
-//! what they must hear is announced as [`Change::Announce`], upon which the node sends
-//! [`IslandsRegistry::own`] to all of them.
+//! Nothing here waits for the network. What peers say comes in through [`Registry::on_names`]; what they
+//! must hear is announced as [`Change::Announce`], upon which the node sends [`Registry::own`] to all
+//! of them.
 
 use std::{
+    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
-    names::{Change, Claim, GlobalName, Islands},
+    names::{
+        Change, Claim, GlobalName, Islands,
+        quorum::{Answer, GroupId},
+    },
+    wire::Agreement,
 };
 use tokio::{sync::Notify, time::Instant};
 
-use super::{CheckpointError, ClaimError, Registry};
+use super::{CheckpointError, ClaimError, Registry, TenureWatch};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -34,21 +40,6 @@ impl IslandsRegistry {
         let started_at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let table = Mutex::new(Islands::new(node, boot, started_at_ms));
         Self { started: Instant::now(), table, changed: Notify::new() }
-    }
-
-    /// A peer has stated all its claims.
-    pub fn on_names(&self, peer: &NodeName, claims: Vec<Claim>) {
-        self.change(|table| table.on_claims(peer, claims));
-    }
-
-    /// A peer is gone, and its claims with it.
-    pub fn on_peer_down(&self, peer: &NodeName) {
-        self.change(|table| table.on_peer_down(peer));
-    }
-
-    /// Our own claims, to be stated to every peer.
-    pub fn own(&self) -> Vec<Claim> {
-        self.table().own().cloned().collect()
     }
 
     /// A panic while the lock was held cannot have left the table half changed in a way that matters:
@@ -71,7 +62,7 @@ impl Registry for IslandsRegistry {
         self.change(|table| table.claim(now, name)).map_err(ClaimError::Held)
     }
 
-    async fn release(&self, name: &GlobalName, epoch: Epoch) {
+    async fn release(&self, name: &GlobalName, epoch: Epoch, _why: &str) {
         self.change(|table| table.release(name, epoch));
     }
 
@@ -88,6 +79,40 @@ impl Registry for IslandsRegistry {
     fn lookup(&self, name: &GlobalName) -> Option<Claim> {
         self.table().lookup(name).cloned()
     }
+
+    fn own(&self) -> Vec<Claim> {
+        self.table().own().cloned().collect()
+    }
+
+    fn agreement(&self) -> Agreement {
+        Agreement::Islands
+    }
+
+    fn tenure(&self) -> TenureWatch {
+        TenureWatch::unlimited()
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        None
+    }
+
+    fn on_peer_up(&self, _: &NodeName, _: BootId) {}
+
+    fn on_names(&self, peer: &NodeName, claims: Vec<Claim>) {
+        self.change(|table| table.on_claims(peer, claims));
+    }
+
+    fn on_peer_down(&self, peer: &NodeName, _: BootId, _: bool) {
+        self.change(|table| table.on_peer_down(peer));
+    }
+
+    async fn answer(&self, _: &NodeName, _: SocketAddr, _: Bytes) -> Bytes {
+        Answer::Refused("this node agrees by islands and has no group".to_owned()).encode()
+    }
+
+    async fn leave(&self) {}
+
+    async fn stop(&self) {}
 
     async fn next_change(&self) -> Change {
         loop {

@@ -1,18 +1,24 @@
 //! The seam to agreement: who owns which global name.
 //!
-//! `islands` agrees with the nodes it can reach. Every implementation passes the suite in
-//! `tests/all/registry.rs`.
+//! `islands` agrees with the nodes it can reach, `quorum` by a majority. Every implementation passes
+//! the suite in `tests/all/registry.rs`.
 
 mod islands;
+pub mod quorum;
+pub mod raft;
+mod tenure;
 
 pub use islands::IslandsRegistry;
+pub use tenure::{Clock, TenureWatch};
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use forebay_proto::{
-    ids::{Epoch, Seq},
-    names::{Change, Claim, GlobalName},
+    ids::{BootId, Epoch, NodeName, Seq},
+    names::{Change, Claim, GlobalName, quorum::GroupId},
+    wire::Agreement,
 };
 
 /// A claim was not granted.
@@ -21,6 +27,12 @@ pub enum ClaimError {
     /// Another node owns the name.
     #[error("{} is owned by {} in epoch {}", .0.name, .0.node, .0.epoch)]
     Held(Claim),
+    /// It may not be claimed by this node, with the reason.
+    #[error("the claim was refused: {0}")]
+    Refused(String),
+    /// Whether it was granted is not known, for the group cannot be reached; claim again.
+    #[error("no answer of the group: {0}")]
+    Unknown(String),
 }
 
 /// A checkpoint was not taken.
@@ -29,6 +41,9 @@ pub enum CheckpointError {
     /// It came from an owner that is none any more, or out of order: stop at once.
     #[error(transparent)]
     Fenced(#[from] forebay_proto::names::Fenced),
+    /// Whether it was taken is not known, for the group cannot be reached; state it again.
+    #[error("no answer of the group: {0}")]
+    Unknown(String),
 }
 
 /// Who owns which name, as far as this node can know.
@@ -39,28 +54,29 @@ pub enum CheckpointError {
 ///   needs an epoch of its own.
 /// - A checkpoint is a compare-and-set on (epoch, previous checkpoint).
 /// - Changes come in the order in which they were decided. A node that owned a name and hears
-///   [`Change::Lost`] must drain and stop its stage.
+///   [`Change::Lost`] must end its stage.
 #[async_trait]
 pub trait Registry: Send + Sync + fmt::Debug {
     /// Claims `name` for this node, in a new epoch.
     ///
     /// # Errors
-    /// [`ClaimError::Held`] with the claim that stands.
+    /// [`ClaimError`]. Bounded in time.
     ///
     /// # Cancel safety
     /// Whether the claim was made is not known; claim again.
     async fn claim(&self, name: &GlobalName) -> Result<Claim, ClaimError>;
 
-    /// Gives a name up. Harmless if it is not ours, or ours in another epoch.
+    /// Gives a name up, with the reason for the history. Harmless if it is not ours, or ours in
+    /// another epoch. Bounded in time; if the group cannot be reached the name ends with its lease.
     ///
     /// # Cancel safety
     /// As for `claim`; release again.
-    async fn release(&self, name: &GlobalName, epoch: Epoch);
+    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str);
 
     /// Records that everything up to `seq` was processed.
     ///
     /// # Errors
-    /// [`CheckpointError::Fenced`].
+    /// [`CheckpointError`].
     ///
     /// # Cancel safety
     /// Whether it was recorded is not known; state it again.
@@ -70,9 +86,59 @@ pub trait Registry: Send + Sync + fmt::Debug {
     /// The claim that stands, as far as this node knows now.
     fn lookup(&self, name: &GlobalName) -> Option<Claim>;
 
+    /// The claims of this process that stand.
+    fn own(&self) -> Vec<Claim>;
+
     /// The next change. For one listener: a change is handed out once.
     ///
     /// # Cancel safety
     /// Cancel safe.
     async fn next_change(&self) -> Change;
+
+    /// How it agrees.
+    fn agreement(&self) -> Agreement;
+
+    /// Whether owners on this node may go on just now.
+    fn tenure(&self) -> TenureWatch;
+
+    /// The group this node belongs to, if it does by now.
+    fn group(&self) -> Option<GroupId>;
+
+    /// A peer is connected, in this start of its process.
+    fn on_peer_up(&self, peer: &NodeName, boot: BootId);
+
+    /// A peer has stated all its claims.
+    fn on_names(&self, peer: &NodeName, claims: Vec<Claim>);
+
+    /// A peer's connection is lost. `ended`: its process has ended, by the word of its kernel or its
+    /// own; a hint.
+    fn on_peer_down(&self, peer: &NodeName, boot: BootId, ended: bool);
+
+    /// Answers a request of a peer's registry.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn answer(&self, peer: &NodeName, addr: std::net::SocketAddr, request: Bytes) -> Bytes;
+
+    /// This node is about to end: what it does for others passes to others. Bounded in time.
+    async fn leave(&self);
+
+    /// Ends its tasks and closes its files.
+    async fn stop(&self);
+}
+
+/// How a registry reaches those of other nodes.
+#[async_trait]
+pub trait Peers: Send + Sync + fmt::Debug {
+    /// Asks a peer.
+    ///
+    /// # Errors
+    /// If it is not connected or does not answer in time, with the reason.
+    ///
+    /// # Cancel safety
+    /// Whether the peer acts on the request is not known.
+    async fn ask(&self, peer: &NodeName, request: Bytes, within: Duration) -> Result<Bytes, String>;
+
+    /// Who is connected.
+    fn connected(&self) -> Vec<NodeName>;
 }

@@ -20,7 +20,7 @@ use std::{
 
 use forebay::{
     config::PeerAddr,
-    node::{LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
+    node::{AgreementOptions, LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
     runtime::{GuestDelivery, GuestOutput, LineKind, Plugin, Produced, native::Native},
     transport::{Transport, memory::Network},
 };
@@ -212,6 +212,8 @@ impl World {
             join: ABC.iter().filter(|other| **other != node).map(|other| self.peer_addr(other)).collect(),
             join_after: Duration::ZERO,
             advertise: None,
+            agreement: AgreementOptions::Islands,
+            labels: BTreeSet::new(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 50,

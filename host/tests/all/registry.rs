@@ -2,16 +2,32 @@
 //!
 //! A new implementation is one more line in `for_every_registry!`, with a [`Group`] of its own.
 
-use std::{future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use forebay::registry::{CheckpointError, ClaimError, IslandsRegistry, Registry};
+use async_trait::async_trait;
+use bytes::Bytes;
+use forebay::registry::{
+    CheckpointError, ClaimError, IslandsRegistry, Peers, Registry,
+    quorum::{Home, Myself, QuorumOptions, QuorumRegistry},
+};
 use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
     names::{Change, Claim, GlobalName},
 };
+use tokio::sync::{mpsc, oneshot};
 
 /// The registries of two nodes, a and b, that can reach each other unless they are parted.
-trait Group {
+trait Group: Sized {
+    async fn start() -> Self;
+
     fn registry(&self, node: usize) -> &dyn Registry;
 
     /// Lets everything that one has said arrive at the other.
@@ -23,7 +39,7 @@ trait Group {
 
 macro_rules! suite {
     ($group:ty: $($name:ident,)*) => {
-        $(#[tokio::test] async fn $name() { super::bounded(super::$name(<$group>::default())).await; })*
+        $(#[tokio::test] async fn $name() { super::bounded(async { super::$name(<$group>::start().await).await }).await; })*
     };
 }
 
@@ -50,22 +66,21 @@ macro_rules! for_every_registry {
 
 for_every_registry! {
     islands: crate::registry::Islands,
+    quorum: crate::registry::Quorum,
 }
 
 /// Two `IslandsRegistry`s, and the links between them.
 pub(crate) struct Islands([(NodeName, IslandsRegistry); 2]);
 
-impl Default for Islands {
-    fn default() -> Self {
+impl Group for Islands {
+    async fn start() -> Self {
         let node = |name: &str, boot| {
             let name: NodeName = name.parse().unwrap();
             (name.clone(), IslandsRegistry::new(name, BootId(boot)))
         };
         Self([node("a", 1), node("b", 2)])
     }
-}
 
-impl Group for Islands {
     fn registry(&self, node: usize) -> &dyn Registry {
         &self.0[node].1
     }
@@ -82,8 +97,111 @@ impl Group for Islands {
 
     async fn part(&self) {
         let [(a, of_a), (b, of_b)] = &self.0;
-        of_a.on_peer_down(b);
-        of_b.on_peer_down(a);
+        of_a.on_peer_down(b, BootId(2), false);
+        of_b.on_peer_down(a, BootId(1), false);
+    }
+}
+
+/// Two members of a group, of which a votes, and the way between them.
+pub(crate) struct Quorum {
+    way: Arc<Way>,
+    registries: [Arc<QuorumRegistry>; 2],
+}
+
+/// Carries requests from one registry to the other, unless it is cut.
+#[derive(Debug, Default)]
+struct Way {
+    cut: AtomicBool,
+    ends: Mutex<BTreeMap<NodeName, mpsc::Sender<Asked>>>,
+}
+
+/// Who asks, what, and where the answer goes.
+type Asked = (NodeName, Bytes, oneshot::Sender<Bytes>);
+
+/// One node's end of the way.
+#[derive(Debug)]
+struct End {
+    node: NodeName,
+    way: Arc<Way>,
+}
+
+#[async_trait]
+impl Peers for End {
+    async fn ask(&self, peer: &NodeName, request: Bytes, within: Duration) -> Result<Bytes, String> {
+        if self.way.cut.load(Ordering::Relaxed) {
+            return Err("the way is cut".to_owned());
+        }
+        let end = self.way.ends.lock().unwrap().get(peer).cloned().ok_or("not there")?;
+        let (answer, answered) = oneshot::channel();
+        end.send((self.node.clone(), request, answer)).await.map_err(|_| "gone")?;
+        let answered = tokio::time::timeout(within, answered).await.map_err(|_| "no answer in time")?;
+        answered.map_err(|_| "gone".to_owned())
+    }
+
+    fn connected(&self) -> Vec<NodeName> {
+        let cut = self.way.cut.load(Ordering::Relaxed);
+        self.way.ends.lock().unwrap().keys().filter(|node| !cut && **node != self.node).cloned().collect()
+    }
+}
+
+impl Quorum {
+    fn member(way: &Arc<Way>, name: &str, boot: u64, expect: u16) -> (Arc<QuorumRegistry>, NodeName) {
+        let node: NodeName = name.parse().unwrap();
+        let me = Myself { node: node.clone(), boot: BootId(boot), addr: None, pipelines: Vec::new() };
+        let mut options = QuorumOptions::new(Home::Memory(Arc::default()));
+        options.expect = expect;
+        let end = Arc::new(End { node: node.clone(), way: Arc::clone(way) });
+        let registry = Arc::new(QuorumRegistry::start(me, options, end));
+        let (asking, mut asked) = mpsc::channel::<Asked>(64);
+        way.ends.lock().unwrap().insert(node.clone(), asking);
+        let answering = Arc::downgrade(&registry);
+        tokio::spawn(async move {
+            while let Some((peer, request, answer)) = asked.recv().await {
+                let Some(registry) = answering.upgrade() else { return };
+                tokio::spawn(async move {
+                    let addr = "127.0.0.1:1".parse().unwrap();
+                    let _ = answer.send(registry.answer(&peer, addr, request).await);
+                });
+            }
+        });
+        (registry, node)
+    }
+}
+
+impl Group for Quorum {
+    async fn start() -> Self {
+        let way = Arc::<Way>::default();
+        let (a, _) = Self::member(&way, "a", 1, 1);
+        while !a.report().holds {
+            a.next_change().await;
+        }
+        let (b, _) = Self::member(&way, "b", 2, 0);
+        while !b.report().holds {
+            b.next_change().await;
+        }
+        let group = Self { way, registries: [a, b] };
+        group.exchange().await;
+        group
+    }
+
+    fn registry(&self, node: usize) -> &dyn Registry {
+        &*self.registries[node]
+    }
+
+    /// Both have applied the same when nothing is under way.
+    async fn exchange(&self) {
+        self.way.cut.store(false, Ordering::Relaxed);
+        let [a, b] = &self.registries;
+        let mut same = 0;
+        while same < 3 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let (at_a, at_b) = (a.report().applied, b.report().applied);
+            same = if at_a == at_b { same + 1 } else { 0 };
+        }
+    }
+
+    async fn part(&self) {
+        self.way.cut.store(true, Ordering::Relaxed);
     }
 }
 
@@ -99,7 +217,10 @@ fn name(stage: &str) -> GlobalName {
 async fn changes(registry: &dyn Registry) -> Vec<Change> {
     let mut all = Vec::new();
     while let Ok(change) = tokio::time::timeout(Duration::from_millis(20), registry.next_change()).await {
-        all.push(change);
+        // What only one kind of registry tells.
+        if !matches!(change, Change::Quorum { .. }) {
+            all.push(change);
+        }
     }
     all
 }
@@ -141,7 +262,7 @@ async fn names_do_not_disturb_each_other(group: impl Group) {
     let first = group.registry(0).claim(&name("s")).await.unwrap();
     group.exchange().await;
     let second = group.registry(1).claim(&name("t")).await.unwrap();
-    group.registry(0).release(&name("t"), first.epoch).await;
+    group.registry(0).release(&name("t"), first.epoch, "test").await;
     group.exchange().await;
     for node in 0..2 {
         assert_eq!(group.registry(node).lookup(&name("s")), Some(first.clone()));
@@ -163,7 +284,7 @@ async fn every_claim_has_a_higher_epoch_also_of_the_owner(group: impl Group) {
 async fn a_released_name_can_be_claimed_by_another_in_a_higher_epoch(group: impl Group) {
     let first = group.registry(0).claim(&name("s")).await.unwrap();
     group.exchange().await;
-    group.registry(0).release(&name("s"), first.epoch).await;
+    group.registry(0).release(&name("s"), first.epoch, "test").await;
     group.exchange().await;
     assert_eq!(group.registry(1).lookup(&name("s")), None);
     let second = group.registry(1).claim(&name("s")).await.unwrap();
@@ -176,9 +297,9 @@ async fn releasing_in_another_epoch_or_for_another_node_changes_nothing(group: i
     let old = group.registry(0).claim(&name("s")).await.unwrap();
     let claim = group.registry(0).claim(&name("s")).await.unwrap();
     group.exchange().await;
-    group.registry(0).release(&name("s"), old.epoch).await;
-    group.registry(1).release(&name("s"), claim.epoch).await;
-    group.registry(1).release(&name("t"), claim.epoch).await;
+    group.registry(0).release(&name("s"), old.epoch, "test").await;
+    group.registry(1).release(&name("s"), claim.epoch, "test").await;
+    group.registry(1).release(&name("t"), claim.epoch, "test").await;
     group.exchange().await;
     for node in 0..2 {
         assert_eq!(group.registry(node).lookup(&name("s")), Some(claim.clone()));
@@ -214,7 +335,7 @@ async fn a_checkpoint_is_a_compare_and_set(group: impl Group) {
 async fn a_former_owner_is_fenced(group: impl Group) {
     let first = group.registry(0).claim(&name("s")).await.unwrap();
     group.exchange().await;
-    group.registry(0).release(&name("s"), first.epoch).await;
+    group.registry(0).release(&name("s"), first.epoch, "test").await;
     group.exchange().await;
     group.registry(1).claim(&name("s")).await.unwrap();
     group.exchange().await;
@@ -225,7 +346,7 @@ async fn a_former_owner_is_fenced(group: impl Group) {
 
 async fn changes_come_in_order_and_once(group: impl Group) {
     let first = group.registry(0).claim(&name("s")).await.unwrap();
-    group.registry(0).release(&name("s"), first.epoch).await;
+    group.registry(0).release(&name("s"), first.epoch, "test").await;
     let second = group.registry(0).claim(&name("s")).await.unwrap();
     let told = changes(group.registry(0)).await;
     assert_eq!(owners(&told, &name("s")), [Some("a".to_owned()), None, Some("a".to_owned())]);
@@ -266,7 +387,7 @@ async fn a_parted_owners_name_is_never_owned_twice_after_they_meet(group: impl G
     assert_eq!(group.registry(1).lookup(&name("s")), Some(standing.clone()));
     let told = changes(group.registry(0)).await;
     let lost = told.iter().find_map(|change| match change {
-        Change::Lost { claim, to } => Some((claim.clone(), to.clone())),
+        Change::Lost { claim, to } => Some((claim.clone(), to.clone().unwrap())),
         _ => None,
     });
     match new {

@@ -101,10 +101,12 @@ pub enum Event {
         stage: Text,
         /// In which epoch it was held.
         epoch: Epoch,
-        /// Who has it.
-        to: Text,
+        /// Who has it, if anybody does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Text>,
         /// In which epoch.
-        by: Epoch,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Epoch>,
     },
     /// The state machine that all nodes share has applied a change of a claim.
     #[serde(rename = "claim.applied")]

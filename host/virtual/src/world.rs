@@ -10,6 +10,7 @@ use forebay::transport::{
     identity::NodeIdentity,
     quic::simulated::{Path, SimulatedNetwork},
 };
+use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
 use forebay_trace::{Boot, Collector, Event, Record, Sink};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
@@ -42,7 +43,7 @@ pub(crate) struct World {
 
 impl World {
     /// A cluster of which no node runs yet.
-    pub(crate) fn new(seed: u64, identities: &[NodeIdentity]) -> Self {
+    pub(crate) fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let story = Story::default();
         let interval = Duration::from_millis(random.random_range(40..300));
@@ -55,7 +56,7 @@ impl World {
         };
         let machines: Vec<_> = identities.iter().enumerate().map(machine).collect();
         let addrs = machines.iter().map(|machine| machine.addr).collect();
-        let site = Site { network, story, workload, trace: Collector::default(), addrs };
+        let site = Site { network, story, agreement, workload, trace: Collector::default(), addrs };
         Self { site, machines, random, now: Duration::ZERO, records: 0, problems: Vec::new() }
     }
 
@@ -172,6 +173,7 @@ impl World {
 
     /// Starts a node with an empty disk. In `islands` mode nodes keep nothing there, so it is the same.
     pub(crate) fn start_wiped(&mut self, no: NodeNo) {
+        self.machines[no.0].wipe();
         self.start(no);
     }
 

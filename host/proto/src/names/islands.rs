@@ -13,36 +13,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Claim, GlobalName, merge};
+use super::{Change, Claim, GlobalName, merge};
 use crate::ids::{BootId, Epoch, NodeName, Seq};
-
-/// Something that the rest of the node must know.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Change {
-    /// A name has another owner now, or none.
-    Owner {
-        /// The name.
-        name: GlobalName,
-        /// The claim that stands.
-        claim: Option<Claim>,
-    },
-    /// Two nodes that can reach each other own one name. Reported once by every node that sees it.
-    Conflict {
-        /// The claim that stands.
-        winner: Claim,
-        /// The claim that does not.
-        loser: Claim,
-    },
-    /// This node has lost a name it owned: drain and stop its stage.
-    Lost {
-        /// What was ours.
-        claim: Claim,
-        /// What beat it.
-        to: Claim,
-    },
-    /// Our own claims have changed: tell every peer.
-    Announce,
-}
 
 /// A checkpoint came from an owner that is none any more, or out of order.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -205,7 +177,7 @@ impl Islands {
             let beaten = self.own.get(name).filter(|own| *own != winner).cloned();
             if let Some(claim) = beaten {
                 self.own.remove(name);
-                self.changes.push_back(Change::Lost { claim, to: winner.clone() });
+                self.changes.push_back(Change::Lost { claim, to: Some(winner.clone()) });
                 self.changes.push_back(Change::Announce);
             }
         }
@@ -260,7 +232,7 @@ mod tests {
         b.on_claims(&"a".parse().unwrap(), claims);
         let conflict = Change::Conflict { winner: won.clone(), loser: lost.clone() };
         let owner = Change::Owner { name: name(), claim: Some(won.clone()) };
-        let lost = Change::Lost { claim: lost, to: won };
+        let lost = Change::Lost { claim: lost, to: Some(won) };
         assert_eq!(changes(&mut a), [conflict.clone(), lost, Change::Announce, owner]);
         assert_eq!(changes(&mut b), [conflict]);
         tell(&a, &mut b);

@@ -3,14 +3,18 @@
 //! - [`Claim`] and its order ([`Claim::beats`]): which of two claims of one name stands.
 //! - [`Islands`]: the table of a node that agrees with whom it can reach, and with nobody else.
 //! - [`Placement`]: when this node should claim a name that has no owner.
+//! - [`quorum`]: the table that a majority agrees on.
 //! - [`preference`]: which node should own a name, by rendezvous hashing.
 
+mod change;
 mod islands;
 mod merge;
 mod placement;
 mod prefer;
+pub mod quorum;
 
-pub use islands::{Change, Fenced, Islands};
+pub use change::Change;
+pub use islands::{Fenced, Islands};
 pub use merge::merge;
 pub use placement::Placement;
 pub use prefer::preference;

@@ -91,6 +91,7 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let scope = fields.optional(problems, "scope", |node, problems| {
         node.choice(problems, &[("global", Scope::Global), ("node", Scope::Node)])
     });
+    let labels = fields.optional(problems, "labels", labels);
     let config = fields.optional(problems, "config", json::from_table);
     let subscribe = fields.optional(problems, "subscribe", subscriptions).unwrap_or_default();
     let buffer = fields.optional(problems, "buffer", buffer);
@@ -106,6 +107,7 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         name: name.ok()?,
         plugin: plugin?,
         scope: scope.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
         config: config.unwrap_or_else(|| "{}".to_owned()),
         subscribe,
         buffer: buffer.unwrap_or_default(),
@@ -150,6 +152,17 @@ fn plugin(node: &Node<'_>, problems: &mut Problems) -> Option<PluginRef> {
         return node.unexpected(problems, expected);
     }
     Some(PluginRef::File(PathBuf::from(text)))
+}
+
+fn labels(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<String>> {
+    let elements = node.elements(problems, "an array of labels, as in [\"gpu\", \"zone=a\"]")?;
+    let expected = "a label: 1 to 63 of the characters a-z, A-Z, 0-9, `-`, `_`, `.`, `/` and `=`";
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=');
+    let label = |element: &Node<'_>| match element.text(problems, expected)? {
+        text if (1..=63).contains(&text.len()) && text.chars().all(is_part) => Some(text.to_owned()),
+        _ => element.unexpected(problems, expected),
+    };
+    Some(elements.iter().filter_map(label).collect())
 }
 
 fn subscriptions<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<Vec<(Subscription, Node<'d>)>> {

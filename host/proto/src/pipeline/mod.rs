@@ -121,6 +121,8 @@ pub struct Stage {
     pub plugin: PluginRef,
     /// How many owners it has.
     pub scope: Scope,
+    /// What a node must have for the stage to run on it; empty: any node will do.
+    pub labels: Vec<String>,
     /// What its plugin is told at `init`: a JSON object, keys sorted.
     pub config: String,
     /// Whom it asks for events; each producer at most once, never itself.

@@ -122,7 +122,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
              beginning with a letter or digit",
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, or `builtin:` and a name",
-            "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `scope`, `config`, \
+            "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, \
              `subscribe`, `buffer`, `restart`, `limits`, `poll` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
@@ -143,7 +143,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `scope`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",

@@ -19,10 +19,10 @@ use crate::{
     batch::{BatchError, BatchLimits},
     ids::{BootId, Epoch, NodeName},
     message::{Envelope, Message},
-    names::{Claim, GlobalName},
+    names::{Claim, GlobalName, quorum::GroupId},
 };
-use read::Reader;
-use write::Writer;
+pub(crate) use read::Reader;
+pub(crate) use write::Writer;
 
 /// The version of the protocol, stated in [`Hello`]. A node talks to its own version only, so far.
 pub const VERSION: u16 = 1;
@@ -35,6 +35,8 @@ pub const REASON_BYTES_MAX: usize = 1024;
 pub enum Agreement {
     /// With whom they can reach.
     Islands,
+    /// By a majority.
+    Quorum,
 }
 
 /// The first frame of a control channel, from either side.
@@ -48,6 +50,8 @@ pub struct Hello {
     pub agreement: Agreement,
     /// Where others can reach the sender; `None`: only where it came from.
     pub advertise: Option<SocketAddr>,
+    /// The group it agrees with, if it belongs to one already; nodes of two groups do not talk.
+    pub group: Option<GroupId>,
 }
 
 /// A node and where to reach it.
@@ -81,6 +85,9 @@ pub enum Frame {
     Ping(u64),
     /// I am.
     Pong(u64),
+    /// A request of the agreement between nodes, or its answer; a channel begins with the one and
+    /// ends with the other. The bytes are those of [`crate::names::quorum::Request`] and `Answer`.
+    Agreement(Bytes),
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -128,6 +135,7 @@ mod kind {
     pub(super) const NAMES: u8 = 0x03;
     pub(super) const PING: u8 = 0x04;
     pub(super) const PONG: u8 = 0x05;
+    pub(super) const AGREEMENT: u8 = 0x06;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -163,6 +171,10 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::Pong(number) => {
             writer.u8(kind::PONG);
             writer.u64(*number);
+        }
+        Frame::Agreement(bytes) => {
+            writer.u8(kind::AGREEMENT);
+            writer.bytes(bytes);
         }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
@@ -218,6 +230,7 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         }
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
+        kind::AGREEMENT => Frame::Agreement(reader.rest()),
         kind::SUBSCRIBE..=kind::CANCEL => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

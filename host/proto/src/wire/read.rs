@@ -5,76 +5,87 @@ use std::{
     str::FromStr,
 };
 
+use bytes::Bytes;
+
 use super::{Agreement, Hello, REASON_BYTES_MAX, WireError};
 use crate::{
     ids::{BootId, Epoch, NameError, Seq},
     message::{Demand, Reason, SeqRun, Subscribe},
-    names::{Claim, GlobalName},
+    names::{Claim, GlobalName, quorum::GroupId},
 };
 
 /// Takes fields off the front of a frame.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
     /// # Errors
     /// [`WireError::Trailing`] if anything is left.
-    pub(super) fn finish(self) -> Result<(), WireError> {
+    pub(crate) fn finish(self) -> Result<(), WireError> {
         match self.0.len() {
             0 => Ok(()),
             count => Err(WireError::Trailing { count }),
         }
     }
 
-    pub(super) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], WireError> {
+    pub(crate) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], WireError> {
         let split = self.0.split_at_checked(count);
         let (front, rest) = split.ok_or(WireError::Short { field, missing: count - self.0.len().min(count) })?;
         self.0 = rest;
         Ok(front)
     }
 
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
+    pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
         Ok(self.bytes(field, N)?.try_into().expect("as many bytes as asked for"))
     }
 
-    pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, WireError> {
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, WireError> {
         Ok(u8::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, WireError> {
+    pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, WireError> {
         Ok(u16::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u32(&mut self, field: &'static str) -> Result<u32, WireError> {
+    pub(crate) fn u32(&mut self, field: &'static str) -> Result<u32, WireError> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
 
-    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, WireError> {
+    pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, WireError> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
+    pub(crate) fn u128(&mut self, field: &'static str) -> Result<u128, WireError> {
+        Ok(u128::from_le_bytes(self.array(field)?))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        Bytes::copy_from_slice(std::mem::take(&mut self.0))
+    }
+
     /// A length of 4 bytes.
-    pub(super) fn len(&mut self, field: &'static str) -> Result<usize, WireError> {
+    pub(crate) fn len(&mut self, field: &'static str) -> Result<usize, WireError> {
         Ok(self.u32(field)? as usize)
     }
 
     /// `count` numbers of 4 bytes. Nothing is allocated unless they are all there.
-    pub(super) fn u32s(&mut self, field: &'static str, count: usize) -> Result<Vec<u32>, WireError> {
+    pub(crate) fn u32s(&mut self, field: &'static str, count: usize) -> Result<Vec<u32>, WireError> {
         let bytes = self.bytes(field, count.saturating_mul(4))?;
         Ok(bytes.chunks_exact(4).map(|four| u32::from_le_bytes(four.try_into().expect("four bytes"))).collect())
     }
 
     /// `count` numbers of 2 bytes.
-    pub(super) fn u16s(&mut self, field: &'static str, count: usize) -> Result<Vec<u16>, WireError> {
+    pub(crate) fn u16s(&mut self, field: &'static str, count: usize) -> Result<Vec<u16>, WireError> {
         let bytes = self.bytes(field, count.saturating_mul(2))?;
         Ok(bytes.chunks_exact(2).map(|two| u16::from_le_bytes(two.try_into().expect("two bytes"))).collect())
     }
 
     /// A list whose length comes first. Grows as items are read: a length is only a claim.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         field: &'static str,
         mut read: impl FnMut(&mut Self) -> Result<T, WireError>,
@@ -92,18 +103,18 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|error| wrong(field, &error, "UTF-8 text"))
     }
 
-    pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str, WireError> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<&'a str, WireError> {
         let len = self.len(field)?;
         self.utf8(field, len)
     }
 
-    pub(super) fn parsed_name<N: FromStr<Err = NameError>>(&mut self, field: &'static str) -> Result<N, WireError> {
+    pub(crate) fn parsed_name<N: FromStr<Err = NameError>>(&mut self, field: &'static str) -> Result<N, WireError> {
         let len = self.u8(field)?;
         let text = self.utf8(field, len.into())?;
         text.parse().map_err(|error: NameError| wrong(field, &format!("`{}`", error.found), "a name"))
     }
 
-    pub(super) fn addr(&mut self, field: &'static str) -> Result<SocketAddr, WireError> {
+    pub(crate) fn addr(&mut self, field: &'static str) -> Result<SocketAddr, WireError> {
         let ip = match self.u8(field)? {
             4 => IpAddr::V4(Ipv4Addr::from(self.array::<4>(field)?)),
             6 => IpAddr::V6(Ipv6Addr::from(self.array::<16>(field)?)),
@@ -112,26 +123,32 @@ impl<'a> Reader<'a> {
         Ok(SocketAddr::new(ip, self.u16(field)?))
     }
 
-    pub(super) fn hello(&mut self) -> Result<Hello, WireError> {
+    pub(crate) fn hello(&mut self) -> Result<Hello, WireError> {
         let version = self.u16("version")?;
         let boot = BootId(self.u64("boot")?);
         let agreement = match self.u8("agreement")? {
             0 => Agreement::Islands,
-            other => return Err(wrong("agreement", &other, "0, islands")),
+            1 => Agreement::Quorum,
+            other => return Err(wrong("agreement", &other, "0, islands, or 1, quorum")),
         };
         let advertise = match self.u8("has an address")? {
             0 => None,
             1 => Some(self.addr("address")?),
             other => return Err(wrong("has an address", &other, "0 or 1")),
         };
-        Ok(Hello { version, boot, agreement, advertise })
+        let group = match self.u8("has a group")? {
+            0 => None,
+            1 => Some(GroupId(self.u128("group")?)),
+            other => return Err(wrong("has a group", &other, "0 or 1")),
+        };
+        Ok(Hello { version, boot, agreement, advertise, group })
     }
 
-    pub(super) fn global_name(&mut self) -> Result<GlobalName, WireError> {
+    pub(crate) fn global_name(&mut self) -> Result<GlobalName, WireError> {
         Ok(GlobalName { pipeline: self.parsed_name("pipeline")?, stage: self.parsed_name("stage")? })
     }
 
-    pub(super) fn claim(&mut self) -> Result<Claim, WireError> {
+    pub(crate) fn claim(&mut self) -> Result<Claim, WireError> {
         Ok(Claim {
             name: self.global_name()?,
             node: self.parsed_name("claiming node")?,
@@ -142,7 +159,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn subscribe(&mut self) -> Result<Subscribe, WireError> {
+    pub(crate) fn subscribe(&mut self) -> Result<Subscribe, WireError> {
         let pipeline = self.parsed_name("pipeline")?;
         let producer = self.parsed_name("producer")?;
         let consumer = self.parsed_name("consumer")?;
@@ -155,7 +172,7 @@ impl<'a> Reader<'a> {
         Ok(Subscribe { pipeline, producer, consumer, demand })
     }
 
-    pub(super) fn runs(&mut self, field: &'static str) -> Result<Vec<SeqRun>, WireError> {
+    pub(crate) fn runs(&mut self, field: &'static str) -> Result<Vec<SeqRun>, WireError> {
         self.list(field, |reader| {
             let run = SeqRun { first: Seq(reader.u64(field)?), count: reader.u32(field)? };
             let fits = run.first.0.checked_add(run.count.into()).is_some();
@@ -166,7 +183,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn reason(&mut self) -> Result<Reason, WireError> {
+    pub(crate) fn reason(&mut self) -> Result<Reason, WireError> {
         let code = self.u8("reason")?;
         let text = self.text("reason text")?;
         if text.len() > REASON_BYTES_MAX {
@@ -189,6 +206,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-pub(super) fn wrong(field: &'static str, found: &dyn std::fmt::Display, expected: &'static str) -> WireError {
+pub(crate) fn wrong(field: &'static str, found: &dyn std::fmt::Display, expected: &'static str) -> WireError {
     WireError::Field { field, found: found.to_string(), expected }
 }

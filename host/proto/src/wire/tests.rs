@@ -62,10 +62,18 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
         boot: BootId(7),
         agreement: Agreement::Islands,
         advertise: Some("127.0.0.1:7440".parse().unwrap()),
+        group: None,
     };
+    let quorum = Hello { agreement: Agreement::Quorum, group: Some(GroupId(0x1234)), advertise: None, ..hello.clone() };
     let member = Member { node: "b".parse().unwrap(), addr: "[::1]:7441".parse().unwrap() };
     vec![
-        ("hello", Frame::Hello(hello), "01 0100 0700000000000000 00 01 04 7f000001 101d"),
+        ("hello", Frame::Hello(hello), "01 0100 0700000000000000 00 01 04 7f000001 101d 00"),
+        (
+            "hello of a group",
+            Frame::Hello(quorum),
+            "01 0100 0700000000000000 01 00 01 34120000000000000000000000000000",
+        ),
+        ("agreement", Frame::Agreement(Bytes::from_static(b"\x01\x05")), "06 0105"),
         ("members", Frame::Members(vec![member]), "02 01000000 01 62 06 00000000000000000000000000000001 111d"),
         (
             "names",
@@ -146,7 +154,8 @@ fn a_view_is_written_as_a_batch_of_its_own() {
 
 #[test]
 fn every_truncated_frame_is_refused() {
-    for (what, _, bytes) in golden() {
+    // An agreement frame's fields are read by others.
+    for (what, _, bytes) in golden().into_iter().filter(|(what, ..)| *what != "agreement") {
         let bytes = hex(bytes);
         for len in 0..bytes.len() {
             assert!(read(&bytes[..len]).is_err(), "{what} cut to {len} bytes");

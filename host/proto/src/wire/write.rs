@@ -12,43 +12,47 @@ use crate::{
 
 /// Appends fields to a frame.
 #[derive(Default)]
-pub(super) struct Writer(BytesMut);
+pub(crate) struct Writer(BytesMut);
 
 impl Writer {
-    pub(super) fn reserve(&mut self, bytes: usize) {
+    pub(crate) fn reserve(&mut self, bytes: usize) {
         self.0.reserve(bytes);
     }
 
-    pub(super) fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         self.0.freeze()
     }
 
-    pub(super) fn u8(&mut self, number: u8) {
+    pub(crate) fn u8(&mut self, number: u8) {
         self.0.put_u8(number);
     }
 
-    pub(super) fn u16(&mut self, number: u16) {
+    pub(crate) fn u16(&mut self, number: u16) {
         self.0.put_u16_le(number);
     }
 
-    pub(super) fn u32(&mut self, number: u32) {
+    pub(crate) fn u32(&mut self, number: u32) {
         self.0.put_u32_le(number);
     }
 
-    pub(super) fn u64(&mut self, number: u64) {
+    pub(crate) fn u64(&mut self, number: u64) {
         self.0.put_u64_le(number);
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn u128(&mut self, number: u128) {
+        self.0.put_u128_le(number);
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.0.put_slice(bytes);
     }
 
     /// A length as a field of 4 bytes.
-    pub(super) fn len(&mut self, len: usize) {
+    pub(crate) fn len(&mut self, len: usize) {
         self.u32(u32::try_from(len).expect("a frame is shorter than 4 GiB"));
     }
 
-    pub(super) fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+    pub(crate) fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.len(items.len());
         for item in items {
             write(self, item);
@@ -56,18 +60,18 @@ impl Writer {
     }
 
     /// A name of ours: at most 63 bytes.
-    pub(super) fn name(&mut self, name: &str) {
+    pub(crate) fn name(&mut self, name: &str) {
         self.u8(u8::try_from(name.len()).expect("a name has at most 63 bytes"));
         self.bytes(name.as_bytes());
     }
 
     /// Any text: 4 bytes of length.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.len(text.len());
         self.bytes(text.as_bytes());
     }
 
-    pub(super) fn addr(&mut self, addr: SocketAddr) {
+    pub(crate) fn addr(&mut self, addr: SocketAddr) {
         match addr.ip() {
             IpAddr::V4(ip) => {
                 self.u8(4);
@@ -81,24 +85,29 @@ impl Writer {
         self.u16(addr.port());
     }
 
-    pub(super) fn hello(&mut self, hello: &Hello) {
+    pub(crate) fn hello(&mut self, hello: &Hello) {
         self.u16(hello.version);
         self.u64(hello.boot.0);
         self.u8(match hello.agreement {
             Agreement::Islands => 0,
+            Agreement::Quorum => 1,
         });
         self.u8(u8::from(hello.advertise.is_some()));
         if let Some(addr) = hello.advertise {
             self.addr(addr);
         }
+        self.u8(u8::from(hello.group.is_some()));
+        if let Some(group) = hello.group {
+            self.u128(group.0);
+        }
     }
 
-    pub(super) fn global_name(&mut self, name: &GlobalName) {
+    pub(crate) fn global_name(&mut self, name: &GlobalName) {
         self.name(name.pipeline.as_str());
         self.name(name.stage.as_str());
     }
 
-    pub(super) fn claim(&mut self, claim: &Claim) {
+    pub(crate) fn claim(&mut self, claim: &Claim) {
         self.global_name(&claim.name);
         self.name(claim.node.as_str());
         self.u64(claim.boot.0);
@@ -107,7 +116,7 @@ impl Writer {
         self.u64(claim.progress.0);
     }
 
-    pub(super) fn subscribe(&mut self, subscribe: &Subscribe) {
+    pub(crate) fn subscribe(&mut self, subscribe: &Subscribe) {
         self.name(subscribe.pipeline.as_str());
         self.name(subscribe.producer.as_str());
         self.name(subscribe.consumer.as_str());
@@ -115,14 +124,14 @@ impl Writer {
         self.u32(subscribe.demand.min());
     }
 
-    pub(super) fn runs(&mut self, runs: &[SeqRun]) {
+    pub(crate) fn runs(&mut self, runs: &[SeqRun]) {
         self.list(runs, |writer, run| {
             writer.u64(run.first.0);
             writer.u32(run.count);
         });
     }
 
-    pub(super) fn reason(&mut self, reason: &Reason) {
+    pub(crate) fn reason(&mut self, reason: &Reason) {
         let (code, text) = match reason {
             Reason::Normal => (0, ""),
             Reason::Shutdown(None) => (1, ""),

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::Line;
+use crate::config::Agreement;
 
 /// Something a node process said.
 #[derive(Debug)]
@@ -36,12 +37,17 @@ impl Child {
         name: &NodeName,
         data: &Path,
         pipeline: &Path,
-        join: &[SocketAddr],
+        (join, agreement): (&[SocketAddr], Agreement),
         said: mpsc::Sender<Said>,
     ) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["node", "--orders-on-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
         command.args(["--name", name.as_str()]).arg("--data").arg(data).arg("--pipeline").arg(pipeline);
+        let agreement = match agreement {
+            Agreement::Islands => "islands",
+            Agreement::Quorum => "quorum",
+        };
+        command.args(["--agreement", agreement]);
         for address in join {
             command.arg("--join").arg(address.to_string());
         }

@@ -58,9 +58,9 @@ pub(super) struct Args {
     /// Kill the process of the counter's owner after so long
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     kill_producer_after: Option<Duration>,
-    /// How nodes agree on the owner. Given, the nodes are alone first, so that islands meet
-    #[arg(long, value_name = "MODE", value_parser = parse_agreement)]
-    agreement: Option<Agreement>,
+    /// How nodes agree on the owner: `quorum`, or `islands`, which are alone first and then meet
+    #[arg(long, value_name = "MODE", value_parser = parse_agreement, default_value = "quorum")]
+    agreement: Agreement,
     /// How long the nodes are alone before they meet [default: 0s; 3s with --agreement islands]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     alone: Option<Duration>,
@@ -74,7 +74,8 @@ pub(super) struct Args {
 fn parse_agreement(text: &str) -> Result<Agreement, String> {
     match text {
         "islands" => Ok(Agreement::Islands),
-        _ => Err("expected `islands`".to_owned()),
+        "quorum" => Ok(Agreement::Quorum),
+        _ => Err("expected `quorum` or `islands`".to_owned()),
     }
 }
 
@@ -89,7 +90,10 @@ impl Args {
     }
 
     fn alone(&self) -> Duration {
-        let default = if self.agreement.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
+        let default = match self.agreement {
+            Agreement::Islands => Duration::from_secs(3),
+            Agreement::Quorum => Duration::ZERO,
+        };
         self.alone.unwrap_or(default)
     }
 }
@@ -161,7 +165,8 @@ impl Demo {
             let data = self.dir.join(name.as_str());
             ca.issue(&name, Duration::from_secs(24 * 3600))?.save(&data)?;
             let join: &[SocketAddr] = if alone.is_zero() { &addresses } else { &[] };
-            let child = Child::start(&name, &data, &self.pipeline, join, saying.clone());
+            let how = (join, self.args.agreement);
+            let child = Child::start(&name, &data, &self.pipeline, how, saying.clone());
             let failed = |error| Failure::new(Exit::Unavailable, format!("cannot start node {name}")).because(error);
             self.children.push(child.map_err(failed)?);
             addresses.push(self.listening(&name).await?);

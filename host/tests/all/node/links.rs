@@ -11,7 +11,7 @@ async fn greet(world: &World, node: &str, version: u16) -> (Memory, Box<dyn Conn
     let stranger = world.network.bind(world.addr("stranger"), "stranger".parse().unwrap()).unwrap();
     let connection = stranger.connect(world.addr(node)).await.unwrap();
     let mut control = connection.open().await.unwrap();
-    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None };
+    let hello = Hello { version, boot: BootId(9), agreement: Agreement::Islands, advertise: None, group: None };
     control.sender.send(wire::encode(&Frame::Hello(hello))).await.unwrap();
     (stranger, connection, control)
 }

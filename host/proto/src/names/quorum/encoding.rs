@@ -1,0 +1,264 @@
+//! The bytes of commands and outcomes: in the log, on disk and between nodes.
+//!
+//! Every text begins with a version, so that a later release can read what this one wrote.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
+use crate::{
+    ids::{BootId, Epoch, Seq},
+    names::Fenced,
+    wire::{Reader, WireError, Writer},
+};
+
+/// The version of what is written. Readers take this one and, some day, those before it.
+pub(super) const VERSION: u8 = 1;
+
+/// Bytes that are no command, outcome or ledger.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EncodingError {
+    /// Written by another release.
+    #[error(
+        "written in version {0}, this release reads version {VERSION}; use the release that wrote it, or a later one"
+    )]
+    Version(u8),
+    /// Damaged, or something else.
+    #[error(transparent)]
+    Field(#[from] WireError),
+}
+
+pub(super) fn begin(bytes: &[u8]) -> Result<Reader<'_>, EncodingError> {
+    let mut reader = Reader::new(bytes);
+    match reader.u8("version")? {
+        VERSION => Ok(reader),
+        other => Err(EncodingError::Version(other)),
+    }
+}
+
+impl Proposal {
+    /// Its bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.u8(VERSION);
+        writer.u64(self.at_ms);
+        write_command(&mut writer, &self.command);
+        writer.finish()
+    }
+
+    /// The inverse of [`Proposal::encode`].
+    ///
+    /// # Errors
+    /// [`EncodingError`] names the field.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
+        let mut reader = begin(bytes)?;
+        let proposal = Self { at_ms: reader.u64("proposed at")?, command: read_command(&mut reader)? };
+        reader.finish()?;
+        Ok(proposal)
+    }
+}
+
+fn write_command(writer: &mut Writer, command: &Command) {
+    match command {
+        Command::Admit { node, store, addr } => {
+            writer.u8(1);
+            writer.name(node.as_str());
+            writer.u64(*store);
+            write_addr(writer, *addr);
+        }
+        Command::Boot { node, member, boot, addr, pipelines } => {
+            writer.u8(2);
+            writer.name(node.as_str());
+            writer.u64(member.0);
+            writer.u64(boot.0);
+            write_addr(writer, *addr);
+            writer.list(pipelines, write_pipeline);
+        }
+        Command::Claim { name, node, boot, request } => {
+            writer.u8(3);
+            writer.global_name(name);
+            writer.name(node.as_str());
+            writer.u64(boot.0);
+            writer.u64(*request);
+        }
+        Command::Release { name, epoch, why } => {
+            writer.u8(4);
+            writer.global_name(name);
+            writer.u64(epoch.to_u64());
+            writer.text(why);
+        }
+        Command::Checkpoint { name, epoch, previous, seq, snapshot } => {
+            writer.u8(5);
+            writer.global_name(name);
+            writer.u64(epoch.to_u64());
+            writer.u64(previous.0);
+            writer.u64(seq.0);
+            writer.len(snapshot.len());
+            writer.bytes(snapshot);
+        }
+        Command::Vacate { node, boot, why } => {
+            writer.u8(6);
+            writer.name(node.as_str());
+            writer.u64(boot.0);
+            writer.text(why);
+        }
+        Command::Drain { node, drain } => {
+            writer.u8(7);
+            writer.name(node.as_str());
+            writer.u8(u8::from(*drain));
+        }
+        Command::Remove { node } => {
+            writer.u8(8);
+            writer.name(node.as_str());
+        }
+    }
+}
+
+fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
+    Ok(match reader.u8("command")? {
+        1 => {
+            let (node, store) = (reader.parsed_name("node")?, reader.u64("store")?);
+            Command::Admit { node, store, addr: read_addr(reader)? }
+        }
+        2 => {
+            let (node, member) = (reader.parsed_name("node")?, MemberNo(reader.u64("member")?));
+            let (boot, addr) = (BootId(reader.u64("boot")?), read_addr(reader)?);
+            Command::Boot { node, member, boot, addr, pipelines: reader.list("pipelines", read_pipeline)? }
+        }
+        3 => {
+            let (name, node) = (reader.global_name()?, reader.parsed_name("node")?);
+            Command::Claim { name, node, boot: BootId(reader.u64("boot")?), request: reader.u64("request")? }
+        }
+        4 => {
+            let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
+            Command::Release { name, epoch, why: reader.text("reason")?.to_owned() }
+        }
+        5 => {
+            let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
+            let (previous, seq) = (Seq(reader.u64("previous")?), Seq(reader.u64("seq")?));
+            Command::Checkpoint { name, epoch, previous, seq, snapshot: read_bytes(reader, "snapshot")? }
+        }
+        6 => {
+            let (node, boot) = (reader.parsed_name("node")?, BootId(reader.u64("boot")?));
+            Command::Vacate { node, boot, why: reader.text("reason")?.to_owned() }
+        }
+        7 => Command::Drain { node: reader.parsed_name("node")?, drain: read_bool(reader, "drain")? },
+        8 => Command::Remove { node: reader.parsed_name("node")? },
+        other => return Err(wrong("command", &other, "a command from 1 to 8")),
+    })
+}
+
+pub(super) fn write_addr(writer: &mut Writer, addr: Option<SocketAddr>) {
+    writer.u8(u8::from(addr.is_some()));
+    if let Some(addr) = addr {
+        writer.addr(addr);
+    }
+}
+
+pub(super) fn read_addr(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>, WireError> {
+    read_bool(reader, "has an address")?.then(|| reader.addr("address")).transpose()
+}
+
+pub(super) fn write_pipeline(writer: &mut Writer, pipeline: &PipelineRecord) {
+    writer.name(pipeline.name.as_str());
+    writer.text(&pipeline.digest);
+    writer.list(&pipeline.plugins, |writer, (stage, digest)| {
+        writer.name(stage.as_str());
+        writer.text(digest);
+    });
+}
+
+pub(super) fn read_pipeline(reader: &mut Reader<'_>) -> Result<PipelineRecord, WireError> {
+    let (name, digest) = (reader.parsed_name("pipeline")?, reader.text("digest")?.to_owned());
+    let plugins =
+        reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.text("digest")?.to_owned())))?;
+    Ok(PipelineRecord { name, digest, plugins })
+}
+
+pub(super) fn read_bytes(reader: &mut Reader<'_>, field: &'static str) -> Result<Bytes, WireError> {
+    let len = reader.len(field)?;
+    Ok(Bytes::copy_from_slice(reader.bytes(field, len)?))
+}
+
+pub(super) fn read_bool(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, WireError> {
+    match reader.u8(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(wrong(field, &other, "0 or 1")),
+    }
+}
+
+pub(super) fn wrong(field: &'static str, found: &dyn std::fmt::Display, expected: &'static str) -> WireError {
+    WireError::Field { field, found: found.to_string(), expected }
+}
+
+impl Outcome {
+    /// Its bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.u8(VERSION);
+        match self {
+            Self::Done => writer.u8(1),
+            Self::Admitted(member) => {
+                writer.u8(2);
+                writer.u64(member.0);
+            }
+            Self::Claimed(claim) => {
+                writer.u8(3);
+                writer.claim(claim);
+            }
+            Self::Held(claim) => {
+                writer.u8(4);
+                writer.claim(claim);
+            }
+            Self::Fenced(Fenced { name, epoch, previous, current }) => {
+                writer.u8(5);
+                writer.global_name(name);
+                writer.u64(epoch.to_u64());
+                writer.u64(*previous);
+                writer.u8(u8::from(current.is_some()));
+                if let Some((epoch, seq)) = current {
+                    writer.u64(epoch.to_u64());
+                    writer.u64(seq.0);
+                }
+            }
+            Self::Refused(why) => {
+                writer.u8(6);
+                writer.text(why);
+            }
+        }
+        writer.finish()
+    }
+
+    /// The inverse of [`Outcome::encode`].
+    ///
+    /// # Errors
+    /// [`EncodingError`] names the field.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
+        let mut reader = begin(bytes)?;
+        let outcome = read_outcome(&mut reader)?;
+        reader.finish()?;
+        Ok(outcome)
+    }
+}
+
+fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
+    Ok(match reader.u8("outcome")? {
+        1 => Outcome::Done,
+        2 => Outcome::Admitted(MemberNo(reader.u64("member")?)),
+        3 => Outcome::Claimed(reader.claim()?),
+        4 => Outcome::Held(reader.claim()?),
+        5 => {
+            let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
+            let previous = reader.u64("previous")?;
+            let current = match read_bool(reader, "has a current")? {
+                true => Some((Epoch::from_u64(reader.u64("current epoch")?), Seq(reader.u64("current seq")?))),
+                false => None,
+            };
+            Outcome::Fenced(Fenced { name, epoch, previous, current })
+        }
+        6 => Outcome::Refused(reader.text("reason")?.to_owned()),
+        other => return Err(wrong("outcome", &other, "an outcome from 1 to 6")),
+    })
+}

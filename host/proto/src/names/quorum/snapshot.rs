@@ -1,0 +1,141 @@
+//! The bytes of a whole ledger: what a member that lags is sent, and what is kept on disk.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{
+    Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
+    encoding::{VERSION, begin, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong},
+};
+use crate::{
+    ids::{BootId, Epoch, Seq},
+    wire::{Reader, WireError, Writer},
+};
+
+impl Ledger {
+    /// Its bytes.
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.u8(VERSION);
+        writer.u16(self.generation);
+        writer.len(self.names.len());
+        for (name, record) in &self.names {
+            writer.global_name(name);
+            write_record(&mut writer, record);
+        }
+        writer.len(self.nodes.len());
+        for (node, record) in &self.nodes {
+            writer.name(node.as_str());
+            write_node(&mut writer, record);
+        }
+        writer.list(&self.retired, |writer, member| writer.u64(member.0));
+        writer.finish()
+    }
+
+    /// The inverse of [`Ledger::encode`].
+    ///
+    /// # Errors
+    /// [`EncodingError`] names the field.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
+        let mut reader = begin(bytes)?;
+        let generation = reader.u16("generation")?;
+        let names = reader.list("names", |reader| Ok((reader.global_name()?, read_record(reader)?)))?;
+        let nodes = reader.list("nodes", |reader| Ok((reader.parsed_name("node")?, read_node(reader)?)))?;
+        let retired = reader.list("retired", |reader| Ok(MemberNo(reader.u64("retired member")?)))?;
+        reader.finish()?;
+        Ok(Self { generation, names: names.into_iter().collect(), nodes: nodes.into_iter().collect(), retired })
+    }
+}
+
+fn write_option<T>(writer: &mut Writer, item: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
+    writer.u8(u8::from(item.is_some()));
+    if let Some(item) = item {
+        write(writer, item);
+    }
+}
+
+fn read_option<T>(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<Option<T>, WireError> {
+    read_bool(reader, field)?.then(|| read(reader)).transpose()
+}
+
+fn write_record(writer: &mut Writer, record: &Record) {
+    write_option(writer, record.claim.as_ref(), Writer::claim);
+    writer.u64(record.request);
+    write_option(writer, record.checkpoint.as_ref(), |writer, checkpoint| {
+        writer.u64(checkpoint.seq.0);
+        writer.u64(checkpoint.epoch.to_u64());
+        writer.len(checkpoint.snapshot.len());
+        writer.bytes(&checkpoint.snapshot);
+    });
+    let history: Vec<_> = record.history.iter().collect();
+    writer.list(&history, |writer, term| write_term(writer, term));
+}
+
+fn read_record(reader: &mut Reader<'_>) -> Result<Record, WireError> {
+    let claim = read_option(reader, "has a claim", |reader| reader.claim())?;
+    let request = reader.u64("request")?;
+    let checkpoint = read_option(reader, "has a checkpoint", |reader| {
+        let (seq, epoch) = (Seq(reader.u64("seq")?), Epoch::from_u64(reader.u64("epoch")?));
+        Ok(Checkpoint { seq, epoch, snapshot: read_bytes(reader, "snapshot")? })
+    })?;
+    let history: VecDeque<_> = reader.list("history", read_term)?.into();
+    Ok(Record { claim, request, checkpoint, history })
+}
+
+fn write_term(writer: &mut Writer, term: &Term) {
+    writer.name(term.node.as_str());
+    writer.u64(term.boot.0);
+    writer.u64(term.epoch.to_u64());
+    writer.u64(term.from_ms);
+    write_option(writer, term.end.as_ref(), |writer, (at_ms, end)| {
+        writer.u64(*at_ms);
+        let (code, why) = match end {
+            End::Released(why) => (1, why.as_str()),
+            End::Lost(why) => (2, why.as_str()),
+            End::Restarted => (3, ""),
+            End::Renewed => (4, ""),
+            End::Removed => (5, ""),
+        };
+        writer.u8(code);
+        writer.text(why);
+    });
+}
+
+fn read_term(reader: &mut Reader<'_>) -> Result<Term, WireError> {
+    let (node, boot) = (reader.parsed_name("node")?, BootId(reader.u64("boot")?));
+    let (epoch, from_ms) = (Epoch::from_u64(reader.u64("epoch")?), reader.u64("from")?);
+    let end = read_option(reader, "has ended", |reader| {
+        let (at_ms, code, why) = (reader.u64("ended at")?, reader.u8("end")?, reader.text("reason")?.to_owned());
+        let end = match code {
+            1 => End::Released(why),
+            2 => End::Lost(why),
+            3 => End::Restarted,
+            4 => End::Renewed,
+            5 => End::Removed,
+            other => return Err(wrong("end", &other, "a code from 1 to 5")),
+        };
+        Ok((at_ms, end))
+    })?;
+    Ok(Term { node, boot, epoch, from_ms, end })
+}
+
+fn write_node(writer: &mut Writer, record: &NodeRecord) {
+    writer.u64(record.member.0);
+    writer.u64(record.store);
+    write_option(writer, record.boot.as_ref(), |writer, boot| writer.u64(boot.0));
+    write_addr(writer, record.addr);
+    writer.u8(u8::from(record.draining));
+    writer.list(&record.pipelines, write_pipeline);
+}
+
+fn read_node(reader: &mut Reader<'_>) -> Result<NodeRecord, WireError> {
+    let (member, store) = (MemberNo(reader.u64("member")?), reader.u64("store")?);
+    let boot = read_option(reader, "has a boot", |reader| Ok(BootId(reader.u64("boot")?)))?;
+    let (addr, draining) = (read_addr(reader)?, read_bool(reader, "draining")?);
+    Ok(NodeRecord { member, store, boot, addr, draining, pipelines: reader.list("pipelines", read_pipeline)? })
+}

@@ -1,0 +1,61 @@
+//! Requests of the agreement between nodes: each on a channel of its own, beside the subscriptions.
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use forebay_proto::{
+    ids::NodeName,
+    wire::{self, Frame},
+};
+
+use super::{directory::Directory, line::wire_limits};
+use crate::{
+    registry::{Peers, Registry},
+    transport::{Channel, ChannelError, CloseCode, Connection},
+};
+
+#[async_trait]
+impl Peers for Directory {
+    async fn ask(&self, peer: &NodeName, request: Bytes, within: Duration) -> Result<Bytes, String> {
+        let connection = self.peer(peer).ok_or_else(|| format!("{peer} is not connected"))?;
+        let asked = tokio::time::timeout(within, ask(&*connection, request)).await;
+        match asked {
+            Ok(answer) => answer.map_err(|error| format!("{peer}: {error}")),
+            Err(_) => Err(format!("{peer} did not answer within {} ms", within.as_millis())),
+        }
+    }
+
+    fn connected(&self) -> Vec<NodeName> {
+        self.peers()
+    }
+}
+
+async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, ChannelError> {
+    let mut channel = connection.open().await?;
+    channel.sender.send(wire::encode(&Frame::Agreement(request))).await?;
+    let frame = channel.receiver.receive().await?;
+    let frame = frame.ok_or_else(|| ChannelError::Lost("the peer ended the channel without an answer".to_owned()))?;
+    match wire::decode(&frame, &wire_limits()) {
+        Ok(Frame::Agreement(answer)) => Ok(answer),
+        Ok(_) | Err(_) => Err(ChannelError::Lost("the peer answered with something else".to_owned())),
+    }
+}
+
+/// Answers the request that a channel began with.
+pub(crate) async fn answer(
+    mut channel: Channel,
+    registry: &dyn Registry,
+    (peer, addr): (&NodeName, SocketAddr),
+    request: Bytes,
+) {
+    let answer = registry.answer(peer, addr, request).await;
+    let frame = wire::encode(&Frame::Agreement(answer));
+    if frame.len() > crate::transport::FRAME_BYTES_MAX as usize {
+        return channel.sender.reset(CloseCode::FrameSize);
+    }
+    // The peer may be gone; then there is nobody to tell.
+    if channel.sender.send(frame).await.is_ok() {
+        channel.sender.finish().await;
+    }
+}

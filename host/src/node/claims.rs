@@ -1,0 +1,252 @@
+//! Names of this node: claiming those that are due, losing and giving up, and telling who owns what.
+//!
+//! Claims and releases are agreed on in tasks of their own, since that takes as long as the group takes.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_proto::{
+    consumer::Owner,
+    ids::{Epoch, NodeName},
+    message::Reason,
+    names::{Change, Claim, GlobalName},
+    wire::{Agreement, Frame, Names},
+};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+
+use super::{Expelled, core::Core, directory::StageKey, event::NodeEvent, stage::Order};
+use crate::registry::ClaimError;
+
+/// The pause before a claim is made again that the group did not answer, or refused.
+const CLAIM_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is under way of names.
+#[derive(Debug)]
+pub(super) struct Claims {
+    pub(super) tasks: JoinSet<Done>,
+    /// Being claimed.
+    claiming: BTreeSet<GlobalName>,
+    /// Whether the group can be reached, so that there is a point in claiming.
+    quorum: bool,
+    /// Owned names that an operator wants moved to other nodes, one after the other.
+    to_drain: VecDeque<GlobalName>,
+    draining: bool,
+}
+
+/// Something was agreed on, or not.
+#[derive(Debug)]
+pub(super) enum Done {
+    Claimed(GlobalName, Result<Claim, ClaimError>),
+    Released,
+}
+
+impl Claims {
+    pub(super) fn new(agreement: Agreement) -> Self {
+        let quorum = agreement == Agreement::Islands;
+        let (tasks, claiming, to_drain) = (JoinSet::new(), BTreeSet::new(), VecDeque::new());
+        Self { tasks, claiming, quorum, to_drain, draining: false }
+    }
+}
+
+impl Core {
+    /// A node that ends, or that the group cannot hear, claims nothing.
+    pub(super) fn may_claim(&self) -> bool {
+        !self.ending && self.claims.quorum && !self.claims.draining
+    }
+
+    pub(super) fn claim_due(&mut self) {
+        while let Some(name) = self.placement.poll(self.now()).filter(|_| self.may_claim()).cloned() {
+            if self.stage_mut(&name).is_none_or(|state| state.running.is_some()) {
+                // The instance that lost the name is still draining; its exit lifts the bar.
+                self.placement.bar(&name, Duration::MAX);
+                continue;
+            }
+            self.begin_claim(&name);
+        }
+    }
+
+    /// Claims a name; once it is granted, its stage starts.
+    pub(super) fn begin_claim(&mut self, name: &GlobalName) {
+        let now = self.now();
+        self.placement.on_owner(now, name, true);
+        if self.claims.claiming.insert(name.clone()) {
+            let (registry, name) = (Arc::clone(&self.registry), name.clone());
+            self.claims.tasks.spawn(async move {
+                let claimed = registry.claim(&name).await;
+                Done::Claimed(name, claimed)
+            });
+        }
+    }
+
+    pub(super) fn begin_release(&mut self, name: &GlobalName, epoch: Epoch, why: &str) {
+        self.tracer.released(name, epoch);
+        let (registry, name, why) = (Arc::clone(&self.registry), name.clone(), why.to_owned());
+        self.claims.tasks.spawn(async move {
+            registry.release(&name, epoch, &why).await;
+            Done::Released
+        });
+    }
+
+    pub(super) fn on_claim(&mut self, done: Result<Done, JoinError>) {
+        let Ok(Done::Claimed(name, claimed)) = done else { return };
+        self.claims.claiming.remove(&name);
+        match claimed {
+            Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
+                self.begin_release(&name, claim.epoch, "the node is ending");
+            }
+            Ok(claim) if self.registry.lookup(&name).is_none_or(|standing| standing.epoch == claim.epoch) => {
+                let epoch = claim.epoch;
+                self.tracer.granted(&claim);
+                self.report(NodeEvent::Owner(claim));
+                self.start_stage(&name, epoch);
+            }
+            // It was taken away before its stage could start.
+            Ok(_) => self.review(&name),
+            Err(ClaimError::Held(_)) => self.review(&name),
+            Err(error @ (ClaimError::Refused(_) | ClaimError::Unknown(_))) => {
+                tracing::debug!(%name, %error, "a claim came to nothing");
+                self.placement.bar(&name, self.now() + CLAIM_AGAIN);
+                self.review(&name);
+            }
+        }
+    }
+
+    fn is_running(&mut self, name: &GlobalName) -> bool {
+        self.stage_mut(name).is_some_and(|state| state.running.is_some())
+    }
+
+    /// Looks who owns a name now, and claims it in time if nobody does. A claim of ours whose stage
+    /// does not run is as good as none: that of a proposal whose answer was lost.
+    fn review(&mut self, name: &GlobalName) {
+        let standing = self.registry.lookup(name);
+        let idle = self.stage_mut(name).is_some_and(|state| state.running.is_none() && state.restart_at.is_none());
+        let is_ours = standing.as_ref().is_some_and(|claim| claim.node == self.name && claim.boot == self.boot);
+        let is_owned = standing.is_some() && !(is_ours && idle && !self.claims.claiming.contains(name));
+        self.placement.on_owner(self.now(), name, is_owned || self.claims.claiming.contains(name));
+    }
+
+    pub(super) fn on_change(&mut self, change: Change) {
+        match change {
+            Change::Announce => self.announce(),
+            Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
+            Change::Lost { claim, to } => self.lose(claim, to),
+            Change::Owner { name, claim } => {
+                self.tracer.owner(&name, claim.as_ref());
+                self.review(&name);
+                let owner = claim.and_then(|claim| self.reachable(claim));
+                self.tell_consumers(&name, owner.as_ref());
+            }
+            Change::Quorum { holds, why } => {
+                self.claims.quorum = holds;
+                self.report(NodeEvent::Quorum { holds, why });
+            }
+            Change::Draining(draining) => self.on_drain_order(draining),
+            Change::Removed(why) => self.expel(Expelled::Removed(why)),
+            Change::Failed(why) => self.expel(Expelled::Failed(why)),
+        }
+    }
+
+    /// An owner, unless there is no connection to its node: its consumers wait for one, or for another
+    /// owner.
+    pub(super) fn reachable(&self, claim: Claim) -> Option<Owner> {
+        let reachable = claim.node == self.name || self.links.contains_key(&claim.node);
+        reachable.then_some(Owner { node: claim.node, epoch: claim.epoch })
+    }
+
+    /// A node has come or gone: tells those here that consume from its stages.
+    pub(super) fn review_owners(&mut self, peer: &NodeName) {
+        let names: Vec<_> = self.pipelines.iter().flat_map(|pipeline| pipeline.all_global_names()).collect();
+        for name in names {
+            let claim = self.registry.lookup(&name).filter(|claim| claim.node == *peer);
+            if let Some(claim) = claim {
+                let owner = self.reachable(claim);
+                self.tell_consumers(&name, owner.as_ref());
+            }
+        }
+    }
+
+    fn expel(&mut self, expelled: Expelled) {
+        let (Expelled::Removed(why) | Expelled::Failed(why)) = &expelled;
+        self.report(NodeEvent::Expelled(why.clone()));
+        self.expelled = Some(expelled);
+    }
+
+    fn lose(&mut self, claim: Claim, to: Option<Claim>) {
+        self.tracer.lost(&claim, to.as_ref());
+        let deadline = Instant::now() + self.drain_timeout;
+        let fenced = self.registry.agreement() == Agreement::Quorum;
+        let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };
+        state.restart_at = None;
+        let owner = to.as_ref().map_or("nobody".to_owned(), |claim| claim.node.to_string());
+        let reason = Reason::Shutdown(Some(format!("{owner} owns the name")));
+        if fenced {
+            // Nothing it says is accepted any more, so there is nothing to hand out.
+            state.order(Order::Stop(reason));
+            return self.report(NodeEvent::Fenced { claim, to });
+        }
+        state.stop_at = Some(deadline);
+        state.order(Order::Drain(reason));
+    }
+
+    /// Tells every peer what this node could run and what it claims.
+    fn announce(&self) {
+        let names = self.names();
+        self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
+    }
+
+    pub(super) fn names(&self) -> Names {
+        let candidates = self.placement.names().filter(|_| !self.claims.draining && !self.ending).cloned().collect();
+        // In quorum mode the group knows.
+        let claims = if self.registry.agreement() == Agreement::Islands { self.registry.own() } else { Vec::new() };
+        Names { candidates, claims }
+    }
+
+    /// Gives up the name of a stage that will not run here, until `until`.
+    pub(super) fn leave(&mut self, key: &StageKey, until: Duration, why: &str) {
+        let Some(state) = self.stage_mut(key).filter(|state| state.is_global()) else { return };
+        let epoch = state.epoch;
+        state.supervisor = forebay_proto::supervise::Supervisor::new(state.settings.restart);
+        self.placement.bar(key, until);
+        self.begin_release(key, epoch, why);
+    }
+
+    fn on_drain_order(&mut self, draining: bool) {
+        self.report(NodeEvent::DrainOrdered(draining));
+        self.claims.draining = draining;
+        self.claims.to_drain.clear();
+        if draining {
+            let running: Vec<_> = self.pipelines.iter().flat_map(|pipeline| pipeline.owned()).collect();
+            self.claims.to_drain.extend(running);
+        }
+        self.announce();
+        self.drain_next();
+    }
+
+    /// Begins to move the next name to another node, unless one is under way.
+    pub(super) fn drain_next(&mut self) {
+        let is_draining = |stage: &super::pipelines::StageState| stage.running.is_some() && stage.drains.is_some();
+        if self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values()).any(is_draining) {
+            return;
+        }
+        let deadline = Instant::now() + self.drain_timeout;
+        while let Some(name) = self.claims.to_drain.pop_front() {
+            let Some(state) = self.stage_mut(&name) else { continue };
+            let was_to_restart = state.restart_at.take().is_some();
+            if state.running.is_some() {
+                state.drains = Some("an operator drains the node");
+                state.stop_at = Some(deadline);
+                state.order(Order::Drain(Reason::Shutdown(Some("the node is being drained".to_owned()))));
+                return;
+            }
+            if was_to_restart {
+                self.leave(&name, Duration::ZERO, "an operator drains the node");
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! From a node without a place to a member: found a group, or be let into one.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use forebay_proto::{
+    ids::NodeName,
+    names::quorum::{Answer, GroupId, MemberNo, Request, Step},
+};
+
+use super::{Ended, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
+use crate::registry::{
+    Peers,
+    raft::{self, Group, GroupError, GroupOptions, MemberId},
+};
+
+/// The pause between two rounds of asking everybody who is connected.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a peer may take to let a node in: as long as agreeing on it takes at worst.
+const ADMIT_WITHIN: Duration = Duration::from_secs(4);
+
+impl Inner {
+    /// Comes to a place and starts the consensus protocol.
+    pub(super) async fn take_place(self: &Arc<Self>) -> Result<Membership, Ended> {
+        let home = self.options.home.clone();
+        let failed = |error: super::HomeError| Ended::Failed(chain(&error));
+        let mut place = home.load().map_err(failed)?;
+        self.store.store(place.store, Ordering::Relaxed);
+        let (group, member) = match place.member {
+            Some(member) => member,
+            None => {
+                let member = self.seek_place(place).await?;
+                place.member = Some(member);
+                // Before it takes part: a member that forgot its number could vote twice.
+                home.save(place).map_err(failed)?;
+                member
+            }
+        };
+        let peers = Arc::new(RaftPeers { group, member, peers: Arc::clone(&self.peers) });
+        let options = GroupOptions {
+            member: MemberId(member.0),
+            node: self.me.node.clone(),
+            timing: self.options.timing,
+            storage: home.storage(),
+            machine: Box::new(LedgerMachine(Arc::clone(&self.agreed))),
+            peers,
+        };
+        let raft = Group::start(options).await.map_err(|error| Ended::Failed(chain(&error)))?;
+        if member == MemberNo::FOUNDER {
+            match raft.found().await {
+                // It did so before, and starts again.
+                Ok(()) | Err(GroupError::NotFresh) => {}
+                Err(error) => return Err(Ended::Failed(chain(&error))),
+            }
+        }
+        Ok(Membership { group, member, raft: Arc::new(raft) })
+    }
+
+    /// Asks everybody until somebody lets it in, or it is this node's turn to found a group.
+    async fn seek_place(&self, place: Place) -> Result<(GroupId, MemberNo), Ended> {
+        loop {
+            let mut member_met = false;
+            for peer in self.peers.connected() {
+                match self.ask_in(&peer, place).await {
+                    Some(Answer::Admitted { group, member }) => return Ok((group, member)),
+                    Some(Answer::Stranger(stranger)) => lock(&self.founding).on_stranger(&peer, stranger),
+                    Some(Answer::Refused(why)) => {
+                        return Err(Ended::Removed(format!("{peer} does not let this node in: {why}")));
+                    }
+                    Some(_) => {
+                        // It has a group: there is none to be founded.
+                        member_met = true;
+                        lock(&self.founding).forget(&peer);
+                    }
+                    None => lock(&self.founding).forget(&peer),
+                }
+            }
+            let (step, waits_for) = {
+                let founding = lock(&self.founding);
+                (founding.step(), founding.waits_for())
+            };
+            if step == Step::Found && !member_met {
+                return Ok((new_group(), MemberNo::FOUNDER));
+            }
+            self.phase.send_if_modified(|phase| match phase {
+                Phase::Joining(before) if *before != waits_for => {
+                    tracing::info!("waiting for {waits_for}");
+                    *before = waits_for;
+                    true
+                }
+                _ => false,
+            });
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    async fn ask_in(&self, peer: &NodeName, place: Place) -> Option<Answer> {
+        let stranger = lock(&self.founding).own();
+        let request = Request::Admit { store: place.store, addr: self.me.addr, stranger };
+        let answer = self.peers.ask(peer, request.encode(), ADMIT_WITHIN).await.ok()?;
+        Answer::decode(&answer).ok()
+    }
+}
+
+fn new_group() -> GroupId {
+    let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
+    GroupId(u128::from_le_bytes(random.expect("the system has random numbers").expose()))
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Calls of the consensus protocol, as requests to peers.
+#[derive(Debug)]
+struct RaftPeers {
+    group: GroupId,
+    member: MemberNo,
+    peers: Arc<dyn Peers>,
+}
+
+#[async_trait::async_trait]
+impl raft::Peers for RaftPeers {
+    async fn call(
+        &self,
+        _: MemberId,
+        node: &NodeName,
+        call: bytes::Bytes,
+        within: Duration,
+    ) -> Result<bytes::Bytes, raft::Unreachable> {
+        let request = Request::Raft { group: self.group, from: self.member, call };
+        let answer = self.peers.ask(node, request.encode(), within).await.map_err(raft::Unreachable)?;
+        match Answer::decode(&answer) {
+            Ok(Answer::Raft(answer)) => Ok(answer),
+            Ok(Answer::NotNow(why) | Answer::Refused(why)) => Err(raft::Unreachable(why)),
+            Ok(other) => Err(raft::Unreachable(format!("an answer to something else: {other:?}"))),
+            Err(error) => Err(raft::Unreachable(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The ledger as the consensus protocol drives it, and what this node makes of its changes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use forebay_proto::{
+    ids::{BootId, NodeName},
+    names::{
+        Change, Claim, GlobalName,
+        quorum::{Applied, Command, Ledger, Outcome, Proposal, Record},
+    },
+};
+use tokio::sync::Notify;
+
+use crate::registry::raft::Machine;
+
+/// The ledger as this node has applied it, with the changes that its node was not told yet.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    node: NodeName,
+    boot: BootId,
+    table: Mutex<Table>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    ledger: Ledger,
+    /// Claims that the group has granted this node and that are not in its own ledger yet: a follower
+    /// hears what is agreed on with the next message of the leader.
+    granted: BTreeMap<GlobalName, Claim>,
+    changes: VecDeque<Change>,
+}
+
+impl Agreed {
+    pub(super) fn new(node: NodeName, boot: BootId) -> Arc<Self> {
+        Arc::new(Self { node, boot, table: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// A panic while the lock was held would have been in code of ours that changes the table in
+    /// steps that leave it whole.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the ledger.
+    pub(super) fn read<R>(&self, look: impl FnOnce(&Ledger) -> R) -> R {
+        look(&self.table().ledger)
+    }
+
+    /// Who owns `name`, also by a claim that was granted a moment ago.
+    pub(super) fn lookup(&self, name: &GlobalName) -> Option<Claim> {
+        self.table().standing(name)
+    }
+
+    /// The claims of this process.
+    pub(super) fn own(&self) -> Vec<Claim> {
+        let table = self.table();
+        let names = table.ledger.names().map(|(name, _)| name).chain(table.granted.keys());
+        let claims: BTreeMap<_, _> = names.filter_map(|name| Some((name, table.standing(name)?))).collect();
+        claims.into_values().filter(|claim| self.is_ours(claim)).collect()
+    }
+
+    /// The group has granted this claim.
+    pub(super) fn grant(&self, claim: Claim) {
+        let mut table = self.table();
+        let is_known = table.ledger.record(&claim.name).is_some_and(|record| record.last_epoch() >= claim.epoch);
+        if is_known || table.granted.get(&claim.name).is_some_and(|other| other.epoch >= claim.epoch) {
+            return;
+        }
+        table.changes.push_back(Change::Owner { name: claim.name.clone(), claim: Some(claim.clone()) });
+        table.granted.insert(claim.name.clone(), claim);
+        drop(table);
+        self.changed.notify_one();
+    }
+
+    /// Tells the node something.
+    pub(super) fn tell(&self, change: Change) {
+        self.table().changes.push_back(change);
+        self.changed.notify_one();
+    }
+
+    /// The next change.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn next_change(&self) -> Change {
+        loop {
+            // Registered before the look, so that a change in between is not missed.
+            let changed = self.changed.notified();
+            if let Some(change) = self.table().changes.pop_front() {
+                return change;
+            }
+            changed.await;
+        }
+    }
+
+    fn is_ours(&self, claim: &Claim) -> bool {
+        claim.node == self.node && claim.boot == self.boot
+    }
+
+    fn apply(&self, index: u64, proposal: Proposal) -> Outcome {
+        let mut table = self.table();
+        let ours = |table: &Table, name: &GlobalName| table.standing(name).filter(|claim| self.is_ours(claim));
+        // Whoever gave a name up knows of it.
+        let told = matches!(proposal.command, Command::Release { .. } | Command::Claim { .. });
+        let before: BTreeMap<_, _> = match told {
+            true => BTreeMap::new(),
+            false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
+        };
+        let Applied { outcome, changed } = table.ledger.apply(index, proposal);
+        for name in changed {
+            let claim = table.ledger.claim_of(&name).cloned();
+            if let Some(lost) = before.get(&name).filter(|lost| claim.as_ref() != Some(*lost)) {
+                table.changes.push_back(Change::Lost { claim: lost.clone(), to: claim.clone() });
+            }
+            table.settle(&name, claim);
+        }
+        drop(table);
+        self.changed.notify_one();
+        outcome
+    }
+
+    /// Takes over a ledger that was sent: what has changed by it is told as if it had just happened.
+    fn replace(&self, ledger: Ledger) {
+        let mut table = self.table();
+        let names: Vec<_> = table.ledger.names().chain(ledger.names()).map(|(name, _)| name.clone()).collect();
+        let before: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), table.standing(&name))).collect();
+        table.ledger = ledger;
+        for (name, before) in before {
+            let after = table.ledger.claim_of(&name).cloned();
+            if before == after {
+                continue;
+            }
+            if let Some(claim) = before.filter(|claim| self.is_ours(claim)) {
+                table.changes.push_back(Change::Lost { claim, to: after.clone() });
+            }
+            table.settle(&name, after);
+        }
+        drop(table);
+        self.changed.notify_one();
+    }
+}
+
+impl Table {
+    fn standing(&self, name: &GlobalName) -> Option<Claim> {
+        let record = self.ledger.record(name);
+        let last = record.map(Record::last_epoch).unwrap_or_default();
+        let granted = self.granted.get(name).filter(|claim| claim.epoch > last);
+        granted.or_else(|| record?.claim()).cloned()
+    }
+
+    /// The ledger says now that this claim stands.
+    fn settle(&mut self, name: &GlobalName, claim: Option<Claim>) {
+        let granted = self.granted.get(name).map(|granted| granted.epoch);
+        let last = self.ledger.record(name).map(Record::last_epoch);
+        let (granted, last) = (granted.unwrap_or_default(), last.unwrap_or_default());
+        // Something that happened before a grant that was told already.
+        if granted > last {
+            return;
+        }
+        self.granted.remove(name);
+        let is_told = granted == last && claim.as_ref().is_some_and(|claim| claim.epoch == granted);
+        if !is_told {
+            self.changes.push_back(Change::Owner { name: name.clone(), claim });
+        }
+    }
+}
+
+/// What the consensus protocol drives.
+#[derive(Debug)]
+pub(super) struct LedgerMachine(pub(super) Arc<Agreed>);
+
+impl Machine for LedgerMachine {
+    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        let outcome = match Proposal::decode(command) {
+            Ok(proposal) => self.0.apply(index, proposal),
+            // Every member comes to the same, so they stay equal.
+            Err(error) => Outcome::Refused(format!("the proposal cannot be read: {error}")),
+        };
+        outcome.encode().into()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.read(Ledger::encode).into()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        let ledger = Ledger::decode(snapshot).map_err(|error| format!("snapshot of the ledger: {error}"))?;
+        self.0.replace(ledger);
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! What a member does: says that it has started, renews its tenure; and, while it leads, lets nodes in,
+//! has an odd number of them vote, and ends the claims of those that are not heard any more.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use forebay_proto::{
+    ids::{BootId, NodeName},
+    names::{
+        Change,
+        quorum::{Answer, Candidate, Command, MemberNo, Outcome, Request, voters},
+    },
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{Ended, Inner, Membership, lock};
+use crate::registry::raft::{GroupStatus, MemberId};
+
+/// How often a member looks at what there is to do, if nothing calls for it earlier.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often a member renews its tenure; a tenth of a second is a twelfth of the default lease.
+const RENEW_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a renewal may take before it is sent again.
+const RENEW_WITHIN: Duration = Duration::from_millis(300);
+
+/// Entries a member may lack and still begin to vote: what comes in during a round trip.
+const LAG_MAX: u64 = 100;
+
+/// How long the leader waits for another to take over when it ends.
+const PASS_WITHIN: Duration = Duration::from_millis(700);
+
+/// What a member remembers between two looks.
+#[derive(Default)]
+struct Books {
+    booted: bool,
+    draining: bool,
+    holds: bool,
+    renewed: Option<Instant>,
+    /// Under way: at most one change of members, one renewal, one boot, one round of ending claims.
+    changing: JoinSet<()>,
+    vacating: JoinSet<()>,
+    renewing: JoinSet<Option<Ended>>,
+    booting: JoinSet<Result<Outcome, String>>,
+}
+
+impl Inner {
+    /// Takes part until this is no member any more or its disk fails.
+    pub(super) async fn take_part(self: &Arc<Self>, membership: Membership) -> Ended {
+        let mut books = Books::default();
+        let mut watch = membership.raft.watch();
+        let mut ticks = tokio::time::interval(LOOK_AGAIN);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let status = watch.status();
+            if let Some(fatal) = &status.failed {
+                return Ended::Failed(fatal.clone());
+            }
+            if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
+                let member = membership.member.0;
+                return Ended::Removed(format!(
+                    "member {member} was removed from the group, or its place was taken by other data of the same name"
+                ));
+            }
+            lock(&self.leases).lead(self.now(), status.is_leader);
+            self.look_at_tenure(&membership, &status, &mut books);
+            self.look_at_orders(&mut books);
+            if !books.booted && books.booting.is_empty() {
+                self.boot(&membership, &mut books);
+            }
+            if self.is_heard(&status) {
+                if books.vacating.is_empty() {
+                    self.vacate(&membership, &mut books);
+                }
+                if books.changing.is_empty() && !status.is_joint {
+                    self.look_at_members(&membership, &status, &mut books);
+                }
+            }
+            tokio::select! {
+                biased;
+                Some(done) = books.booting.join_next() => match done {
+                    Ok(Ok(Outcome::Refused(why))) => return Ended::Removed(why),
+                    Ok(Ok(_)) => books.booted = true,
+                    // Tried again at once: the trying itself takes its time.
+                    Ok(Err(_)) | Err(_) => {}
+                },
+                Some(done) = books.renewing.join_next() => if let Ok(Some(ended)) = done {
+                    return ended;
+                },
+                Some(_) = books.changing.join_next() => {}
+                Some(_) = books.vacating.join_next() => {}
+                _ = watch.changed() => {}
+                () = self.woken.notified() => {}
+                _ = ticks.tick() => {}
+            }
+        }
+    }
+
+    /// Has the member look at what there is to do.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    fn boot(self: &Arc<Self>, membership: &Membership, books: &mut Books) {
+        let me = self.me.clone();
+        let member = membership.member;
+        let command = match member {
+            // The founder is a member before the ledger knows of it.
+            MemberNo::FOUNDER if self.agreed.read(|ledger| ledger.node(&me.node).is_none()) => {
+                Command::Admit { node: me.node, store: self.store(), addr: me.addr }
+            }
+            _ => Command::Boot { node: me.node, member, boot: me.boot, addr: me.addr, pipelines: me.pipelines },
+        };
+        let is_boot = matches!(command, Command::Boot { .. });
+        let inner = Arc::clone(self);
+        books.booting.spawn(async move {
+            let outcome = inner.propose(command).await?;
+            if is_boot { Ok(outcome) } else { Err("admitted, not booted yet".to_owned()) }
+        });
+    }
+
+    /// Renews this node's tenure, and tells the node when it ends and begins.
+    fn look_at_tenure(self: &Arc<Self>, membership: &Membership, status: &GroupStatus, books: &mut Books) {
+        if status.is_leader {
+            if let Some(ago) = heard_ago(status) {
+                let now = self.now();
+                self.extend_tenure(now.saturating_sub(ago));
+                if self.is_heard(status) {
+                    lock(&self.leases).renew(now, &self.me.node, self.me.boot);
+                }
+            }
+        } else if let Some(leader) = status.leader_name()
+            && books.renewing.is_empty()
+            && books.renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY)
+        {
+            books.renewed = Some(Instant::now());
+            books.renewing.spawn(Arc::clone(self).renew(membership.clone(), leader.clone()));
+        }
+        let holds = books.booted && self.cell.watch().holds();
+        if holds != books.holds {
+            books.holds = holds;
+            let why = match status.leader_name() {
+                _ if holds => "the group can be reached".to_owned(),
+                Some(leader) => format!("the leader, {leader}, does not answer"),
+                None => "the group has no leader that can be reached".to_owned(),
+            };
+            self.agreed.tell(Change::Quorum { holds, why });
+        }
+    }
+
+    async fn renew(self: Arc<Self>, membership: Membership, leader: NodeName) -> Option<Ended> {
+        let sent_at = self.now();
+        let request = Request::Renew { group: membership.group, boot: self.me.boot };
+        let answer = self.peers.ask(&leader, request.encode(), RENEW_WITHIN).await.ok()?;
+        match Answer::decode(&answer).ok()? {
+            Answer::Renewed => self.extend_tenure(sent_at),
+            Answer::Refused(why) => return Some(Ended::Removed(format!("{leader} refused: {why}"))),
+            _ => {}
+        }
+        None
+    }
+
+    fn extend_tenure(&self, sent_at: Duration) {
+        let mut tenure = lock(&self.tenure);
+        tenure.renewed(sent_at);
+        if let Some(until) = tenure.until() {
+            self.cell.extend(until);
+        }
+    }
+
+    /// Whether this leader has heard a majority lately; else it may be none any more.
+    fn is_heard(&self, status: &GroupStatus) -> bool {
+        status.is_leader && heard_ago(status).is_some_and(|ago| ago <= self.options.timing.election_min)
+    }
+
+    /// The leader's answer to a renewal.
+    pub(super) fn answer_renewal(&self, membership: &Membership, peer: &NodeName, boot: BootId) -> Answer {
+        let status = membership.raft.status();
+        if !status.is_leader {
+            return Answer::NotLeader(status.leader_name().cloned());
+        }
+        if !self.agreed.read(|ledger| ledger.node(peer).is_some()) {
+            return Answer::Refused(format!("{peer} is no member of this group"));
+        }
+        if !self.is_heard(&status) {
+            return Answer::NotNow("this leader has not heard a majority lately".to_owned());
+        }
+        let mut leases = lock(&self.leases);
+        leases.lead(self.now(), true);
+        leases.renew(self.now(), peer, boot);
+        Answer::Renewed
+    }
+
+    /// Tells the node what operators have ordered.
+    fn look_at_orders(&self, books: &mut Books) {
+        let draining = self.agreed.read(|ledger| ledger.node(&self.me.node).is_some_and(|node| node.draining));
+        if draining != books.draining {
+            books.draining = draining;
+            self.agreed.tell(Change::Draining(draining));
+        }
+    }
+
+    /// Ends the claims of processes that are not heard any more.
+    fn vacate(self: &Arc<Self>, membership: &Membership, books: &mut Books) {
+        let now = self.now();
+        let owners: BTreeSet<_> =
+            self.agreed.read(|ledger| ledger.claims().map(|claim| (claim.node.clone(), claim.boot)).collect());
+        for (node, boot) in owners {
+            if lock(&self.leases).due(&node, boot).is_none_or(|due| due > now) {
+                continue;
+            }
+            let why = match lock(&self.leases).has_ended(&node, boot) {
+                true => "its process has ended".to_owned(),
+                false => format!("not heard for {} ms", self.options.lease.as_millis()),
+            };
+            tracing::info!(%node, %why, "ending its claims");
+            let (inner, raft) = (Arc::clone(self), Arc::clone(&membership.raft));
+            books.vacating.spawn(async move {
+                // The outcome shows in the ledger; if there is none it is tried again.
+                if inner.propose(Command::Vacate { node, boot, why }).await.is_ok() {
+                    raft.spread().await;
+                }
+            });
+        }
+    }
+
+    /// Begins the next change of members that is due, if any.
+    fn look_at_members(self: &Arc<Self>, membership: &Membership, status: &GroupStatus, books: &mut Books) {
+        let (nodes, retired) = self.agreed.read(|ledger| {
+            let nodes: Vec<_> = ledger.nodes().map(|(name, node)| (name.clone(), node.member)).collect();
+            (nodes, ledger.retired().to_vec())
+        });
+        let known: BTreeSet<_> = status.voters.keys().chain(status.learners.keys()).map(|member| member.0).collect();
+        let missing = nodes.iter().find(|(_, member)| !known.contains(&member.0));
+        let wanted = voters(&self.candidates(status, &retired), self.options.voters);
+        let wanted: BTreeSet<_> = wanted.into_iter().map(|member| MemberId(member.0)).collect();
+        let voting: BTreeSet<_> = status.voters.keys().copied().collect();
+        let gone: BTreeSet<_> =
+            status.learners.keys().copied().filter(|member| retired.contains(&MemberNo(member.0))).collect();
+        let raft = Arc::clone(&membership.raft);
+        if let Some((node, member)) = missing.cloned() {
+            books.changing.spawn(async move {
+                tracing::info!(%node, member = member.0, "taking it in");
+                said("take a member in", raft.add_learner(MemberId(member.0), node).await);
+            });
+        } else if !wanted.is_empty() && wanted != voting {
+            books.changing.spawn(async move {
+                tracing::info!(from = ?voting, to = ?wanted, "changing who votes");
+                said("change who votes", raft.set_voters(wanted).await);
+            });
+        } else if !gone.is_empty() {
+            books.changing.spawn(async move {
+                said("let members go", raft.remove(gone).await);
+            });
+        }
+    }
+
+    fn candidates(&self, status: &GroupStatus, retired: &[MemberNo]) -> Vec<Candidate> {
+        let last = status.last_log.unwrap_or_default();
+        let connected = self.peers.connected();
+        let members = status.voters.iter().map(|voter| (voter, true));
+        let members = members.chain(status.learners.iter().map(|learner| (learner, false)));
+        let present = members.filter(|((member, _), _)| !retired.contains(&MemberNo(member.0)));
+        let candidate = |((member, node), votes): ((&MemberId, &NodeName), bool)| {
+            let matched = status.replicated.get(member).copied().flatten();
+            let is_current = matched.is_some_and(|at| at + LAG_MAX >= last) && connected.contains(node);
+            Candidate { member: MemberNo(member.0), votes, is_current }
+        };
+        present.map(candidate).collect()
+    }
+
+    /// Has another member lead, if this one does and there is another that votes.
+    pub(super) async fn pass_leadership(&self) {
+        let Some(membership) = self.membership() else { return };
+        let status = membership.raft.status();
+        let connected = self.peers.connected();
+        let others = status.voters.iter().filter(|(_, node)| connected.contains(node));
+        let next = others.max_by_key(|(member, _)| status.replicated.get(member).copied().flatten());
+        let Some((next, _)) = next.filter(|_| status.is_leader) else { return };
+        membership.raft.transfer_leadership(*next).await;
+        let passed = async {
+            membership.raft.watch().until(|status| !status.is_leader).await;
+        };
+        // If it does not come to that, the others elect one when they miss this one.
+        let _ = tokio::time::timeout(PASS_WITHIN, passed).await;
+    }
+}
+
+/// How long ago a leader has sent what a majority has answered. Alone it is its own majority.
+fn heard_ago(status: &GroupStatus) -> Option<Duration> {
+    match status.voters.len() {
+        1 => Some(Duration::ZERO),
+        _ => status.quorum_acknowledged.map(|at| at.elapsed()),
+    }
+}
+
+fn said<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "could not {what}; trying again");
+    }
+}

@@ -1,0 +1,341 @@
+//! The registry that agrees by a majority: names, epochs, checkpoints and node records in a ledger that
+//! every member of the group holds, kept equal by the consensus protocol in [`raft`](super::raft).
+//!
+//! ```text
+//!            no place yet                                a member
+//!   start --> joining (join.rs): found a group, --> taking part (member.rs): boot, renew;
+//!             or ask those who are in one               the leader: admit, vote, vacate
+//! ```
+//!
+//! - `machine.rs`: the ledger, and what this node is told of its changes.
+//! - `propose.rs`: having something agreed on, wherever the leader is.
+//! - `home.rs`: what a node keeps of its place.
+//!
+//! A node without a place answers no vote and votes for nobody. A node whose data was lost is another
+//! member: it gets another number, and the former number is retired.
+
+mod home;
+mod join;
+mod machine;
+mod member;
+mod propose;
+mod report;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use forebay_proto::{
+    ids::{BootId, Epoch, NodeName, Seq},
+    names::{
+        Change, Claim, GlobalName,
+        quorum::{Answer, Command, Founding, GroupId, Leases, MemberNo, Outcome, PipelineRecord, Request, Tenure},
+    },
+    wire::Agreement,
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+pub use home::{Home, HomeError, MemoryHome, Place};
+pub use report::{MemberReport, QuorumReport};
+
+use super::{
+    CheckpointError, ClaimError, Clock, Peers, Registry, TenureWatch,
+    raft::{Group, Timing},
+    tenure::TenureCell,
+};
+use machine::Agreed;
+
+/// How a node takes part in a group.
+#[derive(Clone, Debug)]
+pub struct QuorumOptions {
+    /// Where it keeps its place, its log and its snapshots.
+    pub home: Home,
+    /// How many nodes, itself included, found a group together; 0: it only joins one.
+    pub expect: u16,
+    /// How many members vote at most; odd.
+    pub voters: usize,
+    /// How long an owner that is not heard is waited for.
+    pub lease: Duration,
+    /// Of the consensus protocol.
+    pub timing: Timing,
+    /// What leases are measured with.
+    pub clock: Clock,
+}
+
+impl QuorumOptions {
+    /// The defaults, for a node that founds its own group.
+    pub fn new(home: Home) -> Self {
+        Self { home, expect: 1, voters: 3, lease: LEASE_DEFAULT, timing: Timing::default(), clock: Clock::SinceBoot }
+    }
+}
+
+/// 1.2 s: twelve renewals at the default of a ping every 100 ms. A paused owner's name moves on in
+/// less than 2 s; a processor that is busy for a second moves nothing.
+pub const LEASE_DEFAULT: Duration = Duration::from_millis(1200);
+
+/// Who this node is, for its registry.
+#[derive(Clone, Debug)]
+pub struct Myself {
+    /// Its name.
+    pub node: NodeName,
+    /// This start of it.
+    pub boot: BootId,
+    /// Where others reach it, if it knows.
+    pub addr: Option<SocketAddr>,
+    /// What it runs.
+    pub pipelines: Vec<PipelineRecord>,
+}
+
+/// See the module's documentation. Dropping it ends its tasks.
+pub struct QuorumRegistry {
+    inner: Arc<Inner>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl fmt::Debug for QuorumRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuorumRegistry").field("node", &self.inner.me.node).finish_non_exhaustive()
+    }
+}
+
+/// What the tasks and the callers of a registry share.
+struct Inner {
+    me: Myself,
+    options: QuorumOptions,
+    peers: Arc<dyn Peers>,
+    agreed: Arc<Agreed>,
+    phase: watch::Sender<Phase>,
+    founding: Mutex<Founding>,
+    leases: Mutex<Leases>,
+    tenure: Mutex<Tenure>,
+    cell: TenureCell,
+    /// Numbers of wishes, so that one that is proposed twice is granted once.
+    request: AtomicU64,
+    /// There is something to do before the next look.
+    woken: Notify,
+    /// Of this node's data.
+    store: AtomicU64,
+}
+
+/// How far this node has come.
+#[derive(Clone)]
+enum Phase {
+    /// Without a place, with what it waits for.
+    Joining(String),
+    Member(Membership),
+    /// It takes part no more, with the reason.
+    Ended(String),
+}
+
+/// This node's part in a group.
+#[derive(Clone)]
+struct Membership {
+    group: GroupId,
+    member: MemberNo,
+    raft: Arc<Group>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each holds a state machine whose steps cannot be interrupted halfway.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl QuorumRegistry {
+    /// Starts taking part on the current tokio runtime. What goes wrong is told as [`Change::Failed`].
+    pub fn start(me: Myself, options: QuorumOptions, peers: Arc<dyn Peers>) -> Self {
+        let inner = Arc::new(Inner {
+            agreed: Agreed::new(me.node.clone(), me.boot),
+            phase: watch::Sender::new(Phase::Joining("its own data to be read".to_owned())),
+            founding: Mutex::new(Founding::new(me.node.clone(), options.expect)),
+            leases: Mutex::new(Leases::new(options.lease)),
+            tenure: Mutex::new(Tenure::new(options.lease)),
+            cell: TenureCell::new(options.clock),
+            request: AtomicU64::new(1),
+            woken: Notify::new(),
+            store: AtomicU64::new(0),
+            me,
+            options,
+            peers,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&inner).run());
+        Self { inner, tasks: Mutex::new(tasks) }
+    }
+
+    /// Has an operator's order agreed on.
+    ///
+    /// # Errors
+    /// With the reason: the group cannot be reached, or refuses.
+    ///
+    /// # Cancel safety
+    /// Whether it was agreed on is not known; order it again.
+    pub async fn order(&self, command: Command) -> Result<(), String> {
+        match self.inner.propose(command).await? {
+            Outcome::Refused(why) => Err(why),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    async fn run(self: Arc<Self>) {
+        let ended = match self.take_place().await {
+            Ok(membership) => {
+                self.phase.send_replace(Phase::Member(membership.clone()));
+                self.take_part(membership).await
+            }
+            Err(ended) => ended,
+        };
+        self.phase.send_replace(Phase::Ended(ended.reason().to_owned()));
+        self.agreed.tell(ended.into());
+    }
+
+    fn membership(&self) -> Option<Membership> {
+        match &*self.phase.borrow() {
+            Phase::Member(membership) => Some(membership.clone()),
+            Phase::Joining(_) | Phase::Ended(_) => None,
+        }
+    }
+
+    fn store(&self) -> u64 {
+        self.store.load(Ordering::Relaxed)
+    }
+
+    fn now(&self) -> Duration {
+        self.options.clock.now()
+    }
+}
+
+/// Why a node takes part no more.
+enum Ended {
+    Removed(String),
+    Failed(String),
+}
+
+impl Ended {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Removed(why) | Self::Failed(why) => why,
+        }
+    }
+}
+
+impl From<Ended> for Change {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Removed(why) => Self::Removed(why),
+            Ended::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for QuorumRegistry {
+    async fn claim(&self, name: &GlobalName) -> Result<Claim, ClaimError> {
+        let inner = &self.inner;
+        let request = inner.request.fetch_add(1, Ordering::Relaxed);
+        let (node, boot) = (inner.me.node.clone(), inner.me.boot);
+        let command = Command::Claim { name: name.clone(), node, boot, request };
+        match inner.propose(command).await.map_err(ClaimError::Unknown)? {
+            Outcome::Claimed(claim) => {
+                inner.agreed.grant(claim.clone());
+                Ok(claim)
+            }
+            Outcome::Held(claim) => Err(ClaimError::Held(claim)),
+            Outcome::Refused(why) => Err(ClaimError::Refused(why)),
+            other => Err(ClaimError::Unknown(format!("an answer to something else: {other:?}"))),
+        }
+    }
+
+    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str) {
+        if self.inner.agreed.own().iter().any(|claim| claim.name == *name && claim.epoch == epoch) {
+            let command = Command::Release { name: name.clone(), epoch, why: why.to_owned() };
+            if let Err(error) = self.inner.propose(command).await {
+                tracing::warn!(%name, %epoch, %error, "the name could not be given up; it ends with its lease");
+            }
+        }
+    }
+
+    async fn checkpoint(
+        &self,
+        name: &GlobalName,
+        epoch: Epoch,
+        previous: Seq,
+        seq: Seq,
+    ) -> Result<(), CheckpointError> {
+        let command = Command::Checkpoint { name: name.clone(), epoch, previous, seq, snapshot: Bytes::new() };
+        match self.inner.propose(command).await.map_err(CheckpointError::Unknown)? {
+            Outcome::Done => Ok(()),
+            Outcome::Fenced(fenced) => Err(CheckpointError::Fenced(fenced)),
+            other => Err(CheckpointError::Unknown(format!("an answer to something else: {other:?}"))),
+        }
+    }
+
+    fn lookup(&self, name: &GlobalName) -> Option<Claim> {
+        self.inner.agreed.lookup(name)
+    }
+
+    fn own(&self) -> Vec<Claim> {
+        self.inner.agreed.own()
+    }
+
+    async fn next_change(&self) -> Change {
+        self.inner.agreed.next_change().await
+    }
+
+    fn agreement(&self) -> Agreement {
+        Agreement::Quorum
+    }
+
+    fn tenure(&self) -> TenureWatch {
+        self.inner.cell.watch()
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        self.inner.membership().map(|membership| membership.group)
+    }
+
+    fn on_peer_up(&self, peer: &NodeName, boot: BootId) {
+        lock(&self.inner.leases).connected(peer, boot);
+    }
+
+    fn on_names(&self, _: &NodeName, _: Vec<Claim>) {}
+
+    fn on_peer_down(&self, peer: &NodeName, boot: BootId, ended: bool) {
+        lock(&self.inner.founding).forget(peer);
+        if ended {
+            lock(&self.inner.leases).ended(peer, boot);
+            self.inner.wake();
+        }
+    }
+
+    async fn answer(&self, peer: &NodeName, addr: SocketAddr, request: Bytes) -> Bytes {
+        let answer = match Request::decode(&request) {
+            Ok(request) => self.inner.answer(peer, addr, request).await,
+            Err(error) => Answer::Refused(format!("the request cannot be read: {error}")),
+        };
+        answer.encode()
+    }
+
+    async fn leave(&self) {
+        self.inner.pass_leadership().await;
+    }
+
+    async fn stop(&self) {
+        lock(&self.tasks).abort_all();
+        if let Some(membership) = self.inner.membership() {
+            membership.raft.stop().await;
+        }
+    }
+}

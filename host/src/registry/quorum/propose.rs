@@ -1,0 +1,179 @@
+//! Having something agreed on, wherever the leader is; and answering those who want that of us.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use forebay_proto::{
+    ids::NodeName,
+    names::quorum::{Answer, Command, GroupId, MemberNo, Outcome, Proposal, Request, Stranger},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Inner, Membership, Phase, lock};
+use crate::registry::raft::{MemberId, ProposeError};
+
+/// How long something is tried to be agreed on: longer than a new leader takes to be elected.
+const PROPOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long one try may take.
+const TRY_WITHIN: Duration = Duration::from_secs(1);
+
+/// The pause between two tries, unless the leader changes before.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// A try came to nothing, with the reason.
+enum Failed {
+    /// Another may help.
+    Now(String),
+    /// None will.
+    Always(String),
+}
+
+impl Inner {
+    /// Has a command agreed on.
+    ///
+    /// # Errors
+    /// With the reason. Whether it was agreed on is not known then.
+    pub(super) async fn propose(&self, command: Command) -> Result<Outcome, String> {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        let proposal = Proposal { at_ms, command }.encode();
+        let deadline = Instant::now() + PROPOSE_WITHIN;
+        loop {
+            let tried = timeout_at(deadline, self.try_to_propose(&proposal)).await;
+            let why = match tried {
+                Ok(Ok(outcome)) => {
+                    return Outcome::decode(&outcome).map_err(|error| format!("the outcome cannot be read: {error}"));
+                }
+                Ok(Err(Failed::Always(why))) => return Ok(Outcome::Refused(why)),
+                Ok(Err(Failed::Now(why))) => why,
+                Err(_) => "no answer in time".to_owned(),
+            };
+            if Instant::now() + TRY_AGAIN >= deadline {
+                return Err(why);
+            }
+            self.await_leader().await;
+        }
+    }
+
+    /// Waits a moment, less if there is news of a leader.
+    async fn await_leader(&self) {
+        let news = async {
+            match self.membership() {
+                Some(membership) => drop(membership.raft.watch().changed().await),
+                None => drop(self.phase.subscribe().changed().await),
+            }
+        };
+        // Either way it is tried again.
+        let _ = tokio::time::timeout(TRY_AGAIN, news).await;
+    }
+
+    async fn try_to_propose(&self, proposal: &Bytes) -> Result<Bytes, Failed> {
+        let Some(membership) = self.membership() else {
+            return Err(Failed::Now(match &*self.phase.borrow() {
+                Phase::Joining(waits) => format!("this node belongs to no group yet; it waits for {waits}"),
+                Phase::Ended(why) => return Err(Failed::Always(why.clone())),
+                Phase::Member(_) => return Err(Failed::Now("it has just become a member".to_owned())),
+            }));
+        };
+        let status = membership.raft.status();
+        if status.is_leader {
+            let agreed = membership.raft.propose(proposal.clone(), TRY_WITHIN).await;
+            return agreed.map(|(_, reply)| reply).map_err(|error| Failed::Now(error.to_string()));
+        }
+        match status.leader_name() {
+            Some(leader) => self.ask_leader(&membership, leader, proposal).await,
+            None => Err(Failed::Now("the group has no leader just now".to_owned())),
+        }
+    }
+
+    async fn ask_leader(&self, membership: &Membership, leader: &NodeName, proposal: &Bytes) -> Result<Bytes, Failed> {
+        let request = Request::Propose { group: membership.group, proposal: proposal.clone() };
+        let answer = self.peers.ask(leader, request.encode(), TRY_WITHIN).await.map_err(Failed::Now)?;
+        match Answer::decode(&answer) {
+            Ok(Answer::Agreed(outcome)) => Ok(outcome),
+            Ok(Answer::NotLeader(_)) => Err(Failed::Now(format!("{leader} does not lead any more"))),
+            Ok(Answer::NotNow(why)) => Err(Failed::Now(why)),
+            Ok(Answer::Refused(why)) => Err(Failed::Always(format!("{leader} refused: {why}"))),
+            Ok(other) => Err(Failed::Always(format!("{leader} answered something else: {other:?}"))),
+            Err(error) => Err(Failed::Always(format!("{leader}'s answer cannot be read: {error}"))),
+        }
+    }
+
+    /// Answers a request of a peer.
+    pub(super) async fn answer(&self, peer: &NodeName, addr: SocketAddr, request: Request) -> Answer {
+        let Some(membership) = self.membership() else {
+            return match request {
+                Request::Admit { stranger, .. } => self.answer_stranger(peer, stranger),
+                _ => Answer::NotNow("this node belongs to no group yet".to_owned()),
+            };
+        };
+        match request {
+            Request::Admit { store, addr: told, .. } => {
+                self.admit(&membership, peer, store, told.unwrap_or(addr)).await
+            }
+            Request::Propose { group, .. } | Request::Renew { group, .. } | Request::Raft { group, .. }
+                if group != membership.group =>
+            {
+                other_group(group, membership.group)
+            }
+            Request::Propose { proposal, .. } => self.answer_proposal(&membership, peer, proposal).await,
+            Request::Renew { boot, .. } => self.answer_renewal(&membership, peer, boot),
+            Request::Raft { from, call, .. } => match self.check_member(peer, from) {
+                Ok(()) => Answer::Raft(membership.raft.answer(MemberId(from.0), call).await),
+                Err(why) => Answer::Refused(why),
+            },
+        }
+    }
+
+    fn answer_stranger(&self, peer: &NodeName, stranger: Stranger) -> Answer {
+        let mut founding = lock(&self.founding);
+        founding.on_stranger(peer, stranger);
+        Answer::Stranger(founding.own())
+    }
+
+    async fn admit(&self, membership: &Membership, peer: &NodeName, store: u64, addr: SocketAddr) -> Answer {
+        match self.propose(Command::Admit { node: peer.clone(), store, addr: Some(addr) }).await {
+            Ok(Outcome::Admitted(member)) => Answer::Admitted { group: membership.group, member },
+            Ok(Outcome::Refused(why)) => Answer::Refused(why),
+            Ok(other) => Answer::NotNow(format!("an outcome of something else: {other:?}")),
+            Err(why) => Answer::NotNow(why),
+        }
+    }
+
+    async fn answer_proposal(&self, membership: &Membership, peer: &NodeName, proposal: Bytes) -> Answer {
+        if let Err(why) = self.check_node(peer) {
+            return Answer::Refused(why);
+        }
+        match membership.raft.propose(proposal, TRY_WITHIN).await {
+            Ok((_, outcome)) => Answer::Agreed(outcome),
+            Err(ProposeError::NotLeader { leader }) => Answer::NotLeader(leader.map(|(_, node)| node)),
+            Err(error) => Answer::NotNow(error.to_string()),
+        }
+    }
+
+    /// A member that was removed, or whose data another has replaced, has nothing to say any more.
+    fn check_member(&self, peer: &NodeName, member: MemberNo) -> Result<(), String> {
+        let retired = self.agreed.read(|ledger| ledger.retired().contains(&member));
+        match retired {
+            true => Err(format!(
+                "{peer} is no member with number {} any more: it was removed, or its place was taken by other data of the same name",
+                member.0
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn check_node(&self, peer: &NodeName) -> Result<(), String> {
+        // A ledger that knows nobody is that of a node which has just been let in.
+        let known = self.agreed.read(|ledger| ledger.node(peer).is_some() || ledger.nodes().next().is_none());
+        if known { Ok(()) } else { Err(format!("{peer} is no member of this group")) }
+    }
+}
+
+fn other_group(asked: GroupId, own: GroupId) -> Answer {
+    Answer::Refused(format!("this node belongs to group {own}, not to {asked}"))
+}

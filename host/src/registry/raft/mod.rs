@@ -1,0 +1,17 @@
+//! Agreement by Raft: the members of a group agree on one row of commands.
+//!
+//! openraft is known in this directory only, and redb in `store` only. Both see commands, replies and
+//! state as bytes; what they mean is decided by who implements [`Machine`].
+
+mod codec;
+mod group;
+mod network;
+mod store;
+mod types;
+
+pub use group::{
+    ChangeError, Group, GroupError, GroupOptions, GroupStatus, ProposeError, ReadError, StatusWatch, Timing,
+};
+pub use network::{Peers, Unreachable};
+pub use store::{Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, recover};
+pub use types::{COMMAND_BYTES_MAX, Machine, MemberId};
