@@ -26,7 +26,7 @@ pub struct Coverage {
     pub unknown: u64,
     /// Events processed, repeated ones each time.
     pub handled: u64,
-    /// Names granted anew after another owner.
+    /// Names granted in a later epoch than before.
     pub takeovers: u64,
     /// Records of events emitted or sent in an epoch after a later one was granted.
     pub zombies: u64,

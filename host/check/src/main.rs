@@ -1,7 +1,13 @@
 //! `forebay-check`: judges the traces of a run. Exits with 0 if all laws held, 1 if one was broken, 2 if
 //! the run cannot tell or the traces cannot be read.
 
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 use forebay_check::{Agreement, Checker, MergeError, Minimum, Options, Truth, Verdict, files};
@@ -69,9 +75,11 @@ fn run(args: &Args) -> Result<Verdict, MergeError> {
         checker.see(record?);
     }
     let report = checker.finish();
-    if merged.torn() > 0 {
-        println!("{} lines end in their middle, as killed processes leave them", merged.torn());
-    }
-    println!("{report}");
+    let torn = match merged.torn() {
+        0 => String::new(),
+        torn => format!("{torn} lines end in their middle, as killed processes leave them\n"),
+    };
+    // Who does not read to the end still gets the exit code.
+    let _ = writeln!(io::stdout(), "{torn}{report}");
     Ok(report.verdict())
 }

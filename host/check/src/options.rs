@@ -53,7 +53,7 @@ impl FromStr for Truth {
 /// The least that must have happened for the run to say anything.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Minimum {
-    /// Names granted anew after another owner.
+    /// Names granted in a later epoch than before.
     pub takeovers: u64,
     /// Events emitted or sent in an epoch after a later one was granted.
     pub zombies: u64,

@@ -71,7 +71,8 @@ impl fmt::Display for Report {
         for Violation { law, what, slice } in &self.violations {
             writeln!(f, "BROKEN {law}: {what}")?;
             for record in slice {
-                writeln!(f, "    {:>13.6}s {}", record.t_mono as f64 / 1e9, Line(record))?;
+                // As its process wrote it, to be found there.
+                writeln!(f, "    {}", serde_json::to_string(record).unwrap_or_else(|_| format!("{record:?}")))?;
             }
         }
         write!(f, "{}", self.coverage)?;
@@ -84,16 +85,6 @@ impl fmt::Display for Report {
             Verdict::Broken => write!(f, "{} violations", self.violations.len()),
             Verdict::Inconclusive => write!(f, "no law was broken, but the run is not enough to say that they hold"),
         }
-    }
-}
-
-/// A record as its process wrote it, less its times.
-struct Line<'a>(&'a Record);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { node, boot, n, event, .. } = self.0;
-        write!(f, "{node} boot {boot} #{n} {event:?}")
     }
 }
 

@@ -10,7 +10,7 @@ mod node;
 mod output;
 mod run;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{panic::AssertUnwindSafe, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -137,8 +137,9 @@ fn say(text: &str) -> Result<Exit, Failure> {
 fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start threads").because(error))?;
-    let result = runtime.block_on(command);
-    // A guest that is still in its last call must not hold up the end of the process.
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(command)));
+    // A guest that is still in its last call must not hold up the end of the process, nor one who reads
+    // our standard input for ever; least of all that of a node whose core has panicked.
     runtime.shutdown_background();
-    result
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

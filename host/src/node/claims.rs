@@ -144,6 +144,7 @@ impl Core {
             }
             Change::Quorum { holds, why } => {
                 self.claims.quorum = holds;
+                self.tracer.quorum(holds);
                 self.report(NodeEvent::Quorum { holds, why });
             }
             Change::Draining(draining) => self.on_drain_order(draining),

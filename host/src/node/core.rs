@@ -227,14 +227,15 @@ impl Core {
     pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
-        let (finished, tracer, owned) = (self.finishing.clone(), self.tracer.clone(), self.registry.tenure());
+        let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
+        let spec =
+            StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };

@@ -105,20 +105,10 @@ impl Link {
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     Up(Link),
-    Names {
-        id: LinkId,
-        names: Names,
-    },
-    Members {
-        members: Vec<Member>,
-    },
+    Names { id: LinkId, names: Names },
+    Members { members: Vec<Member> },
     /// `ended`: the peer's process has ended, as far as can be told from outside.
-    Down {
-        id: LinkId,
-        peer: NodeName,
-        reason: String,
-        ended: bool,
-    },
+    Down { id: LinkId, peer: NodeName, reason: String, ended: bool },
 }
 
 /// How a link ended, with the reason.
@@ -203,9 +193,7 @@ fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {
     }
     if own.agreement != peer.agreement {
         let (ours, theirs) = (mode(own.agreement), mode(peer.agreement));
-        return Err(format!(
-            "this node agrees by {ours}, the peer by {theirs}; set `agreement` to the same on all nodes"
-        ));
+        return Err(format!("this node agrees by {ours}, the peer by {theirs}; set `agreement` to the same on all nodes"));
     }
     match (own.group, peer.group) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(format!(
@@ -317,7 +305,9 @@ async fn watch_over(
         if silence > interval * shared.ping_misses {
             return Lost { reason: format!("nothing heard for {} ms", silence.as_millis()), ended: false };
         }
-        if silence > interval + interval / 2 && connection.is_port_closed().await {
+        // Early: of what we send to a port that is closed, a kernel refuses about six datagrams and then
+        // one a second, and QUIC's own repetitions use these up within 150 ms.
+        if silence > interval / 4 && connection.is_port_closed().await {
             return Lost { reason: format!("nobody listens at {} any more", connection.remote_addr()), ended: true };
         }
         let _ = pings.try_send(Frame::Ping(number));
@@ -360,7 +350,8 @@ async fn admit(mut channel: Channel, connection: &dyn Connection, shared: &LinkS
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
-    let caller = Caller::Remote { channel, first, max_demand, peer: connection.peer().clone() };
+    let peer = connection.peer().clone();
+    let caller = Caller::Remote { channel, first, max_demand, peer };
     let refused = match shared.directory.stage(&key) {
         Some(callers) => match callers.send(caller).await {
             Ok(()) => return,

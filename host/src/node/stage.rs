@@ -180,6 +180,8 @@ struct StageTask {
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
     trace: Option<Box<StageTrace>>,
+    /// It waits until the group can be reached.
+    waits: bool,
     draining: Option<Reason>,
     failed: Option<String>,
 }
@@ -211,6 +213,7 @@ impl StageTask {
             trace,
             draining: None,
             failed: None,
+            waits: false,
         }
     }
 
@@ -231,9 +234,7 @@ impl StageTask {
     /// Does all there is to do without waiting.
     fn settle(&mut self) {
         loop {
-            // Looked at before each message and each call: this process may have been paused.
-            let holds = self.spec.tenure.holds();
-            while let Some(transmit) = self.poll_transmit(holds) {
+            while let Some(transmit) = self.poll_transmit() {
                 self.transmit(transmit);
             }
             while let Some(notice) = self.machine.poll_notice() {
@@ -244,6 +245,7 @@ impl StageTask {
                 self.handle(Input::Stop(reason));
                 continue;
             }
+            let holds = self.holds();
             let call = if holds { self.machine.poll_call(self.started.elapsed()) } else { None };
             match call {
                 Some(call) => self.begin(call),
@@ -254,10 +256,23 @@ impl StageTask {
         }
     }
 
+    /// Whether the stage may go on. Looked at before each message and each call, for this process may
+    /// have been paused.
+    fn holds(&mut self) -> bool {
+        let holds = self.spec.tenure.holds();
+        if self.waits == holds {
+            self.waits = !holds;
+            if let Some(trace) = &self.trace {
+                trace.waits(self.waits);
+            }
+        }
+        holds
+    }
+
     /// What may leave. A stage that waits for the group keeps all it has to say, for its consumers may
     /// have another owner by now; one that stops then has nothing more to say but that.
-    fn poll_transmit(&mut self, holds: bool) -> Option<Transmit> {
-        if holds {
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        if self.holds() {
             return self.machine.poll_transmit();
         }
         self.machine.stopped()?;
@@ -289,7 +304,7 @@ impl StageTask {
 
     async fn wait(&mut self) {
         let timeout = self.machine.poll_timeout().map(|at| self.started + at);
-        let waits = !self.spec.tenure.holds();
+        let waits = !self.holds();
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),

@@ -101,8 +101,8 @@ impl Tracer {
         self.write(|| Event::ClaimLost {
             stage: name(&claim.name),
             epoch: number(claim.epoch),
-            to: to.map(|claim| claim.node.as_str().into()),
-            by: to.map(|claim| number(claim.epoch)),
+            to: to.map(|to| to.node.as_str().into()),
+            by: to.map(|to| number(to.epoch)),
         });
     }
 
@@ -112,6 +112,10 @@ impl Tracer {
             owner: claim.map(|claim| claim.node.as_str().into()),
             epoch: claim.map(|claim| number(claim.epoch)),
         });
+    }
+
+    pub(super) fn quorum(&self, holds: bool) {
+        self.write(|| if holds { Event::LeaseRegained {} } else { Event::LeaseLost {} });
     }
 
     pub(super) fn stopped(&self, key: &StageKey, epoch: Epoch, exit: &Exit) {

@@ -39,7 +39,7 @@ trait Group: Sized {
 
 macro_rules! suite {
     ($group:ty: $($name:ident,)*) => {
-        $(#[tokio::test] async fn $name() { super::bounded(async { super::$name(<$group>::start().await).await }).await; })*
+        $(#[tokio::test] async fn $name() { super::bounded(async { super::$name(<$group as super::Group>::start().await).await }).await; })*
     };
 }
 

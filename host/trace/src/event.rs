@@ -101,11 +101,11 @@ pub enum Event {
         stage: Text,
         /// In which epoch it was held.
         epoch: Epoch,
-        /// Who has it, if anybody does.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Who has it, if anybody has already.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
         to: Option<Text>,
         /// In which epoch.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none", default)]
         by: Option<Epoch>,
     },
     /// The state machine that all nodes share has applied a change of a claim.

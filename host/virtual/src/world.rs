@@ -6,9 +6,12 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use forebay::transport::{
-    identity::NodeIdentity,
-    quic::simulated::{Path, SimulatedNetwork},
+use forebay::{
+    node::NodeExit,
+    transport::{
+        identity::NodeIdentity,
+        quic::simulated::{Path, SimulatedNetwork},
+    },
 };
 use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
@@ -130,6 +133,9 @@ impl World {
             if has_ended {
                 self.site.network.close(machine.addr);
                 match machine.take_exit() {
+                    Some(NodeExit { expelled: Some(why), .. }) => {
+                        self.problems.push(format!("node {} was expelled: {why:?}", machine.name));
+                    }
                     Some(_) => self.site.story.tell(What::Exited { node: machine.name.clone() }),
                     None => self.problems.push(format!("node {} panicked", machine.name)),
                 }

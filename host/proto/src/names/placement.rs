@@ -74,7 +74,8 @@ impl Placement {
         }
     }
 
-    /// The stage failed here for good: leave the name to others for a while; with [`Duration::MAX`], for ever.
+    /// The stage failed here for good: leave the name to others for a while. `Duration::MAX` stands
+    /// for until this is called again.
     pub fn bar(&mut self, name: &GlobalName, until: Duration) {
         if let Some(vacancy) = self.names.get_mut(name) {
             vacancy.barred_until = until;

@@ -69,6 +69,15 @@ impl StageTrace {
         self.write(Event::InstStart { stage: self.stage.clone(), epoch: self.epoch, digest: None, ckpt: None });
     }
 
+    /// The stage waits for the group, or goes on.
+    pub(in crate::node) fn waits(&self, waits: bool) {
+        let (stage, epoch) = (self.stage.clone(), self.epoch);
+        self.write(match waits {
+            true => Event::Suspended { stage, epoch, reason: "no word of the group".into() },
+            false => Event::Resumed { stage, epoch },
+        });
+    }
+
     /// A consumer is about to begin with us; from another node, or from this one.
     pub(in crate::node) fn accepted(&mut self, sub: SubId, from: Option<&NodeName>) {
         let node = from.map_or_else(|| self.node.clone(), |node| node.as_str().into());

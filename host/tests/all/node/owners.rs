@@ -35,7 +35,7 @@ async fn every_number_goes_to_exactly_one_consumer_and_all_nodes_get_some() {
     gate.set(true);
     world.log.until("all numbers are taken", |entries| took(entries).count() as u64 >= LIMIT).await;
     for node in nodes.into_iter().rev() {
-        assert_eq!(end(node).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new() });
+        assert_eq!(end(node).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new(), expelled: None });
     }
     let entries = world.log.entries();
     assert_eq!(counts(&entries, epoch), (0..LIMIT).map(|number| (number, 1)).collect());
@@ -158,7 +158,7 @@ async fn an_owner_that_leaves_hands_over_and_loses_nothing() {
     world.log.taken_by(0, &ABC, old).await;
     let mark = world.log.mark();
     let exit = end(nodes.remove("a").unwrap()).await;
-    assert_eq!(exit, NodeExit { gave_up: Vec::new(), cut_short: Vec::new() });
+    assert_eq!(exit, NodeExit { gave_up: Vec::new(), cut_short: Vec::new(), expelled: None });
     let (second, new) = world.log.owner(mark).await;
     assert!(second != "a" && new.lamport > old.lamport);
     world.log.taken_by(mark, &["b", "c"], new).await;

@@ -5,7 +5,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::{supervision::all_taken, *};
 
-const ENDED: NodeExit = NodeExit { gave_up: Vec::new(), cut_short: Vec::new() };
+const ENDED: NodeExit = NodeExit { gave_up: Vec::new(), cut_short: Vec::new(), expelled: None };
 
 fn stopped(entries: &[Entry], of: &str) -> Vec<String> {
     let stage = |(node, event): (&str, &NodeEvent)| match event {

@@ -148,7 +148,7 @@ async fn a_consumer_that_fails_gets_its_events_again_in_a_second_attempt() {
     let node = world.start("a", &[], pipeline(&text, [("counter", counter(&world.log, LIMIT)), ("sink", sink)]));
     let (_, epoch) = world.log.owner(0).await;
     all_taken(&world.log, LIMIT).await;
-    assert_eq!(end(node).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new() });
+    assert_eq!(end(node).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new(), expelled: None });
     let entries = world.log.entries();
     assert_eq!(counts(&entries, epoch), (0..LIMIT).map(|number| (number, 1)).collect());
     let again: Vec<_> = took(&entries).filter(|took| took.attempt == 2).map(|took| took.number).collect();
@@ -179,7 +179,7 @@ async fn the_events_of_a_consumer_that_is_given_up_go_to_another() {
         .await;
     all_taken(&world.log, LIMIT).await;
     end(b).await;
-    assert_eq!(end(a).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new() });
+    assert_eq!(end(a).await, NodeExit { gave_up: Vec::new(), cut_short: Vec::new(), expelled: None });
     let entries = world.log.entries();
     assert_eq!(counts(&entries, epoch), (0..LIMIT).map(|number| (number, 1)).collect());
     assert!(took(&entries).all(|took| took.node == "a"));

@@ -1,3 +1,5 @@
+//! Cases of the ledger, and its laws under whatever is proposed.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

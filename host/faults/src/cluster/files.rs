@@ -1,0 +1,109 @@
+//! The files of one cluster: keys, the pipeline, data directories, traces and logs.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::{
+    ClusterError,
+    watch::{SINK, SOURCE},
+};
+
+/// The components of the pipeline, so that it runs from wherever the binary is.
+const COUNTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/counter.wasm");
+const PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/printer.wasm");
+
+/// Lines of a node's log that are shown when it ended by itself.
+const LAST_WORDS: usize = 10;
+
+/// The directory of one cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    dir: PathBuf,
+}
+
+impl Files {
+    /// Makes keys for these nodes with `forebay cluster`, and a pipeline of a counter and a printer on
+    /// every node that pauses after each batch.
+    pub(crate) fn create(dir: &Path, forebay: &Path, names: &[String], pause: Duration) -> Result<Self, ClusterError> {
+        let files = Self { dir: dir.to_owned() };
+        let failed = |source| ClusterError::Files { dir: dir.to_owned(), source };
+        fs::create_dir_all(files.traces()).map_err(failed)?;
+        files.write_pipeline(pause).map_err(failed)?;
+        let ca = dir.join("ca");
+        run(Command::new(forebay).args(["cluster", "init"]).arg(&ca))?;
+        for name in names {
+            let mut command = Command::new(forebay);
+            command.args(["cluster", "add-node", name, "--valid-for", "7d", "--ca"]).arg(&ca);
+            run(command.arg("--out").arg(files.data(name)))?;
+        }
+        Ok(files)
+    }
+
+    fn write_pipeline(&self, pause: Duration) -> io::Result<()> {
+        fs::write(self.dir.join("counter.wasm"), COUNTER)?;
+        fs::write(self.dir.join("printer.wasm"), PRINTER)?;
+        fs::write(self.pipeline(), pipeline(pause))
+    }
+
+    pub(crate) fn pipeline(&self) -> PathBuf {
+        self.dir.join("pipeline.toml")
+    }
+
+    pub(crate) fn data(&self, node: &str) -> PathBuf {
+        self.dir.join(node)
+    }
+
+    /// What a node logged, of all its starts.
+    pub(crate) fn log(&self, node: &str) -> PathBuf {
+        self.dir.join(format!("{node}.log"))
+    }
+
+    /// The end of what a node logged.
+    pub(crate) fn last_words(&self, node: &str) -> String {
+        let log = fs::read(self.log(node)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
+    }
+
+    /// Where all traces of the cluster are.
+    pub(crate) fn traces(&self) -> PathBuf {
+        self.dir.join("trace")
+    }
+
+    /// The trace of one start of a node.
+    pub(crate) fn trace(&self, node: &str, start: u32) -> PathBuf {
+        self.traces().join(format!("{node}-{start:04}.jsonl"))
+    }
+}
+
+/// Small batches, each asked for when the one before is printed: the nodes mostly idle.
+fn pipeline(pause: Duration) -> String {
+    let pause = humantime::format_duration(pause);
+    format!(
+        "name = \"faults\"\n\
+         [stages.{SOURCE}]\n\
+         plugin = \"counter.wasm\"\n\
+         scope = \"global\"\n\
+         [stages.{SINK}]\n\
+         plugin = \"printer.wasm\"\n\
+         scope = \"node\"\n\
+         config = {{ pause = \"{pause}\" }}\n\
+         subscribe = [{{ to = \"{SOURCE}\", max_demand = 5, min_demand = 0 }}]\n"
+    )
+}
+
+/// Runs a command that ends by itself.
+fn run(command: &mut Command) -> Result<(), ClusterError> {
+    let ended = command.stdin(Stdio::null()).output();
+    let text = match ended {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(ClusterError::Command { command: format!("{command:?}"), text })
+}

@@ -1,0 +1,363 @@
+//! A cluster of real `forebay node` processes, each in a namespace of its own.
+
+mod files;
+mod process;
+mod tail;
+mod watch;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use forebay_check::Agreement;
+use rustix::process::Signal;
+
+use self::{
+    files::Files,
+    process::{NodeProcess, Said, StartOf, What},
+    tail::Tail,
+};
+pub(crate) use self::{process::was_killed, tail::Handled, watch::Watch};
+use crate::net::{self, Network, NetworkError, Space};
+
+/// The port of every node, in its namespace.
+const PORT: u16 = 7440;
+
+/// Lines of all nodes that were not heard yet. When full, nodes wait for the runner.
+const SAID_LEN: usize = 4096;
+
+/// How long a node may take to listen: compiling two small components takes a tenth of a second on an
+/// idle machine, and is cached.
+const START_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a node may take to end in good order: `drain_timeout` is 5 s.
+const END_WAIT: Duration = Duration::from_secs(15);
+
+/// How often an interruption is looked for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Why a cluster is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClusterError {
+    #[error("cannot make the cluster's files in {}", dir.display())]
+    Files { dir: PathBuf, source: io::Error },
+    #[error("{command} failed: {text}")]
+    Command { command: String, text: String },
+    #[error("cannot make the cluster's network")]
+    Network(#[from] NetworkError),
+    #[error("cannot {what} node {node}")]
+    Process { what: &'static str, node: String, source: io::Error },
+    #[error("node {node} has ended by itself: {status}; the last lines of its log:\n{log}")]
+    Ended { node: String, status: String, log: String },
+    #[error("{what} did not come about within {bound:?}: {missing}")]
+    Late { what: &'static str, bound: Duration, missing: String },
+    #[error("{fault}")]
+    After {
+        fault: String,
+        #[source]
+        error: Box<ClusterError>,
+    },
+    #[error("after {moves} moves of the owner it is still not the `{wanted}` that was asked for")]
+    NoSuchRole { wanted: String, moves: usize },
+    #[error("cannot write or read a trace")]
+    Trace(#[from] io::Error),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ClusterError {
+    /// Whether the nodes are to blame, and not this machine or a person.
+    pub(crate) fn is_broken_law(&self) -> bool {
+        match self {
+            Self::Ended { .. } | Self::Late { .. } => true,
+            Self::After { error, .. } => error.is_broken_law(),
+            _ => false,
+        }
+    }
+}
+
+/// How nodes are started.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// The binary.
+    pub(crate) forebay: PathBuf,
+    pub(crate) nodes: usize,
+    pub(crate) agreement: Agreement,
+    /// How long a printer pauses after each batch.
+    pub(crate) pause: Duration,
+    /// Further arguments of each node.
+    pub(crate) node_args: Vec<String>,
+    /// Set when everything is to end.
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: String,
+    /// How often it was started.
+    starts: u32,
+    process: Option<NodeProcess>,
+    end: End,
+    /// Of the latest start.
+    tail: Tail,
+}
+
+/// The end of a node's process in good order.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    NotAsked,
+    Asked,
+    Came(ExitStatus),
+}
+
+/// A cluster. Its processes are killed when it is dropped, and its network is gone.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    // First: processes end before their network does.
+    nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) watch: Watch,
+    setup: Setup,
+    files: Files,
+    saying: SyncSender<Said>,
+    said: Receiver<Said>,
+}
+
+impl Cluster {
+    /// Founds a cluster in `dir`; nothing runs yet.
+    pub(crate) fn found(setup: Setup, dir: &Path, seed: u64) -> Result<Self, ClusterError> {
+        let names: Vec<_> = (0..setup.nodes).map(name).collect();
+        let network = Network::new(setup.nodes, seed)?;
+        let files = Files::create(dir, &setup.forebay, &names, setup.pause)?;
+        let (saying, said) = sync_channel(SAID_LEN);
+        let watch = Watch::new(&names, Instant::now());
+        let nodes = names
+            .into_iter()
+            .map(|name| Node { name, starts: 0, process: None, end: End::NotAsked, tail: Tail::default() })
+            .collect();
+        Ok(Self { nodes, network, watch, setup, files, saying, said })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn name(&self, node: usize) -> &str {
+        &self.nodes[node].name
+    }
+
+    /// The directory of all traces.
+    pub(crate) fn traces(&self) -> PathBuf {
+        self.files.traces()
+    }
+
+    /// The id of a node's process.
+    pub(crate) fn process_id(&self, node: usize) -> Option<u32> {
+        self.nodes[node].process.as_ref().map(NodeProcess::id)
+    }
+
+    /// Starts a node's process, or starts it again on the same data.
+    pub(crate) fn start(&mut self, node: usize) -> Result<(), ClusterError> {
+        assert!(self.nodes[node].process.is_none(), "node {node} runs already");
+        self.nodes[node].starts += 1;
+        self.nodes[node].end = End::NotAsked;
+        let start = self.nodes[node].starts;
+        self.nodes[node].tail = Tail::of(self.files.trace(self.name(node), start));
+        let (command, log) = (self.command(node), self.files.log(self.name(node)));
+        let which = StartOf { node, start };
+        let space: &Space = self.network.space(node);
+        let process = NodeProcess::start(command, space, &log, which, self.saying.clone());
+        self.nodes[node].process = Some(process.map_err(|error| self.failed("start", node, error))?);
+        self.watch.set_up(node, true);
+        Ok(())
+    }
+
+    fn command(&self, node: usize) -> Command {
+        let Node { name, starts, .. } = &self.nodes[node];
+        let mut command = Command::new(&self.setup.forebay);
+        command.args(["node", "--orders-on-stdin", "--output", "json", "--log", "info", "--name", name]);
+        match self.setup.agreement {
+            Agreement::Islands => command.args(["--agreement", "islands"]),
+            Agreement::Quorum => command.args(["--agreement", "quorum", "--expect", &self.len().to_string()]),
+        };
+        command.arg("--listen").arg(format!("{}:{PORT}", net::address(node)));
+        command.arg("--data").arg(self.files.data(name)).arg("--pipeline").arg(self.files.pipeline());
+        for peer in (0..self.len()).filter(|peer| *peer != node) {
+            command.arg("--join").arg(format!("{}:{PORT}", net::address(peer)));
+        }
+        command.args(&self.setup.node_args);
+        command.env("FOREBAY_TRACE", self.files.trace(name, *starts));
+        command
+    }
+
+    /// The Raft leader: of the running nodes that say they lead, that of the latest term.
+    pub(crate) fn leader(&mut self) -> Result<Option<usize>, ClusterError> {
+        for node in &mut self.nodes {
+            node.tail.read_on()?;
+        }
+        let leads =
+            |(index, node): (usize, &Node)| Some((node.tail.leads().filter(|_| node.process.is_some())?, index));
+        Ok(self.nodes.iter().enumerate().filter_map(leads).max().map(|(_, node)| node))
+    }
+
+    /// What a node has handled of the source, as its trace says, since this was asked last.
+    pub(crate) fn take_handled(&mut self, node: usize) -> Result<Vec<Handled>, ClusterError> {
+        let tail = &mut self.nodes[node].tail;
+        tail.read_on()?;
+        Ok(tail.take_handled())
+    }
+
+    /// Starts all nodes and waits until all is well.
+    pub(crate) fn start_all(&mut self, bound: Duration) -> Result<(), ClusterError> {
+        for node in 0..self.len() {
+            self.start(node)?;
+        }
+        for node in 0..self.len() {
+            self.wait_for_listening(node)?;
+        }
+        self.wait_for_recovery(Instant::now(), bound).map(drop)
+    }
+
+    /// Waits until a node that was started says where it listens.
+    pub(crate) fn wait_for_listening(&mut self, node: usize) -> Result<(), ClusterError> {
+        let missing = format!("node {} is not listening", self.name(node));
+        let listens = |watch: &Watch| if watch.is_listening(node) { Ok(()) } else { Err(missing.clone()) };
+        self.wait_for("a node's start", START_WAIT, listens).map(drop)
+    }
+
+    /// Waits until there is one owner, and every running node has handled events of it since `since`.
+    /// Gives how long that took from `since`.
+    pub(crate) fn wait_for_recovery(&mut self, since: Instant, bound: Duration) -> Result<Duration, ClusterError> {
+        let at = self.wait_for("recovery", bound, |watch| watch.recovered(since))?;
+        Ok(at.saturating_duration_since(since))
+    }
+
+    /// Hears the nodes until `is_there` is content; gives when that was.
+    pub(crate) fn wait_for(
+        &mut self,
+        what: &'static str,
+        bound: Duration,
+        mut is_there: impl FnMut(&Watch) -> Result<(), String>,
+    ) -> Result<Instant, ClusterError> {
+        let deadline = Instant::now() + bound;
+        let mut at = Instant::now();
+        loop {
+            let Err(missing) = is_there(&self.watch) else { return Ok(at) };
+            match self.hear_one(deadline)? {
+                Some(heard) => at = heard,
+                None => return Err(ClusterError::Late { what, bound, missing }),
+            }
+        }
+    }
+
+    /// Hears the nodes until `deadline`.
+    pub(crate) fn hear_until(&mut self, deadline: Instant) -> Result<(), ClusterError> {
+        while self.hear_one(deadline)?.is_some() {}
+        Ok(())
+    }
+
+    /// Hears one thing; gives when it was said, or nothing at the deadline.
+    fn hear_one(&mut self, deadline: Instant) -> Result<Option<Instant>, ClusterError> {
+        loop {
+            if self.setup.interrupted.load(Ordering::Relaxed) {
+                return Err(ClusterError::Interrupted);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.said.recv_timeout(left.min(PATIENCE)) {
+                Ok(said) => return self.hear(said).map(Some),
+                Err(RecvTimeoutError::Timeout) if left > PATIENCE => {}
+                // We hold a sender ourselves, so it is never disconnected.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+
+    fn hear(&mut self, said: Said) -> Result<Instant, ClusterError> {
+        // What a killed process said before is of no interest: it holds no more.
+        let node = &self.nodes[said.node];
+        let is_current = node.starts == said.start && node.process.is_some();
+        match said.what {
+            What::Line(line) if is_current => self.watch.hear(said.node, &line, said.at),
+            What::Ended if is_current => self.hear_end(said.node)?,
+            What::Line(_) | What::Ended => {}
+        }
+        Ok(said.at)
+    }
+
+    fn hear_end(&mut self, node: usize) -> Result<(), ClusterError> {
+        let Some(process) = self.nodes[node].process.take() else { return Ok(()) };
+        let status = process.wait().map_err(|error| self.failed("wait for", node, error))?;
+        self.watch.set_up(node, false);
+        if matches!(self.nodes[node].end, End::Asked) {
+            self.nodes[node].end = End::Came(status);
+            return Ok(());
+        }
+        let log = self.files.last_words(self.name(node));
+        Err(ClusterError::Ended { node: self.name(node).to_owned(), status: status.to_string(), log })
+    }
+
+    /// Kills a node's process; gives how it ended.
+    pub(crate) fn kill(&mut self, node: usize) -> Result<Option<ExitStatus>, ClusterError> {
+        let Some(process) = self.nodes[node].process.take() else { return Ok(None) };
+        let status = process.kill().map_err(|error| self.failed("kill", node, error))?;
+        self.watch.set_up(node, false);
+        Ok(Some(status))
+    }
+
+    /// Stops a node's process where it is.
+    pub(crate) fn pause(&self, node: usize) -> Result<(), ClusterError> {
+        self.signal(node, Signal::STOP)
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&self, node: usize) -> Result<(), ClusterError> {
+        self.signal(node, Signal::CONT)
+    }
+
+    /// Whether the kernel says that a node's process is stopped.
+    pub(crate) fn is_paused(&self, node: usize) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(NodeProcess::is_stopped)
+    }
+
+    /// Has a node end in good order; gives how it ended.
+    pub(crate) fn end(&mut self, node: usize) -> Result<Option<ExitStatus>, ClusterError> {
+        if self.nodes[node].process.is_none() {
+            return Ok(None);
+        }
+        self.nodes[node].end = End::Asked;
+        self.signal(node, Signal::TERM)?;
+        let deadline = Instant::now() + END_WAIT;
+        loop {
+            if let End::Came(status) = self.nodes[node].end {
+                return Ok(Some(status));
+            }
+            if self.hear_one(deadline)?.is_none() {
+                let missing = format!("node {} still runs after SIGTERM", self.name(node));
+                return Err(ClusterError::Late { what: "a node's end", bound: END_WAIT, missing });
+            }
+        }
+    }
+
+    fn signal(&self, node: usize, signal: Signal) -> Result<(), ClusterError> {
+        let Some(process) = &self.nodes[node].process else { return Ok(()) };
+        process.signal(signal).map_err(|error| self.failed("signal", node, error))
+    }
+
+    fn failed(&self, what: &'static str, node: usize, source: io::Error) -> ClusterError {
+        ClusterError::Process { what, node: self.name(node).to_owned(), source }
+    }
+}
+
+/// What a node is called: `a`, `b`, …
+fn name(node: usize) -> String {
+    let letter = u8::try_from(node).ok().and_then(|node| b'a'.checked_add(node)).map(char::from);
+    letter.filter(char::is_ascii_lowercase).map_or_else(|| format!("n{node}"), String::from)
+}
