@@ -108,8 +108,6 @@ impl Machine {
         let others = site.addrs.iter().filter(|addr| **addr != self.addr);
         let join = others.map(|addr| addr.to_string().parse::<PeerAddr>()).collect::<Result<_, _>>();
         Ok(NodeOptions {
-            agreement: forebay::node::AgreementOptions::Islands,
-            labels: std::collections::BTreeSet::new(),
             name: self.name.clone(),
             boot,
             transport,
