@@ -453,6 +453,11 @@ impl Core {
         self.look_settled();
     }
 
+    /// A node that is heard of is usually about to connect by itself.
+    pub(super) fn dial_hearsay(&self, addr: SocketAddr) {
+        self.dialler.add(addr, 6 * HEARSAY_WAIT);
+    }
+
     /// Nodes that a peer knows and we do not: one of them may own a name that looks vacant from here.
     fn on_members(&mut self, members: Vec<Member>) {
         let until = self.now() + self.settle;
