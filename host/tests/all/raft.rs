@@ -166,3 +166,20 @@ async fn a_group_is_founded_once() {
     })
     .await;
 }
+
+/// Each new watch told of a change at once, so whoever waited for news of a leader in a loop span.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_watch_tells_only_of_what_changes_from_then_on() {
+    bounded(async {
+        let town = Town::default();
+        // In a group that is not founded nothing happens.
+        town.start(1, Storage::Memory(forebay::registry::raft::MemoryDisk::default())).await;
+        let (group, moment) = (town.group(1), Duration::from_millis(200));
+        let mut watch = group.watch();
+        while timeout(moment, watch.changed()).await.is_ok() {}
+        assert!(timeout(moment, group.watch().changed()).await.is_err());
+        let (mut watch, _) = (group.watch(), group.found().await.unwrap());
+        watch.until(|status| status.is_leader).await;
+    })
+    .await;
+}
