@@ -341,6 +341,12 @@ impl Node {
                     self.drain(env, no, "name conflict");
                 }
             }
+            // Of groups, which there are none of here.
+            Change::Quorum { .. }
+            | Change::Addresses(_)
+            | Change::Draining(_)
+            | Change::Removed(_)
+            | Change::Failed(_) => {}
         }
     }
 

@@ -148,6 +148,7 @@ impl Core {
                 self.report(NodeEvent::Quorum { holds, why });
             }
             Change::Leads { leads, term } => self.tracer.role(leads, term),
+            Change::Addresses(addresses) => addresses.into_iter().for_each(|addr| self.dial_hearsay(addr)),
             Change::Draining(draining) => self.on_drain_order(draining),
             Change::Removed(why) => self.expel(Expelled::Removed(why)),
             Change::Failed(why) => self.expel(Expelled::Failed(why)),

@@ -234,8 +234,7 @@ impl Core {
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec =
-            StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
+        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -451,6 +450,11 @@ impl Core {
         self.strangers.remove(&peer);
         self.heard.insert(peer);
         self.look_settled();
+    }
+
+    /// A node that is heard of is usually about to connect by itself.
+    pub(super) fn dial_hearsay(&self, addr: SocketAddr) {
+        self.dialler.add(addr, 6 * HEARSAY_WAIT);
     }
 
     /// Nodes that a peer knows and we do not: one of them may own a name that looks vacant from here.

@@ -28,7 +28,10 @@ mod trace;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr, sync::Arc, time::Duration};
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::{
     ids::{BootId, NodeName, StageName},

@@ -7,6 +7,7 @@ mod node;
 mod peer;
 mod plugins;
 mod process;
+mod raft;
 mod registry;
 mod runtime;
 mod tidy;

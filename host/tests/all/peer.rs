@@ -256,7 +256,8 @@ impl Stream {
 async fn what_does_not_belong_on_the_control_channel_ends_the_connection() {
     let cluster = Cluster::start().await;
     let epoch = cluster.epoch;
-    let hello = Hello { version: VERSION, boot: BootId(1), agreement: Agreement::Islands, advertise: None, group: None };
+    let hello =
+        Hello { version: VERSION, boot: BootId(1), agreement: Agreement::Islands, advertise: None, group: None };
     let cases: [(&str, Vec<u8>, CloseCode); 6] = [
         ("garbage", b"\x01garbage".to_vec(), CloseCode::Malformed),
         ("an unknown kind", vec![0x7f], CloseCode::Malformed),
@@ -285,12 +286,24 @@ async fn the_first_frame_of_a_connection_is_a_hello_of_this_version() {
     let first = [
         (Frame::Ping(1), CloseCode::WrongState, "expected Hello as the first frame"),
         (
-            Frame::Hello(Hello { version: 2, boot: BootId(1), agreement: Agreement::Islands, advertise: None, group: None }),
+            Frame::Hello(Hello {
+                version: 2,
+                boot: BootId(1),
+                agreement: Agreement::Islands,
+                advertise: None,
+                group: None,
+            }),
             CloseCode::Incompatible,
             "this node speaks protocol version 1, the peer 2",
         ),
         (
-            Frame::Hello(Hello { version: 1, boot: BootId(1), agreement: Agreement::Quorum, advertise: None, group: None }),
+            Frame::Hello(Hello {
+                version: 1,
+                boot: BootId(1),
+                agreement: Agreement::Quorum,
+                advertise: None,
+                group: None,
+            }),
             CloseCode::Incompatible,
             "this node agrees by islands, the peer by quorum",
         ),

@@ -113,6 +113,20 @@ fn quinn_is_used_under_transport_quic_only() {
 }
 
 #[test]
+fn openraft_is_used_under_registry_raft_only() {
+    let found = uses(&sources(&["host/src"]), "host/src/registry/raft", &["openraft"]);
+    assert_none(found, "openraft outside of host/src/registry/raft");
+    assert!(sources(&["host/src/registry/raft"]).iter().any(|source| !source.uses(&["openraft"]).is_empty()));
+}
+
+#[test]
+fn redb_is_used_under_registry_raft_store_only() {
+    let found = uses(&sources(&["host/src"]), "host/src/registry/raft/store", &["redb"]);
+    assert_none(found, "redb outside of host/src/registry/raft/store");
+    assert!(sources(&["host/src/registry/raft/store"]).iter().any(|source| !source.uses(&["redb"]).is_empty()));
+}
+
+#[test]
 fn the_core_does_no_input_or_output_and_knows_no_clock_or_chance() {
     let words = [
         "tokio",

@@ -6,7 +6,7 @@
 //!
 //! - [`Record`] and [`Event`]: what is said.
 //! - [`Writer`]: says it, into a [`Sink`]: a file ([`File`]) or a list in memory ([`Collector`]).
-//! - [`read`]: lines back into records.
+//! - [`read()`]: lines back into records.
 //!
 //! ```
 //! use forebay_trace::{Clock, Collector, Event, Writer};

@@ -27,7 +27,7 @@ pub enum ReadError {
     },
 }
 
-/// The records of one file. See [`read`].
+/// The records of one file. See [`read()`].
 #[derive(Debug)]
 pub struct Lines<R> {
     from: R,

@@ -19,7 +19,7 @@ use crate::{
 pub enum Kind {
     /// Processes of a minority are killed, and start again later with what they had on disk.
     Kill,
-    /// As `Kill`, and the disk is empty at the new start.
+    /// As `Kill`, of one node, and its disk is empty at the new start.
     KillAndWipe,
     /// Machines of a minority are off: unlike with `Kill`, nothing refuses what is sent there.
     PowerCut,
@@ -242,7 +242,7 @@ impl Kind {
     }
 
     fn hits_several(self) -> bool {
-        matches!(self, Self::Kill | Self::KillAndWipe | Self::PowerCut | Self::Pause | Self::Split)
+        matches!(self, Self::Kill | Self::PowerCut | Self::Pause | Self::Split)
     }
 }
 

@@ -4,12 +4,16 @@
 //! not run, while its socket goes on filling; when it goes on, its clock has moved by as much as everybody's, and
 //! all its timers fire at once. So both are what SIGKILL, SIGSTOP and SIGCONT do to a process.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use forebay::{
     config::PeerAddr,
-    node::{Node, NodeControl, NodeExit, NodeOptions, Tracer},
+    node::{AgreementOptions, Node, NodeControl, NodeExit, NodeOptions, Tracer},
+    registry::{
+        Clock,
+        quorum::{Home, MemoryHome, QuorumOptions},
+    },
     transport::{
         identity::NodeIdentity,
         quic::{
@@ -18,6 +22,7 @@ use forebay::{
         },
     },
 };
+use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
 use forebay_trace::Collector;
 use tokio::{runtime::Runtime, task::JoinHandle};
@@ -32,6 +37,7 @@ use crate::{
 pub(crate) struct Site {
     pub(crate) network: SimulatedNetwork,
     pub(crate) story: Story,
+    pub(crate) agreement: Agreement,
     pub(crate) workload: Workload,
     /// What crosses the edges of nodes and stages, of all nodes.
     pub(crate) trace: Collector,
@@ -44,6 +50,8 @@ pub(crate) struct Machine {
     pub(crate) name: NodeName,
     pub(crate) addr: SocketAddr,
     identity: NodeIdentity,
+    /// What the node keeps, through the deaths of its processes.
+    disk: Arc<MemoryHome>,
     process: Option<Process>,
 }
 
@@ -59,11 +67,16 @@ struct Process {
 
 impl Machine {
     pub(crate) fn new(name: NodeName, addr: SocketAddr, identity: NodeIdentity) -> Self {
-        Self { name, addr, identity, process: None }
+        Self { name, addr, identity, disk: Arc::default(), process: None }
     }
 
     pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
+    }
+
+    /// Whatever the node kept is lost.
+    pub(crate) fn wipe(&mut self) {
+        self.disk = Arc::default();
     }
 
     /// Starts the node's process at `now`.
@@ -95,14 +108,14 @@ impl Machine {
         let others = site.addrs.iter().filter(|addr| **addr != self.addr);
         let join = others.map(|addr| addr.to_string().parse::<PeerAddr>()).collect::<Result<_, _>>();
         Ok(NodeOptions {
-            agreement: forebay::node::AgreementOptions::Islands,
-            labels: std::collections::BTreeSet::new(),
             name: self.name.clone(),
             boot,
             transport,
             join: join.context("the address of a machine")?,
             join_after: Duration::ZERO,
             advertise: None,
+            agreement: self.agreement(machine, site),
+            labels: BTreeSet::new(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
@@ -112,6 +125,18 @@ impl Machine {
             until_finished: false,
             tracer,
         })
+    }
+
+    fn agreement(&self, machine: &SimulatedMachine, site: &Site) -> AgreementOptions {
+        match site.agreement {
+            Agreement::Islands => AgreementOptions::Islands,
+            Agreement::Quorum => {
+                let mut options = QuorumOptions::new(Home::Memory(Arc::clone(&self.disk)));
+                options.expect = u16::try_from(site.addrs.len()).unwrap_or(u16::MAX);
+                options.clock = Clock::Tokio(machine.beginning());
+                AgreementOptions::Quorum(options)
+            }
+        }
     }
 
     /// Lets the process run until `now`. Says whether it has ended by itself.

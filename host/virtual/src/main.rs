@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
+use forebay_check::Agreement;
 use forebay_trace::Record;
 use forebay_virtual::{Coverage, Keys, Report};
 
@@ -25,6 +26,9 @@ struct Args {
     /// Nodes of each cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
     nodes: u8,
+    /// How nodes agree on owners: quorum or islands.
+    #[arg(long, default_value = "quorum")]
+    agreement: Agreement,
     /// Write the trace of `--seed` there, for `forebay-check`.
     #[arg(long, value_name = "FILE", requires = "seed")]
     trace: Option<PathBuf>,
@@ -51,7 +55,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let keys = Keys::generate(args.nodes.into())?;
     let is_kept = match (args.seed, args.seeds.clone()) {
         (Some(seed), _) => {
-            let report = keys.run(seed, args.nodes.into());
+            let report = keys.run(seed, args.agreement, args.nodes.into());
             args.trace.as_deref().map_or(Ok(()), |path| write_trace(path, &report.trace))?;
             tell(&report, args.verbose)
         }
@@ -81,7 +85,7 @@ fn summarize(keys: &Keys, seeds: Range<u64>, args: &Args) -> bool {
     let (began, count) = (Instant::now(), seeds.end - seeds.start);
     let (mut coverage, mut failed) = (Coverage::default(), 0);
     for seed in seeds {
-        let report = keys.run(seed, args.nodes.into());
+        let report = keys.run(seed, args.agreement, args.nodes.into());
         if !report.violations.is_empty() {
             failed += 1;
             if failed <= FAILURES_SHOWN {
@@ -106,5 +110,6 @@ fn show_failure(report: &Report, args: &Args) {
     if args.verbose {
         report.story(false).for_each(|line| println!("  {line}"));
     }
-    println!("  replay: cargo run -p forebay-virtual -- --nodes {} --seed {}", args.nodes, report.seed);
+    let agreement = if args.agreement == Agreement::Islands { " --agreement islands" } else { "" };
+    println!("  replay: cargo run -p forebay-virtual -- --nodes {}{agreement} --seed {}", args.nodes, report.seed);
 }

@@ -44,8 +44,8 @@ impl Keys {
     }
 
     /// Runs a cluster of the first `nodes` of them.
-    pub fn run(&self, seed: u64, nodes: usize) -> Report {
-        Run::new(seed, &self.0[..nodes.min(self.0.len())]).run()
+    pub fn run(&self, seed: u64, agreement: Agreement, nodes: usize) -> Report {
+        Run::new(seed, agreement, &self.0[..nodes.min(self.0.len())]).run()
     }
 }
 
@@ -72,15 +72,16 @@ impl Report {
 
 struct Run {
     seed: u64,
+    agreement: Agreement,
     world: World,
     coverage: Coverage,
     violations: Vec<Violation>,
 }
 
 impl Run {
-    fn new(seed: u64, identities: &[NodeIdentity]) -> Self {
-        let world = World::new(seed, identities);
-        Self { seed, world, coverage: Coverage::default(), violations: Vec::new() }
+    fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
+        let world = World::new(seed, agreement, identities);
+        Self { seed, agreement, world, coverage: Coverage::default(), violations: Vec::new() }
     }
 
     fn run(mut self) -> Report {
@@ -115,6 +116,10 @@ impl Run {
             self.coverage.count_fault(kind, bit);
         }
         self.world.run_for(plan.calm);
+        if plan.kind == Kind::KillAndWipe {
+            // What is lost for ever counts against the majority until the group has taken the node in anew.
+            self.recover("after a disk was lost");
+        }
     }
 
     /// Waits until all is as it should be.
@@ -157,7 +162,7 @@ impl Run {
         self.violations.extend(laws::check(&facts));
         self.coverage.count_story(&facts, elapsed, traffic);
         let trace = self.world.take_trace();
-        let options = forebay_check::Options { agreement: Agreement::Islands, ..Default::default() };
+        let options = forebay_check::Options { agreement: self.agreement, ..Default::default() };
         let checked = forebay_check::check(trace.iter().cloned(), options);
         self.coverage.count_trace(&checked.coverage);
         self.violations.extend(checked.violations.into_iter().map(Violation::from));

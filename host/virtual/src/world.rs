@@ -6,10 +6,14 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
-use forebay::transport::{
-    identity::NodeIdentity,
-    quic::simulated::{Path, SimulatedNetwork},
+use forebay::{
+    node::NodeExit,
+    transport::{
+        identity::NodeIdentity,
+        quic::simulated::{Path, SimulatedNetwork},
+    },
 };
+use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
 use forebay_trace::{Boot, Collector, Event, Record, Sink};
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
@@ -42,7 +46,7 @@ pub(crate) struct World {
 
 impl World {
     /// A cluster of which no node runs yet.
-    pub(crate) fn new(seed: u64, identities: &[NodeIdentity]) -> Self {
+    pub(crate) fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let story = Story::default();
         let interval = Duration::from_millis(random.random_range(40..300));
@@ -55,7 +59,7 @@ impl World {
         };
         let machines: Vec<_> = identities.iter().enumerate().map(machine).collect();
         let addrs = machines.iter().map(|machine| machine.addr).collect();
-        let site = Site { network, story, workload, trace: Collector::default(), addrs };
+        let site = Site { network, story, agreement, workload, trace: Collector::default(), addrs };
         Self { site, machines, random, now: Duration::ZERO, records: 0, problems: Vec::new() }
     }
 
@@ -129,6 +133,9 @@ impl World {
             if has_ended {
                 self.site.network.close(machine.addr);
                 match machine.take_exit() {
+                    Some(NodeExit { expelled: Some(why), .. }) => {
+                        self.problems.push(format!("node {} was expelled: {why:?}", machine.name));
+                    }
                     Some(_) => self.site.story.tell(What::Exited { node: machine.name.clone() }),
                     None => self.problems.push(format!("node {} panicked", machine.name)),
                 }
@@ -172,6 +179,7 @@ impl World {
 
     /// Starts a node with an empty disk. In `islands` mode nodes keep nothing there, so it is the same.
     pub(crate) fn start_wiped(&mut self, no: NodeNo) {
+        self.machines[no.0].wipe();
         self.start(no);
     }
 

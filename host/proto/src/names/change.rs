@@ -1,5 +1,7 @@
 //! What a registry tells its node.
 
+use std::net::SocketAddr;
+
 use super::{Claim, GlobalName};
 
 /// Something that the rest of the node must know.
@@ -45,6 +47,8 @@ pub enum Change {
         /// The term in which that was seen.
         term: u64,
     },
+    /// Where the members of the group were last reached: to be connected to. Only in quorum mode.
+    Addresses(Vec<SocketAddr>),
     /// An operator has ordered that this node shall own nothing, or may again. Only in quorum mode.
     Draining(bool),
     /// This node was removed from the group, or its place was taken by other data of the same name:

@@ -1,13 +1,13 @@
 //! What a member does: says that it has started, renews its tenure; and, while it leads, lets nodes in,
 //! has an odd number of them vote, and ends the claims of those that are not heard any more.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use forebay_proto::{
     ids::{BootId, NodeName},
     names::{
         Change,
-        quorum::{Answer, Candidate, Command, MemberNo, Outcome, Request, voters},
+        quorum::{Answer, Candidate, Command, MemberNo, NodeRecord, Outcome, Request, voters},
     },
 };
 use tokio::{
@@ -38,6 +38,7 @@ const PASS_WITHIN: Duration = Duration::from_millis(700);
 struct Books {
     booted: bool,
     draining: bool,
+    addresses: Vec<SocketAddr>,
     holds: bool,
     leads: bool,
     renewed: Option<Instant>,
@@ -198,12 +199,19 @@ impl Inner {
         Answer::Renewed
     }
 
-    /// Tells the node what operators have ordered.
+    /// Tells the node what operators have ordered, and where the others are.
     fn look_at_orders(&self, books: &mut Books) {
         let draining = self.agreed.read(|ledger| ledger.node(&self.me.node).is_some_and(|node| node.draining));
         if draining != books.draining {
             books.draining = draining;
             self.agreed.tell(Change::Draining(draining));
+        }
+        // Whom this node was told to join may be gone by the time it starts again.
+        let others = |(node, record): (&NodeName, &NodeRecord)| record.addr.filter(|_| *node != self.me.node);
+        let addresses: Vec<_> = self.agreed.read(|ledger| ledger.nodes().filter_map(others).collect());
+        if addresses != books.addresses {
+            books.addresses.clone_from(&addresses);
+            self.agreed.tell(Change::Addresses(addresses));
         }
     }
 

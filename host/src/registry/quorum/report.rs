@@ -107,11 +107,6 @@ impl QuorumRegistry {
         self.inner.agreed.read(|ledger| ledger.names().map(|(name, record)| (name.clone(), record.clone())).collect())
     }
 
-    /// Where the members were last reached.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.inner.agreed.read(|ledger| ledger.nodes().filter_map(|(_, node)| node.addr).collect())
-    }
-
     /// How long an owner that is not heard is waited for.
     pub fn lease(&self) -> Duration {
         self.inner.options.lease

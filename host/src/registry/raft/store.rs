@@ -209,9 +209,8 @@ impl Storage {
                 recover::refuse_half(&path)?;
                 let disk = |source| StoreError::Disk { place: path.display().to_string(), source };
                 files::create_directory(&path).map_err(disk)?;
-                let backend = FileBackend::new(open_file(&path).map_err(disk)?)?;
                 let files = Directory::open(&path.join(SNAPSHOTS)).map_err(disk)?;
-                (Database::open(backend, &place)?, Arc::new(files))
+                (open_database(&path)?, Arc::new(files))
             }
             Self::Memory(disk) => (Database::open(disk.clone(), &place)?, Arc::new(disk)),
             Self::Custom { backend, files } => (Database::open(Boxed(backend), &place)?, files),
@@ -221,12 +220,24 @@ impl Storage {
     }
 }
 
-/// Opens or creates the database's file so that it survives the loss of power, while still empty.
-fn open_file(directory: &Path) -> io::Result<fs::File> {
-    let file =
-        fs::File::options().read(true).write(true).create(true).truncate(false).open(directory.join(DATABASE))?;
-    files::sync_directory(directory)?;
-    Ok(file)
+/// Opens the database of a directory. A new one gets its name once it is whole: one that was left half made
+/// could not be told from one that is damaged.
+fn open_database(directory: &Path) -> Result<(Database, Contents), StoreError> {
+    let path = directory.join(DATABASE);
+    let place = path.display().to_string();
+    let disk = |source| StoreError::Disk { place: place.clone(), source };
+    if !path.exists() {
+        let unfinished = directory.join(format!("{DATABASE}.unfinished"));
+        let file = open_file(fs::File::options().create(true).truncate(true), &unfinished).map_err(disk)?;
+        drop(Database::open(FileBackend::new(file)?, &place)?);
+        fs::rename(&unfinished, &path).and_then(|()| files::sync_directory(directory)).map_err(disk)?;
+    }
+    let file = open_file(&mut fs::File::options(), &path).map_err(disk)?;
+    Database::open(FileBackend::new(file)?, &place)
+}
+
+fn open_file(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
+    options.read(true).write(true).open(path)
 }
 
 /// What was purged from the log must be in the last snapshot.

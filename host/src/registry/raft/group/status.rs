@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use forebay_proto::ids::NodeName;
+use futures_util::FutureExt as _;
 use openraft::{
     Instant as _, RaftMetrics, ServerState,
     type_config::{alias::WatchReceiverOf, async_runtime::watch::WatchReceiver as _},
@@ -143,6 +144,9 @@ impl Group {
 
     /// A watch that sees all changes from now on.
     pub fn watch(&self) -> StatusWatch {
-        StatusWatch { metrics: self.raft.metrics(), log: self.log.clone() }
+        let mut metrics = self.raft.metrics();
+        // A copy of openraft's own receiver, which has never looked: what was there before it is no change.
+        let _ = metrics.changed().now_or_never();
+        StatusWatch { metrics, log: self.log.clone() }
     }
 }

@@ -10,9 +10,9 @@ use forebay_proto::ids::NodeName;
 
 use super::{
     DATABASE, Directory, Files, Runner, SNAPSHOTS, Storage, StoreError,
-    database::{Database, Write},
+    database::Write,
     files::{create_directory, sync_directory},
-    open_file,
+    open_database,
     snapshot::Snapshots,
 };
 use crate::registry::raft::types::{
@@ -144,9 +144,7 @@ fn write_new(path: &Path, member: MemberId, node: &NodeName, old: &Old, state: V
     create_directory(path).map_err(&failed)?;
     let files: Arc<dyn Files> = Arc::new(Directory::open(&path.join(SNAPSHOTS)).map_err(&failed)?);
     Snapshots::open(files, Runner::Inline)?.save_now(Snapshot { meta, snapshot: state.into() }).map_err(&failed)?;
-    let file = open_file(path).map_err(&failed)?;
-    let backend = redb::backends::FileBackend::new(file).map_err(StoreError::from)?;
-    let (database, _) = Database::open(backend, &path.join(DATABASE).display().to_string())?;
+    let (database, _) = open_database(path)?;
     let writes = [
         Write::Member(member.0),
         Write::Vote(Vote { leader_id, committed: false }),
