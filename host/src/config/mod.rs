@@ -16,10 +16,8 @@ use std::{
     time::Duration,
 };
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
-
-use crate::registry::quorum::LEASE_DEFAULT;
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -369,14 +367,18 @@ fn expect(text: &str) -> Result<u16, &'static str> {
 }
 
 fn voters(text: &str) -> Result<usize, &'static str> {
-    text.parse().ok().filter(|count| [1, 3, 5, 7].contains(count)).ok_or("1, 3, 5 or 7: an even number bears no more losses than one less")
+    text.parse()
+        .ok()
+        .filter(|count| [1, 3, 5, 7].contains(count))
+        .ok_or("1, 3, 5 or 7: an even number bears no more losses than one less")
 }
 
 /// A label: a word, or a key and a value, as Kubernetes and others write them.
 pub(crate) fn label(text: &str) -> Result<String, &'static str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=');
     let fits = (1..=63).contains(&text.len()) && text.chars().all(is_part);
-    fits.then(|| text.to_owned()).ok_or("1 to 63 of the characters a-z, A-Z, 0-9, `-`, `_`, `.`, `/` and `=`, as in `gpu` or `zone=a`")
+    fits.then(|| text.to_owned())
+        .ok_or("1 to 63 of the characters a-z, A-Z, 0-9, `-`, `_`, `.`, `/` and `=`, as in `gpu` or `zone=a`")
 }
 
 fn ping_misses(text: &str) -> Result<u32, &'static str> {
