@@ -16,10 +16,8 @@ use std::{
     time::Duration,
 };
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
-
-use crate::registry::quorum::LEASE_DEFAULT;
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;

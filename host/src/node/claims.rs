@@ -98,7 +98,8 @@ impl Core {
         self.claims.claiming.remove(&name);
         match claimed {
             Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
-                self.begin_release(&name, claim.epoch, "the node is ending");
+                let why = if self.claims.draining { "an operator drains the node" } else { "the node is ending" };
+                self.begin_release(&name, claim.epoch, why);
             }
             Ok(claim) if self.registry.lookup(&name).is_none_or(|standing| standing.epoch == claim.epoch) => {
                 let epoch = claim.epoch;

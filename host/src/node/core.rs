@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -61,6 +61,7 @@ pub(super) struct Core {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) quorum: Weak<QuorumRegistry>,
     pub(super) placement: Placement,
     pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
@@ -106,7 +107,7 @@ impl Core {
         let addr = options.advertise.or_else(|| reachable(transport.local_addr()));
         let records = pipelines.iter().map(RunningPipeline::record).collect();
         let me = Myself { node: name.clone(), boot, addr, pipelines: records };
-        let registry = start_registry(me, options.agreement, &directory);
+        let (registry, quorum) = start_registry(me, options.agreement, &directory);
         let agreement = registry.agreement();
         let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
@@ -125,6 +126,7 @@ impl Core {
         Self {
             claims: Claims::new(registry.agreement()),
             registry,
+            quorum,
             name,
             boot,
             started: Instant::now(),
@@ -541,12 +543,19 @@ fn reachable(addr: SocketAddr) -> Option<SocketAddr> {
     (!addr.ip().is_unspecified()).then_some(addr)
 }
 
-fn start_registry(me: Myself, agreement: AgreementOptions, directory: &Arc<Directory>) -> Arc<dyn Registry> {
+/// The registry, and the same again if it is that of a group.
+fn start_registry(
+    me: Myself,
+    agreement: AgreementOptions,
+    directory: &Arc<Directory>,
+) -> (Arc<dyn Registry>, Weak<QuorumRegistry>) {
     match agreement {
-        AgreementOptions::Islands => Arc::new(IslandsRegistry::new(me.node, me.boot)),
+        AgreementOptions::Islands => (Arc::new(IslandsRegistry::new(me.node, me.boot)), Weak::new()),
         AgreementOptions::Quorum(options) => {
             let peers: Arc<dyn Peers> = Arc::clone(directory) as _;
-            Arc::new(QuorumRegistry::start(me, options, peers))
+            let registry = Arc::new(QuorumRegistry::start(me, options, peers));
+            let weak = Arc::downgrade(&registry);
+            (registry, weak)
         }
     }
 }

@@ -29,7 +29,7 @@ mod trace;
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -49,7 +49,7 @@ pub use trace::Tracer;
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
     registry::{
-        quorum::{Home, QuorumOptions},
+        quorum::{Home, QuorumOptions, QuorumRegistry},
         raft::Timing,
     },
     runtime::Plugin,
@@ -196,8 +196,9 @@ impl Node {
     pub fn start(options: NodeOptions) -> Self {
         let (wanted, told) = watch::channel(Wanted::Run);
         let (joins, joining) = mpsc::channel(JOINS_LEN);
-        let task = tokio::spawn(core::Core::new(options, told, joining).run());
-        Self { control: NodeControl { wanted, joins }, task }
+        let core = core::Core::new(options, told, joining);
+        let control = NodeControl { wanted, joins, quorum: core.quorum.clone() };
+        Self { control, task: tokio::spawn(core.run()) }
     }
 
     /// What gives this node orders from other tasks.
@@ -229,9 +230,17 @@ const JOINS_LEN: usize = 16;
 pub struct NodeControl {
     wanted: watch::Sender<Wanted>,
     joins: mpsc::Sender<SocketAddr>,
+    /// Weak: whoever gives orders does not keep a node's files open that has ended.
+    quorum: Weak<QuorumRegistry>,
 }
 
 impl NodeControl {
+    /// The node's part in its group: what it knows of it, and orders to it. `None` once the node has
+    /// ended, and in islands mode.
+    pub fn quorum(&self) -> Option<Arc<QuorumRegistry>> {
+        self.quorum.upgrade()
+    }
+
     /// Connects to one more node, from now on and whenever the connection is lost. Nothing once the
     /// node has ended.
     ///

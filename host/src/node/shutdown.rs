@@ -89,6 +89,8 @@ impl Core {
     async fn release_all(&mut self) {
         // Who is expelled is not heard.
         if self.expelled.is_none() {
+            // One that is granted just now is to be released, too.
+            while self.claims.tasks.join_next().await.is_some() {}
             for claim in self.registry.own() {
                 self.begin_release(&claim.name, claim.epoch, "its node was shut down");
             }

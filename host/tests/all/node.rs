@@ -5,6 +5,7 @@
 
 mod links;
 mod owners;
+mod quorum;
 mod shutdown;
 mod supervision;
 
@@ -12,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -21,6 +22,10 @@ use std::{
 use forebay::{
     config::PeerAddr,
     node::{AgreementOptions, LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
+    registry::{
+        quorum::{Home, MemoryHome, QuorumOptions, QuorumReport},
+        raft::Timing,
+    },
     runtime::{GuestDelivery, GuestOutput, LineKind, Plugin, Produced, native::Native},
     transport::{Transport, memory::Network},
 };
@@ -181,17 +186,42 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) log: Log,
     boots: AtomicU64,
+    /// How they agree: by a group with these options, if any.
+    pub(crate) quorum: Option<QuorumOptions>,
+    /// What nodes have on their disks.
+    homes: Mutex<BTreeMap<String, Arc<MemoryHome>>>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { network: Network::new(), log: Log::new(), boots: AtomicU64::new(1) }
+        let (network, log) = (Network::new(), Log::new());
+        Self { network, log, boots: AtomicU64::new(1), quorum: None, homes: Mutex::default() }
+    }
+
+    /// Of nodes that agree by a majority. Slower than by default: tests share their machine.
+    pub(crate) fn of_quorum() -> Self {
+        let mut options = QuorumOptions::new(Home::Memory(Arc::default()));
+        options.lease = Duration::from_secs(2);
+        options.timing = Timing::from_heartbeat(Duration::from_millis(100));
+        Self { quorum: Some(options), ..Self::new() }
+    }
+
+    /// How a node agrees that joins so many others.
+    fn agreement(&self, node: &str, joins: usize) -> AgreementOptions {
+        let Some(options) = &self.quorum else { return AgreementOptions::Islands };
+        let home = Arc::clone(self.homes.lock().unwrap().entry(node.to_owned()).or_default());
+        let expect = u16::from(joins == 0);
+        AgreementOptions::Quorum(QuorumOptions { home: Home::Memory(home), expect, ..options.clone() })
+    }
+
+    /// A node's disk is another, empty one from now on.
+    pub(crate) fn lose_data(&self, node: &str) {
+        self.homes.lock().unwrap().remove(node);
     }
 
     pub(crate) fn addr(&self, node: &str) -> SocketAddr {
         // To the memory transport an address is only a name.
-        let port = 1 + ABC.iter().position(|name| *name == node).unwrap_or(ABC.len());
-        SocketAddr::from(([10, 0, 0, 1], u16::try_from(port).unwrap()))
+        SocketAddr::from(([10, 0, 0, 1], u16::from(node.as_bytes()[0])))
     }
 
     pub(crate) fn options(&self, node: &str, pipeline: LoadedPipeline) -> NodeOptions {
@@ -212,7 +242,7 @@ impl World {
             join: ABC.iter().filter(|other| **other != node).map(|other| self.peer_addr(other)).collect(),
             join_after: Duration::ZERO,
             advertise: None,
-            agreement: AgreementOptions::Islands,
+            agreement: self.agreement(node, 0),
             labels: BTreeSet::new(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
@@ -231,8 +261,14 @@ impl World {
 
     /// Starts a node that joins those others of a, b and c; it waits for none that it does not join.
     pub(crate) fn start(&self, node: &str, join: &[&str], pipeline: LoadedPipeline) -> Node {
+        Node::start(self.joining(node, join, pipeline))
+    }
+
+    /// What [`World::start`] starts.
+    pub(crate) fn joining(&self, node: &str, join: &[&str], pipeline: LoadedPipeline) -> NodeOptions {
+        let agreement = self.agreement(node, join.len());
         let join = join.iter().map(|other| self.peer_addr(other)).collect();
-        Node::start(NodeOptions { join, ..self.options(node, pipeline) })
+        NodeOptions { join, agreement, ..self.options(node, pipeline) }
     }
 
     /// Starts a, b and c with a counter and sinks, one after the other, so that there is one owner: a.
@@ -248,6 +284,11 @@ impl World {
         let (mark, (_, epoch)) = (self.log.mark(), self.log.owner(0).await);
         // By then they have told each other their names, which nothing reports.
         self.log.taken_by(mark, &ABC, epoch).await;
+        if self.quorum.is_some() {
+            for node in nodes.values() {
+                until_report(node, "all three vote", |report| votes(report) == 3).await;
+            }
+        }
         nodes
     }
 
@@ -256,6 +297,46 @@ impl World {
         pipeline(NUMBERS, [("counter", counter(&self.log, u64::MAX)), ("sink", sink(&self.log, gate))])
     }
 }
+
+/// How many members vote, as a node sees it.
+pub(crate) fn votes(report: &QuorumReport) -> usize {
+    report.members.iter().filter(|member| member.votes).count()
+}
+
+/// What a node knows of its group.
+pub(crate) fn report(node: &Node) -> QuorumReport {
+    node.control().quorum().expect("the node runs and is in quorum mode").report()
+}
+
+/// Waits until a node's view of its group is such, and gives it.
+pub(crate) async fn until_report(node: &Node, what: &str, is_so: impl Fn(&QuorumReport) -> bool) -> QuorumReport {
+    let looking = async {
+        loop {
+            let report = report(node);
+            if is_so(&report) {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("waited in vain for: {what}; the group is {:?}", report(node)))
+}
+
+/// Has each test run in both modes.
+macro_rules! in_both_modes {
+    ($($name:ident,)*) => {
+        mod islands {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(crate::node::World::new()).await })*
+        }
+        mod by_quorum {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(crate::node::World::of_quorum()).await })*
+        }
+    };
+}
+pub(crate) use in_both_modes;
 
 /// One counter for all, a sink on each node.
 pub(crate) const NUMBERS: &str = r#"

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +20,10 @@ use forebay::registry::{
 };
 use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
-    names::{Change, Claim, GlobalName},
+    names::{
+        Change, Claim, GlobalName,
+        quorum::{Answer, MemberNo, Request},
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -112,6 +115,8 @@ pub(crate) struct Quorum {
 #[derive(Debug, Default)]
 struct Way {
     cut: AtomicBool,
+    /// How many answers to proposals are lost from now on.
+    lost_answers: AtomicUsize,
     ends: Mutex<BTreeMap<NodeName, mpsc::Sender<Asked>>>,
 }
 
@@ -132,9 +137,14 @@ impl Peers for End {
             return Err("the way is cut".to_owned());
         }
         let end = self.way.ends.lock().unwrap().get(peer).cloned().ok_or("not there")?;
+        let is_proposal = matches!(Request::decode(&request), Ok(Request::Propose { .. }));
         let (answer, answered) = oneshot::channel();
         end.send((self.node.clone(), request, answer)).await.map_err(|_| "gone")?;
         let answered = tokio::time::timeout(within, answered).await.map_err(|_| "no answer in time")?;
+        let is_lost = |left: usize| left.checked_sub(1);
+        if is_proposal && self.way.lost_answers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_lost).is_ok() {
+            return Err("the answer was lost".to_owned());
+        }
         answered.map_err(|_| "gone".to_owned())
     }
 
@@ -400,4 +410,84 @@ async fn a_parted_owners_name_is_never_owned_twice_after_they_meet(group: impl G
         }
         Err(_) => assert_eq!((standing, lost), (old, None)),
     }
+}
+
+#[tokio::test]
+async fn a_claim_is_one_entry_of_the_log_and_renewals_are_none() {
+    bounded(async {
+        let group = Quorum::start().await;
+        let [a, b] = &group.registries;
+        let before = a.report().applied;
+        b.claim(&name("s")).await.unwrap();
+        assert_eq!(a.report().applied, before + 1);
+        // Some ten renewals and heartbeats of both.
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        group.exchange().await;
+        assert_eq!((a.report().applied, b.report().applied), (before + 1, before + 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answers_are_lost_is_granted_once() {
+    bounded(async {
+        let group = Quorum::start().await;
+        let [a, b] = &group.registries;
+        group.way.lost_answers.store(3, Ordering::Relaxed);
+        let claim = b.claim(&name("s")).await.unwrap();
+        assert_eq!(group.way.lost_answers.load(Ordering::Relaxed), 0, "all three were lost");
+        group.exchange().await;
+        for registry in [a, b] {
+            let names = registry.names();
+            let terms: Vec<_> = names[0].1.history().map(|term| (term.epoch, term.end.clone())).collect();
+            assert_eq!(terms, [(claim.epoch, None)], "one term, in the epoch that was answered");
+        }
+        assert_eq!(owners(&changes(&**b).await, &name("s")), [Some("b".to_owned())], "told once");
+    })
+    .await;
+}
+
+/// A node that lost its data is asked in the place of the member it was: its answer would be a second
+/// vote of that member, without what the first one promised.
+#[tokio::test]
+async fn a_member_answers_no_call_that_is_meant_for_another() {
+    bounded(async {
+        let group = Quorum::start().await;
+        let [a, b] = &group.registries;
+        let own = b.report().members.iter().find(|member| member.node.as_str() == "b").unwrap().member;
+        let (from, call) = (MemberNo::FOUNDER, Bytes::from_static(b"?"));
+        let asked = async |to: u64| {
+            let request = Request::Raft { group: a.group().unwrap(), from, to: MemberNo(to), call: call.clone() };
+            let answer = b.answer(&"a".parse().unwrap(), "127.0.0.1:1".parse().unwrap(), request.encode()).await;
+            Answer::decode(&answer).unwrap()
+        };
+        assert!(matches!(asked(own).await, Answer::Raft(_)), "its own it answers");
+        assert_eq!(asked(own + 1).await, Answer::Refused(format!("this is member {own}, not {}", own + 1)));
+    })
+    .await;
+}
+
+/// Whoever is told that it is no member ends. Only the leader knows for sure.
+#[tokio::test]
+async fn only_a_leader_tells_a_stranger_that_it_is_none_of_the_group() {
+    bounded(async {
+        let group = Quorum::start().await;
+        let [a, b] = &group.registries;
+        let asked = async |registry: &QuorumRegistry| {
+            let group = a.group().unwrap();
+            let proposal = Bytes::from_static(b"?");
+            let mut answers = Vec::new();
+            for request in [Request::Renew { group, boot: BootId(9) }, Request::Propose { group, proposal }] {
+                let stranger = "stranger".parse().unwrap();
+                let answer = registry.answer(&stranger, "127.0.0.1:1".parse().unwrap(), request.encode()).await;
+                answers.push(Answer::decode(&answer).unwrap());
+            }
+            answers
+        };
+        let refused = Answer::Refused("stranger is no member of this group".to_owned());
+        assert_eq!(asked(a).await, [refused.clone(), refused]);
+        let elsewhere = Answer::NotLeader(Some("a".parse().unwrap()));
+        assert_eq!(asked(b).await, [elsewhere.clone(), elsewhere]);
+    })
+    .await;
 }

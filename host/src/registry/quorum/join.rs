@@ -7,7 +7,10 @@ use std::{
 
 use forebay_proto::{
     ids::NodeName,
-    names::quorum::{Answer, GroupId, MemberNo, Request, Step},
+    names::{
+        Change,
+        quorum::{Answer, GroupId, MemberNo, Request, Step},
+    },
 };
 
 use super::{Ended, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
@@ -85,15 +88,22 @@ impl Inner {
             if step == Step::Found && !member_met {
                 return Ok((new_group(), MemberNo::FOUNDER));
             }
-            self.phase.send_if_modified(|phase| match phase {
-                Phase::Joining(before) if *before != waits_for => {
-                    tracing::info!("waiting for {waits_for}");
-                    *before = waits_for;
-                    true
-                }
-                _ => false,
-            });
+            self.wait_for(waits_for);
             tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    /// Says what it waits for, once.
+    fn wait_for(&self, what: String) {
+        let is_news = self.phase.send_if_modified(|phase| match phase {
+            Phase::Joining(before) if *before != what => {
+                before.clone_from(&what);
+                true
+            }
+            _ => false,
+        });
+        if is_news {
+            self.agreed.tell(Change::Quorum { holds: false, why: format!("this node waits for {what}") });
         }
     }
 
@@ -128,12 +138,12 @@ struct RaftPeers {
 impl raft::Peers for RaftPeers {
     async fn call(
         &self,
-        _: MemberId,
+        to: MemberId,
         node: &NodeName,
         call: bytes::Bytes,
         within: Duration,
     ) -> Result<bytes::Bytes, raft::Unreachable> {
-        let request = Request::Raft { group: self.group, from: self.member, call };
+        let request = Request::Raft { group: self.group, from: self.member, to: MemberNo(to.0), call };
         let answer = self.peers.ask(node, request.encode(), within).await.map_err(raft::Unreachable)?;
         match Answer::decode(&answer) {
             Ok(Answer::Raft(answer)) => Ok(answer),

@@ -30,6 +30,9 @@ const RENEW_WITHIN: Duration = Duration::from_millis(300);
 /// Entries a member may lack and still begin to vote: what comes in during a round trip.
 const LAG_MAX: u64 = 100;
 
+/// How long a member that was removed goes on voting, so that the others can agree to do without it.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the leader waits for another to take over when it ends.
 const PASS_WITHIN: Duration = Duration::from_millis(700);
 
@@ -42,6 +45,8 @@ struct Books {
     holds: bool,
     leads: bool,
     renewed: Option<Instant>,
+    /// It is no member any more, since then.
+    leaving: Option<(Instant, Ended)>,
     /// Under way: at most one change of members, one renewal, one boot, one round of ending claims.
     changing: JoinSet<()>,
     vacating: JoinSet<()>,
@@ -49,9 +54,16 @@ struct Books {
     booting: JoinSet<Result<Outcome, String>>,
 }
 
+impl Books {
+    /// The first reason counts.
+    fn leave(&mut self, ended: Ended) {
+        self.leaving.get_or_insert_with(|| (Instant::now(), ended));
+    }
+}
+
 impl Inner {
     /// Takes part until this is no member any more or its disk fails.
-    pub(super) async fn take_part(self: &Arc<Self>, membership: Membership) -> Ended {
+    pub(super) async fn take_part(self: &Arc<Self>, membership: &Membership) -> Ended {
         let mut books = Books::default();
         let mut watch = membership.raft.watch();
         let mut ticks = tokio::time::interval(LOOK_AGAIN);
@@ -61,39 +73,38 @@ impl Inner {
             if let Some(fatal) = &status.failed {
                 return Ended::Failed(fatal.clone());
             }
-            if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
-                let member = membership.member.0;
-                return Ended::Removed(format!(
-                    "member {member} was removed from the group, or its place was taken by other data of the same name"
-                ));
+            if let Some(ended) = self.look_at_place(membership, &status, &mut books) {
+                return ended;
             }
             lock(&self.leases).lead(self.now(), status.is_leader);
             if status.is_leader != std::mem::replace(&mut books.leads, status.is_leader) {
                 self.agreed.tell(Change::Leads { leads: status.is_leader, term: status.term });
             }
-            self.look_at_tenure(&membership, &status, &mut books);
-            self.look_at_orders(&mut books);
-            if !books.booted && books.booting.is_empty() {
-                self.boot(&membership, &mut books);
+            if books.leaving.is_none() {
+                self.look_at_tenure(membership, &status, &mut books);
+                self.look_at_orders(&mut books);
+                if !books.booted && books.booting.is_empty() {
+                    self.boot(membership, &mut books);
+                }
             }
             if self.is_heard(&status) {
                 if books.vacating.is_empty() {
-                    self.vacate(&membership, &mut books);
+                    self.vacate(membership, &mut books);
                 }
                 if books.changing.is_empty() && !status.is_joint {
-                    self.look_at_members(&membership, &status, &mut books);
+                    self.look_at_members(membership, &status, &mut books);
                 }
             }
             tokio::select! {
                 biased;
                 Some(done) = books.booting.join_next() => match done {
-                    Ok(Ok(Outcome::Refused(why))) => return Ended::Removed(why),
+                    Ok(Ok(Outcome::Refused(why))) => books.leave(Ended::Removed(why)),
                     Ok(Ok(_)) => books.booted = true,
                     // Tried again at once: the trying itself takes its time.
                     Ok(Err(_)) | Err(_) => {}
                 },
                 Some(done) = books.renewing.join_next() => if let Ok(Some(ended)) = done {
-                    return ended;
+                    books.leave(ended);
                 },
                 Some(_) = books.changing.join_next() => {}
                 Some(_) = books.vacating.join_next() => {}
@@ -102,6 +113,22 @@ impl Inner {
                 _ = ticks.tick() => {}
             }
         }
+    }
+
+    /// Whether this member takes part no more. One that was removed goes on voting until the others
+    /// have agreed to do without it: the last voter would take the group with it.
+    fn look_at_place(&self, membership: &Membership, status: &GroupStatus, books: &mut Books) -> Option<Ended> {
+        let member = membership.member;
+        if self.agreed.read(|ledger| ledger.retired().contains(&member)) {
+            let number = member.0;
+            let why = format!(
+                "member {number} was removed from the group, or its place was taken by other data of the same name"
+            );
+            books.leave(Ended::Removed(why));
+        }
+        let votes = status.voters.contains_key(&MemberId(member.0));
+        let (_, ended) = books.leaving.take_if(|(since, _)| !votes || since.elapsed() >= GOODBYE_WITHIN)?;
+        Some(ended)
     }
 
     /// Has the member look at what there is to do.
@@ -161,7 +188,14 @@ impl Inner {
         let request = Request::Renew { group: membership.group, boot: self.me.boot };
         let answer = self.peers.ask(&leader, request.encode(), RENEW_WITHIN).await.ok()?;
         match Answer::decode(&answer).ok()? {
-            Answer::Renewed => self.extend_tenure(sent_at),
+            Answer::Renewed { as_of } => {
+                // An owner that was away hears first whether it is one still, then it goes on.
+                let mut watch = membership.raft.watch();
+                let hears = watch.until(|status| status.last_applied >= Some(as_of));
+                if tokio::time::timeout(RENEW_WITHIN, hears).await.is_ok() {
+                    self.extend_tenure(sent_at);
+                }
+            }
             Answer::Refused(why) => return Some(Ended::Removed(format!("{leader} refused: {why}"))),
             _ => {}
         }
@@ -182,21 +216,24 @@ impl Inner {
     }
 
     /// The leader's answer to a renewal.
-    pub(super) fn answer_renewal(&self, membership: &Membership, peer: &NodeName, boot: BootId) -> Answer {
+    pub(super) async fn answer_renewal(&self, membership: &Membership, peer: &NodeName, boot: BootId) -> Answer {
         let status = membership.raft.status();
         if !status.is_leader {
             return Answer::NotLeader(status.leader_name().cloned());
         }
-        if !self.agreed.read(|ledger| ledger.node(peer).is_some()) {
-            return Answer::Refused(format!("{peer} is no member of this group"));
+        if let Err(answer) = self.check_node(membership, peer).await {
+            return answer;
         }
         if !self.is_heard(&status) {
             return Answer::NotNow("this leader has not heard a majority lately".to_owned());
         }
+        if lock(&self.vacating).contains(&(peer.clone(), boot)) {
+            return Answer::NotNow("its claims are being ended".to_owned());
+        }
         let mut leases = lock(&self.leases);
         leases.lead(self.now(), true);
         leases.renew(self.now(), peer, boot);
-        Answer::Renewed
+        Answer::Renewed { as_of: status.last_applied.unwrap_or_default() }
     }
 
     /// Tells the node what operators have ordered, and where the others are.
@@ -230,11 +267,13 @@ impl Inner {
             };
             tracing::info!(%node, %why, "ending its claims");
             let (inner, raft) = (Arc::clone(self), Arc::clone(&membership.raft));
+            lock(&self.vacating).insert((node.clone(), boot));
             books.vacating.spawn(async move {
                 // The outcome shows in the ledger; if there is none it is tried again.
-                if inner.propose(Command::Vacate { node, boot, why }).await.is_ok() {
+                if inner.propose(Command::Vacate { node: node.clone(), boot, why }).await.is_ok() {
                     raft.spread().await;
                 }
+                lock(&inner.vacating).remove(&(node, boot));
             });
         }
     }
@@ -279,7 +318,7 @@ impl Inner {
         let candidate = |((member, node), votes): ((&MemberId, &NodeName), bool)| {
             let matched = status.replicated.get(member).copied().flatten();
             let is_current = matched.is_some_and(|at| at + LAG_MAX >= last) && connected.contains(node);
-            Candidate { member: MemberNo(member.0), votes, is_current }
+            Candidate { member: MemberNo(member.0), votes, is_current, leads: *member == status.member }
         };
         present.map(candidate).collect()
     }

@@ -22,6 +22,7 @@ mod propose;
 mod report;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::SocketAddr,
     sync::{
@@ -37,7 +38,10 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
     names::{
         Change, Claim, GlobalName,
-        quorum::{Answer, Command, Founding, GroupId, Leases, MemberNo, Outcome, PipelineRecord, Request, Tenure},
+        quorum::{
+            Answer, Command, Founding, GroupId, LEASE_DEFAULT, Leases, MemberNo, Outcome, PipelineRecord, Request,
+            Tenure,
+        },
     },
     wire::Agreement,
 };
@@ -79,10 +83,6 @@ impl QuorumOptions {
         Self { home, expect: 1, voters: 3, lease: LEASE_DEFAULT, timing: Timing::default(), clock: Clock::SinceBoot }
     }
 }
-
-/// 1.2 s: twelve renewals at the default of a ping every 100 ms. A paused owner's name moves on in
-/// less than 2 s; a processor that is busy for a second moves nothing.
-pub const LEASE_DEFAULT: Duration = Duration::from_millis(1200);
 
 /// Who this node is, for its registry.
 #[derive(Clone, Debug)]
@@ -126,6 +126,8 @@ struct Inner {
     woken: Notify,
     /// Of this node's data.
     store: AtomicU64,
+    /// Processes whose claims this leader is having ended: they are not renewed meanwhile.
+    vacating: Mutex<BTreeSet<(NodeName, BootId)>>,
 }
 
 /// How far this node has come.
@@ -164,6 +166,7 @@ impl QuorumRegistry {
             request: AtomicU64::new(1),
             woken: Notify::new(),
             store: AtomicU64::new(0),
+            vacating: Mutex::default(),
             me,
             options,
             peers,
@@ -193,7 +196,11 @@ impl Inner {
         let ended = match self.take_place().await {
             Ok(membership) => {
                 self.phase.send_replace(Phase::Member(membership.clone()));
-                self.take_part(membership).await
+                let ended = self.take_part(&membership).await;
+                self.phase.send_replace(Phase::Ended(ended.reason().to_owned()));
+                // Its files are closed, so that another process may open them.
+                membership.raft.stop().await;
+                ended
             }
             Err(ended) => ended,
         };

@@ -13,7 +13,7 @@ use forebay_proto::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{Inner, Membership, Phase, lock};
-use crate::registry::raft::{MemberId, ProposeError};
+use crate::registry::raft::{MemberId, ProposeError, ReadError};
 
 /// How long something is tried to be agreed on: longer than a new leader takes to be elected.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -121,11 +121,13 @@ impl Inner {
                 other_group(group, membership.group)
             }
             Request::Propose { proposal, .. } => self.answer_proposal(&membership, peer, proposal).await,
-            Request::Renew { boot, .. } => self.answer_renewal(&membership, peer, boot),
-            Request::Raft { from, call, .. } => match self.check_member(peer, from) {
-                Ok(()) => Answer::Raft(membership.raft.answer(MemberId(from.0), call).await),
-                Err(why) => Answer::Refused(why),
-            },
+            Request::Renew { boot, .. } => self.answer_renewal(&membership, peer, boot).await,
+            Request::Raft { from, to, call, .. } => {
+                match check_asked(&membership, to).and_then(|()| self.check_member(&membership, peer, from)) {
+                    Ok(()) => Answer::Raft(membership.raft.answer(MemberId(from.0), call).await),
+                    Err(why) => Answer::Refused(why),
+                }
+            }
         }
     }
 
@@ -145,8 +147,8 @@ impl Inner {
     }
 
     async fn answer_proposal(&self, membership: &Membership, peer: &NodeName, proposal: Bytes) -> Answer {
-        if let Err(why) = self.check_node(peer) {
-            return Answer::Refused(why);
+        if let Err(answer) = self.check_node(membership, peer).await {
+            return answer;
         }
         match membership.raft.propose(proposal, TRY_WITHIN).await {
             Ok((_, outcome)) => Answer::Agreed(outcome),
@@ -155,10 +157,11 @@ impl Inner {
         }
     }
 
-    /// A member that was removed, or whose data another has replaced, has nothing to say any more.
-    fn check_member(&self, peer: &NodeName, member: MemberNo) -> Result<(), String> {
+    /// A member that was removed, or whose data another has replaced, has nothing to say any more, once
+    /// the consensus can do without it.
+    fn check_member(&self, membership: &Membership, peer: &NodeName, member: MemberNo) -> Result<(), String> {
         let retired = self.agreed.read(|ledger| ledger.retired().contains(&member));
-        match retired {
+        match retired && membership.raft.status().name_of(MemberId(member.0)).is_none() {
             true => Err(format!(
                 "{peer} is no member with number {} any more: it was removed, or its place was taken by other data of the same name",
                 member.0
@@ -167,10 +170,27 @@ impl Inner {
         }
     }
 
-    fn check_node(&self, peer: &NodeName) -> Result<(), String> {
-        // A ledger that knows nobody is that of a node which has just been let in.
-        let known = self.agreed.read(|ledger| ledger.node(peer).is_some() || ledger.nodes().next().is_none());
-        if known { Ok(()) } else { Err(format!("{peer} is no member of this group")) }
+    /// Whether a peer is a member. Only a leader can say no, and only once it has carried out all that
+    /// was agreed on before it was elected: whoever is told no ends.
+    pub(super) async fn check_node(&self, membership: &Membership, peer: &NodeName) -> Result<(), Answer> {
+        let is_known = || self.agreed.read(|ledger| ledger.node(peer).is_some());
+        if is_known() {
+            return Ok(());
+        }
+        match membership.raft.ensure_linearizable(TRY_WITHIN).await {
+            Ok(()) if is_known() => Ok(()),
+            Ok(()) => Err(Answer::Refused(format!("{peer} is no member of this group"))),
+            Err(ReadError::NotLeader { leader }) => Err(Answer::NotLeader(leader.map(|(_, node)| node))),
+            Err(error) => Err(Answer::NotNow(error.to_string())),
+        }
+    }
+}
+
+/// A node that lost its data answers as another member, and must not answer, or vote, for the former.
+fn check_asked(membership: &Membership, asked: MemberNo) -> Result<(), String> {
+    match membership.member == asked {
+        true => Ok(()),
+        false => Err(format!("this is member {}, not {}", membership.member.0, asked.0)),
     }
 }
 

@@ -247,6 +247,16 @@ impl Group {
     }
 }
 
+impl Drop for Group {
+    /// openraft ends when nobody can ask it any more; a task that could is one too many.
+    fn drop(&mut self) {
+        let compaction = self.compaction.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = compaction.take() {
+            task.abort();
+        }
+    }
+}
+
 /// Takes a snapshot whenever the machine was fed many bytes. Ends when openraft does.
 async fn compact(raft: Raft<Types, MachineStore>, appetite: Arc<Appetite>) {
     loop {

@@ -2,6 +2,15 @@
 
 use super::*;
 
+in_both_modes! {
+    every_number_goes_to_exactly_one_consumer_and_all_nodes_get_some,
+    a_node_that_joins_moves_nothing,
+    an_owner_that_dies_is_succeeded_in_a_higher_epoch,
+    an_owner_that_leaves_hands_over_and_loses_nothing,
+    a_node_that_comes_back_is_another_start_of_it,
+    events_go_through_a_chain_of_stages_across_nodes,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_three_nodes_that_start_together_owns_the_name() {
     let (world, gate) = (World::new(), Gate::open());
@@ -18,10 +27,9 @@ async fn one_of_three_nodes_that_start_together_owns_the_name() {
     assert_eq!(owners.count(), 1, "{}", world.log.told());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_number_goes_to_exactly_one_consumer_and_all_nodes_get_some() {
+async fn every_number_goes_to_exactly_one_consumer_and_all_nodes_get_some(world: World) {
     const LIMIT: u64 = 600;
-    let (world, gate) = (World::new(), Gate::open());
+    let gate = Gate::open();
     gate.set(false);
     let _open = OpenAtEnd(&gate);
     let numbers = || pipeline(NUMBERS, [("counter", counter(&world.log, LIMIT)), ("sink", sink(&world.log, &gate))]);
@@ -43,9 +51,8 @@ async fn every_number_goes_to_exactly_one_consumer_and_all_nodes_get_some() {
     assert_eq!(nodes, ABC.map(str::to_owned).into());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_joins_moves_nothing() {
-    let (world, gate) = (World::new(), Gate::open());
+async fn a_node_that_joins_moves_nothing(world: World) {
+    let gate = Gate::open();
     let ranked = preferred(&ABC);
     let (first, later) = (ranked[2], [ranked[1], ranked[0]]);
     let _owner = world.start(first, &[], world.numbers(&gate));
@@ -138,9 +145,8 @@ async fn the_successor_stands_against_an_owner_that_was_only_cut_off() {
     assert_eq!(assert_one_remains(&world, mark).await, (second, new));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_owner_that_dies_is_succeeded_in_a_higher_epoch() {
-    let (world, gate) = (World::new(), Gate::open());
+async fn an_owner_that_dies_is_succeeded_in_a_higher_epoch(world: World) {
+    let gate = Gate::open();
     let mut nodes = world.start_three(&gate).await;
     let (_, old) = world.log.owner(0).await;
     let mark = world.log.mark();
@@ -150,9 +156,8 @@ async fn an_owner_that_dies_is_succeeded_in_a_higher_epoch() {
     world.log.taken_by(mark, &["b", "c"], new).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_owner_that_leaves_hands_over_and_loses_nothing() {
-    let (world, gate) = (World::new(), Gate::open());
+async fn an_owner_that_leaves_hands_over_and_loses_nothing(world: World) {
+    let gate = Gate::open();
     let mut nodes = world.start_three(&gate).await;
     let (_, old) = world.log.owner(0).await;
     world.log.taken_by(0, &ABC, old).await;
@@ -170,9 +175,8 @@ async fn an_owner_that_leaves_hands_over_and_loses_nothing() {
     assert_eq!(counts(&entries, old), emitted.collect(), "each number of the first owner was taken once");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_comes_back_is_another_start_of_it() {
-    let (world, gate) = (World::new(), Gate::open());
+async fn a_node_that_comes_back_is_another_start_of_it(world: World) {
+    let gate = Gate::open();
     let mut nodes = world.start_three(&gate).await;
     drop(nodes.remove("a"));
     let mark = world.log.mark();
@@ -222,8 +226,7 @@ async fn a_node_scoped_stage_runs_on_every_node_and_is_consumed_there() {
 }
 
 /// The counter on one node, two doublers and two sinks: each number is taken twice, wherever.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn events_go_through_a_chain_of_stages_across_nodes() {
+async fn events_go_through_a_chain_of_stages_across_nodes(world: World) {
     const LIMIT: u64 = 400;
     const TEXT: &str = r#"
         name = "numbers"
@@ -237,7 +240,7 @@ async fn events_go_through_a_chain_of_stages_across_nodes() {
         plugin = "native"
         subscribe = [{ to = "double", max_demand = 10 }]
     "#;
-    let (world, gate) = (World::new(), Gate::open());
+    let gate = Gate::open();
     let double = Native::producer_consumer("double", |_| {
         Ok(|delivery: GuestDelivery| {
             let numbers = numbers_of(&delivery.events).into_iter().flat_map(|number| [number, number]);

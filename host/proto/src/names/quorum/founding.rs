@@ -46,9 +46,12 @@ impl Founding {
         Stranger { expect: self.expect, founder }
     }
 
-    /// A peer has said that it has no group either.
+    /// A peer has said that it has no group either. One that only joins has no say in who founds.
     pub fn on_stranger(&mut self, peer: &NodeName, stranger: Stranger) {
-        self.strangers.insert(peer.clone(), stranger);
+        match stranger.expect {
+            0 => self.strangers.remove(peer),
+            _ => self.strangers.insert(peer.clone(), stranger),
+        };
     }
 
     /// A peer is gone, or has a group now.
@@ -69,7 +72,7 @@ impl Founding {
     /// Why it waits, for a person.
     pub fn waits_for(&self) -> String {
         let met = self.strangers.len() + 1;
-        let other = self.strangers.iter().find(|(_, peer)| peer.expect != self.expect && peer.expect != 0);
+        let other = self.strangers.iter().find(|(_, peer)| peer.expect != self.expect);
         match (self.expect, other) {
             (0, _) => {
                 "a member of the group to let it in: it was given nodes to join and none expected, so it founds none"
@@ -124,6 +127,19 @@ mod tests {
         meet(&mut nodes, 1, 2);
         assert_eq!(steps(&nodes), [Step::Wait, Step::Found, Step::Wait]);
         assert_eq!(nodes[0].waits_for(), "a to found the group");
+    }
+
+    #[test]
+    fn nodes_that_only_join_are_neither_counted_nor_asked() {
+        let mut nodes = vec![Founding::new(name("a"), 0), Founding::new(name("b"), 2), Founding::new(name("c"), 2)];
+        for (one, other) in [(0, 1), (0, 2)] {
+            meet(&mut nodes, one, other);
+        }
+        assert_eq!(steps(&nodes), [Step::Wait; 3], "one of two is not there");
+        assert_eq!(nodes[1].waits_for(), "2 nodes to be there, 1 are");
+        meet(&mut nodes, 1, 2);
+        meet(&mut nodes, 1, 2);
+        assert_eq!(steps(&nodes), [Step::Wait, Step::Found, Step::Wait]);
     }
 
     #[test]

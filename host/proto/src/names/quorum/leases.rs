@@ -16,6 +16,12 @@ use std::{
 
 use crate::ids::{BootId, NodeName};
 
+/// How long an owner that is not heard is waited for, unless configured.
+///
+/// 1.2 s: twelve renewals at the default of a ping every 100 ms. A paused owner's name moves on in
+/// less than 2 s; a processor that is busy for a second moves nothing.
+pub const LEASE_DEFAULT: Duration = Duration::from_millis(1200);
+
 /// A process of a node.
 type Process = (NodeName, BootId);
 

@@ -24,7 +24,7 @@ pub use command::{Command, Outcome, Proposal};
 pub use encoding::EncodingError;
 pub use founding::{Founding, Step, Stranger};
 pub use history::{End, HISTORY_LEN, Term};
-pub use leases::{Leases, Tenure};
+pub use leases::{LEASE_DEFAULT, Leases, Tenure};
 pub use ledger::{Applied, Checkpoint, Ledger, MemberNo, NodeRecord, PipelineRecord, Record};
 pub use request::{Answer, GroupId, Request};
 pub use voters::{Candidate, voters};

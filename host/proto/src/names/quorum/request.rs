@@ -55,6 +55,9 @@ pub enum Request {
         group: GroupId,
         /// The asking member.
         from: MemberNo,
+        /// The member that is asked: a node that lost its data is another one, and must not answer for
+        /// the former.
+        to: MemberNo,
         /// The call.
         call: Bytes,
     },
@@ -76,8 +79,11 @@ pub enum Answer {
     Agreed(Bytes),
     /// To `Propose` and `Renew`: ask this one, or whoever leads.
     NotLeader(Option<NodeName>),
-    /// To `Renew`: go on.
-    Renewed,
+    /// To `Renew`: go on, once what the leader had carried out by then is known.
+    Renewed {
+        /// The place in the log of the last of that: one of these may have taken the asker's names away.
+        as_of: u64,
+    },
     /// To `Raft`: the host's bytes.
     Raft(Bytes),
     /// Not now, with the reason; whether a proposal was agreed on is not known.
@@ -108,10 +114,11 @@ impl Request {
                 writer.u128(group.0);
                 writer.u64(boot.0);
             }
-            Self::Raft { group, from, call } => {
+            Self::Raft { group, from, to, call } => {
                 writer.u8(4);
                 writer.u128(group.0);
                 writer.u64(from.0);
+                writer.u64(to.0);
                 writer.bytes(call);
             }
         }
@@ -134,7 +141,7 @@ impl Request {
             3 => Self::Renew { group: GroupId(reader.u128("group")?), boot: BootId(reader.u64("boot")?) },
             4 => {
                 let (group, from) = (GroupId(reader.u128("group")?), MemberNo(reader.u64("member")?));
-                Self::Raft { group, from, call: reader.rest() }
+                Self::Raft { group, from, to: MemberNo(reader.u64("member")?), call: reader.rest() }
             }
             other => return Err(wrong("request", &other, "a request from 1 to 4").into()),
         };
@@ -174,7 +181,10 @@ impl Answer {
                     writer.name(leader.as_str());
                 }
             }
-            Self::Renewed => writer.u8(5),
+            Self::Renewed { as_of } => {
+                writer.u8(5);
+                writer.u64(*as_of);
+            }
             Self::Raft(answer) => {
                 writer.u8(6);
                 writer.bytes(answer);
@@ -203,7 +213,7 @@ impl Answer {
             3 => Self::Agreed(reader.rest()),
             4 if read_bool(&mut reader, "has a leader")? => Self::NotLeader(Some(reader.parsed_name("leader")?)),
             4 => Self::NotLeader(None),
-            5 => Self::Renewed,
+            5 => Self::Renewed { as_of: reader.u64("applied")? },
             6 => Self::Raft(reader.rest()),
             7 => Self::NotNow(reader.text("reason")?.to_owned()),
             8 => Self::Refused(reader.text("reason")?.to_owned()),
@@ -233,7 +243,7 @@ mod tests {
             Request::Admit { store: 5, addr: None, stranger: stranger() },
             Request::Propose { group, proposal: bytes.clone() },
             Request::Renew { group, boot: BootId(9) },
-            Request::Raft { group, from: MemberNo(4), call: bytes.clone() },
+            Request::Raft { group, from: MemberNo(4), to: MemberNo(6), call: bytes.clone() },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
@@ -243,7 +253,7 @@ mod tests {
             Answer::Agreed(bytes.clone()),
             Answer::NotLeader(Some("b".parse().unwrap())),
             Answer::NotLeader(None),
-            Answer::Renewed,
+            Answer::Renewed { as_of: 77 },
             Answer::Raft(bytes),
             Answer::NotNow("w".into()),
             Answer::Refused("w".into()),
