@@ -234,8 +234,7 @@ impl Core {
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec =
-            StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
+        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };

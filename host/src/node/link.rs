@@ -105,10 +105,20 @@ impl Link {
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     Up(Link),
-    Names { id: LinkId, names: Names },
-    Members { members: Vec<Member> },
+    Names {
+        id: LinkId,
+        names: Names,
+    },
+    Members {
+        members: Vec<Member>,
+    },
     /// `ended`: the peer's process has ended, as far as can be told from outside.
-    Down { id: LinkId, peer: NodeName, reason: String, ended: bool },
+    Down {
+        id: LinkId,
+        peer: NodeName,
+        reason: String,
+        ended: bool,
+    },
 }
 
 /// How a link ended, with the reason.
@@ -193,7 +203,9 @@ fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {
     }
     if own.agreement != peer.agreement {
         let (ours, theirs) = (mode(own.agreement), mode(peer.agreement));
-        return Err(format!("this node agrees by {ours}, the peer by {theirs}; set `agreement` to the same on all nodes"));
+        return Err(format!(
+            "this node agrees by {ours}, the peer by {theirs}; set `agreement` to the same on all nodes"
+        ));
     }
     match (own.group, peer.group) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(format!(

@@ -128,12 +128,12 @@ struct RaftPeers {
 impl raft::Peers for RaftPeers {
     async fn call(
         &self,
-        _: MemberId,
+        to: MemberId,
         node: &NodeName,
         call: bytes::Bytes,
         within: Duration,
     ) -> Result<bytes::Bytes, raft::Unreachable> {
-        let request = Request::Raft { group: self.group, from: self.member, call };
+        let request = Request::Raft { group: self.group, to: MemberNo(to.0), from: self.member, call };
         let answer = self.peers.ask(node, request.encode(), within).await.map_err(raft::Unreachable)?;
         match Answer::decode(&answer) {
             Ok(Answer::Raft(answer)) => Ok(answer),

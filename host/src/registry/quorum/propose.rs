@@ -122,6 +122,10 @@ impl Inner {
             }
             Request::Propose { proposal, .. } => self.answer_proposal(&membership, peer, proposal).await,
             Request::Renew { boot, .. } => self.answer_renewal(&membership, peer, boot),
+            Request::Raft { to, .. } if to != membership.member => Answer::NotNow(format!(
+                "this node is member {} of the group, and not {} any more: its data was lost",
+                membership.member.0, to.0
+            )),
             Request::Raft { from, call, .. } => match self.check_member(peer, from) {
                 Ok(()) => Answer::Raft(membership.raft.answer(MemberId(from.0), call).await),
                 Err(why) => Answer::Refused(why),

@@ -53,6 +53,9 @@ pub enum Request {
     Raft {
         /// Of the group.
         group: GroupId,
+        /// The member it is meant for: a node that has lost its data is another one, and must not answer for
+        /// its former self.
+        to: MemberNo,
         /// The asking member.
         from: MemberNo,
         /// The call.
@@ -108,9 +111,10 @@ impl Request {
                 writer.u128(group.0);
                 writer.u64(boot.0);
             }
-            Self::Raft { group, from, call } => {
+            Self::Raft { group, to, from, call } => {
                 writer.u8(4);
                 writer.u128(group.0);
+                writer.u64(to.0);
                 writer.u64(from.0);
                 writer.bytes(call);
             }
@@ -133,8 +137,9 @@ impl Request {
             2 => Self::Propose { group: GroupId(reader.u128("group")?), proposal: reader.rest() },
             3 => Self::Renew { group: GroupId(reader.u128("group")?), boot: BootId(reader.u64("boot")?) },
             4 => {
-                let (group, from) = (GroupId(reader.u128("group")?), MemberNo(reader.u64("member")?));
-                Self::Raft { group, from, call: reader.rest() }
+                let group = GroupId(reader.u128("group")?);
+                let (to, from) = (MemberNo(reader.u64("member asked")?), MemberNo(reader.u64("asking member")?));
+                Self::Raft { group, to, from, call: reader.rest() }
             }
             other => return Err(wrong("request", &other, "a request from 1 to 4").into()),
         };
@@ -233,7 +238,7 @@ mod tests {
             Request::Admit { store: 5, addr: None, stranger: stranger() },
             Request::Propose { group, proposal: bytes.clone() },
             Request::Renew { group, boot: BootId(9) },
-            Request::Raft { group, from: MemberNo(4), call: bytes.clone() },
+            Request::Raft { group, to: MemberNo(3), from: MemberNo(4), call: bytes.clone() },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
