@@ -219,6 +219,27 @@ async fn bounded(test: impl Future<Output = ()>) {
     tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs");
 }
 
+/// A node whose data was lost answered calls meant for its former self: it could vote twice, and openraft, whose
+/// follower seemed to have lost its log, panicked.
+#[tokio::test]
+async fn a_member_does_not_answer_for_another_number() {
+    bounded(async {
+        let quorum = Quorum::start().await;
+        let b = &quorum.registries[1];
+        let of_b = b.report().members.into_iter().find(|member| member.node.as_str() == "b").unwrap().member;
+        let group = b.group().unwrap();
+        let addr = "127.0.0.1:1".parse().unwrap();
+        let ask = async |to: u64| {
+            let call = Bytes::from_static(&[0xff]);
+            let request = Request::Raft { group, from: MemberNo::FOUNDER, to: MemberNo(to), call };
+            Answer::decode(&b.answer(&"a".parse().unwrap(), addr, request.encode()).await).unwrap()
+        };
+        assert!(matches!(ask(of_b).await, Answer::Raft(_)));
+        assert!(matches!(ask(of_b + 1).await, Answer::Refused(_)));
+    })
+    .await;
+}
+
 fn name(stage: &str) -> GlobalName {
     GlobalName { pipeline: "p".parse().unwrap(), stage: stage.parse().unwrap() }
 }

@@ -10,11 +10,17 @@ use forebay_trace::Event;
 use super::{Fact, Found, Law, World};
 use crate::world::{Guest, Process, guest, process};
 
+/// How long after the lease is back a node may say so: its stages see it at once, its core at its next look.
+/// Unit: nanoseconds.
+const SAYS_SO_WITHIN: u64 = 100_000_000;
+
 #[derive(Default)]
 struct StoppedIsSilent {
     stopped: HashMap<Guest, Fact>,
     suspended: HashMap<Guest, Fact>,
     without_lease: HashMap<Process, Fact>,
+    /// Words that are forgiven if the lease turns out to be back already: its loss, and the word.
+    doubtful: HashMap<Process, (Fact, Fact)>,
 }
 
 pub(super) fn new() -> impl Law {
@@ -23,6 +29,7 @@ pub(super) fn new() -> impl Law {
 
 impl Law for StoppedIsSilent {
     fn see(&mut self, fact: &Fact, world: &World, found: &mut Found) {
+        self.clear_doubt(fact, found);
         match &fact.event {
             Event::LeaseLost {} => {
                 self.without_lease.entry(process(fact)).or_insert_with(|| fact.clone());
@@ -37,9 +44,34 @@ impl Law for StoppedIsSilent {
             _ => {}
         }
     }
+
+    fn end(&mut self, _: &World, found: &mut Found) {
+        for (since, word) in std::mem::take(&mut self.doubtful).into_values() {
+            without_lease(&since, &word, found);
+        }
+    }
+}
+
+/// Somebody who has no lease has spoken.
+fn without_lease(since: &Fact, word: &Fact, found: &mut Found) {
+    let Some(guest) = guest(word) else { return };
+    let late = (word.t_mono - since.t_mono) / 1_000_000;
+    found.broken(format!("{} speaks without a lease, {late} ms after", guest.stage), [since, word]);
 }
 
 impl StoppedIsSilent {
+    fn clear_doubt(&mut self, fact: &Fact, found: &mut Found) {
+        let process = process(fact);
+        let Some((_, word)) = self.doubtful.get(&process) else { return };
+        let in_time = fact.t_mono <= word.t_mono.saturating_add(SAYS_SO_WITHIN);
+        if in_time && !matches!(fact.event, Event::LeaseRegained {}) {
+            return;
+        }
+        if let Some((since, word)) = self.doubtful.remove(&process).filter(|_| !in_time) {
+            without_lease(&since, &word, found);
+        }
+    }
+
     fn change(&mut self, fact: &Fact) {
         let Some(guest) = guest(fact) else { return };
         match &fact.event {
@@ -59,22 +91,23 @@ impl StoppedIsSilent {
         }
     }
 
-    fn speak(&self, fact: &Fact, world: &World, found: &mut Found) {
+    fn speak(&mut self, fact: &Fact, world: &World, found: &mut Found) {
         let Some(guest) = guest(fact) else { return };
         let stage = &guest.stage;
         if let Some(stop) = self.stopped.get(&guest) {
             return found.broken(format!("{stage} speaks after it has stopped"), [stop, fact]);
         }
-        let held = self.suspended.get(&guest).map(|since| (since, "while it is held"));
-        let lease = self.without_lease.get(&guest.process).filter(|_| world.is_global(stage));
-        let Some((since, how)) = held.or_else(|| lease.map(|since| (since, "without a lease"))) else { return };
         let slack = World::nanos(world.options.lease_slack);
-        let late = fact.t_mono > since.t_mono.saturating_add(slack);
-        if late && !world.was_paused(&fact.node, since.t_mono) {
-            found.broken(
-                format!("{stage} speaks {how}, {} ms after", (fact.t_mono - since.t_mono) / 1_000_000),
-                [since, fact],
-            );
+        let is_late = |since: &&Fact| {
+            fact.t_mono > since.t_mono.saturating_add(slack) && !world.was_paused(&fact.node, since.t_mono)
+        };
+        if let Some(since) = self.suspended.get(&guest).filter(is_late) {
+            let late = (fact.t_mono - since.t_mono) / 1_000_000;
+            return found.broken(format!("{stage} speaks while it is held, {late} ms after"), [since, fact]);
+        }
+        let lease = self.without_lease.get(&guest.process).filter(|_| world.is_global(stage));
+        if let Some(since) = lease.filter(is_late) {
+            self.doubtful.entry(guest.process).or_insert_with(|| (since.clone(), fact.clone()));
         }
     }
 }
@@ -108,6 +141,8 @@ mod tests {
         let story = || [granted("a", 1), lost(), granted("b", 2), emitted("a", 1, 0, 5)];
         breaks!(story(), "without a lease", lease_slack: Duration::ZERO);
         holds!(story());
+        let soon = [granted("a", 1), lost(), emitted("a", 1, 0, 5), ("a", Event::LeaseRegained {})];
+        holds!(soon, lease_slack: Duration::ZERO);
         let back = [granted("a", 1), lost(), ("a", Event::LeaseRegained {}), emitted("a", 1, 0, 5)];
         holds!(back, lease_slack: Duration::ZERO);
     }
