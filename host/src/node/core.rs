@@ -25,7 +25,9 @@ use tokio::{
 
 use super::{
     AgreementOptions, Expelled, NodeExit, NodeOptions, Wanted,
+    admin::Question,
     claims::Claims,
+    counters::Counters,
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
@@ -49,6 +51,13 @@ const HEARSAY_WAIT: Duration = Duration::from_millis(50);
 /// Events of all links that the core has not taken. When full, links wait: their peers are read a
 /// little later.
 const LINK_EVENTS_LEN: usize = 256;
+
+/// What comes to the core from outside of the node.
+pub(super) struct Inboxes {
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) joins: mpsc::Receiver<SocketAddr>,
+    pub(super) questions: mpsc::Receiver<Question>,
+}
 
 pub(super) struct Core {
     pub(super) name: NodeName,
@@ -85,19 +94,15 @@ pub(super) struct Core {
     settle: Duration,
     finished: mpsc::Receiver<StageKey>,
     finishing: mpsc::Sender<StageKey>,
-    pub(super) wanted: watch::Receiver<Wanted>,
-    joins: mpsc::Receiver<SocketAddr>,
+    pub(super) inboxes: Inboxes,
+    pub(super) counters: Counters,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
 }
 
 impl Core {
-    pub(super) fn new(
-        options: NodeOptions,
-        wanted: watch::Receiver<Wanted>,
-        joins: mpsc::Receiver<SocketAddr>,
-    ) -> Self {
+    pub(super) fn new(options: NodeOptions, inboxes: Inboxes) -> Self {
         let NodeOptions { name, boot, transport, .. } = options;
         let directory = Arc::new(Directory::new(name.clone()));
         let (events, link_events) = mpsc::channel(LINK_EVENTS_LEN);
@@ -150,8 +155,8 @@ impl Core {
             settle: options.settle,
             finished,
             finishing,
-            wanted,
-            joins,
+            inboxes,
+            counters: Counters::default(),
             gave_up: Vec::new(),
             expelled: None,
             ending: false,
@@ -162,7 +167,7 @@ impl Core {
         self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
         self.start_node_stages();
-        while *self.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
+        while *self.inboxes.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
             self.claim_due();
             self.step().await;
         }
@@ -180,14 +185,15 @@ impl Core {
         let registry = Arc::clone(&self.registry);
         tokio::select! {
             biased;
-            Ok(()) = self.wanted.changed() => {}
+            Ok(()) = self.inboxes.wanted.changed() => {}
             change = registry.next_change() => self.on_change(change),
             Some(done) = self.claims.tasks.join_next() => self.on_claim(done),
             Some(event) = self.link_events.recv() => self.on_link(event),
             Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit),
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
-            Some(addr) = self.joins.recv() => self.dialler.add(addr, Duration::ZERO),
+            Some(addr) = self.inboxes.joins.recv() => self.dialler.add(addr, Duration::ZERO),
+            Some(question) = self.inboxes.questions.recv() => self.on_question(question),
             () = tokio::time::sleep_until(timer) => self.on_timer(),
         }
     }
@@ -228,14 +234,26 @@ impl Core {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
+        let counters = self.counters.clone();
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec =
-            StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
+        let spec = StageSpec {
+            pipeline,
+            settings,
+            plugin,
+            epoch,
+            node,
+            directory,
+            observer,
+            tracer,
+            counters,
+            finished,
+            tenure,
+        };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -297,7 +315,7 @@ impl Core {
         let now = self.now();
         let standing = self.registry.lookup(&key);
         // At the end of an input stages that fail are started again: what is left is still to be done.
-        let restarts = *self.wanted.borrow() == Wanted::Run;
+        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run;
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;

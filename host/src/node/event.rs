@@ -161,7 +161,11 @@ impl fmt::Display for NodeEvent {
             Self::Quorum { holds: true, why } => write!(f, "global stages go on: {why}"),
             Self::Quorum { holds: false, why } => write!(f, "no quorum, global stages wait: {why}"),
             Self::Fenced { claim, to: Some(to) } => {
-                write!(f, "`{}` is owned by {} now (epoch {}); ours of epoch {} ends", claim.name.stage, to.node, to.epoch, claim.epoch)
+                write!(
+                    f,
+                    "`{}` is owned by {} now (epoch {}); ours of epoch {} ends",
+                    claim.name.stage, to.node, to.epoch, claim.epoch
+                )
             }
             Self::Fenced { claim, to: None } => {
                 write!(f, "`{}` was taken from this node; ours of epoch {} ends", claim.name.stage, claim.epoch)

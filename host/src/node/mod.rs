@@ -5,6 +5,7 @@
 //! | core | the tables of peers and stages, [`Placement`](forebay_proto::names::Placement) | last, after shutdown |
 //! | accept | the transport's accepting side | with the core |
 //! | dial, one per address | an outgoing connection | with the core |
+//! | admin, and one per client | the socket; a client's connection | when it is dropped; with the client |
 //! | link, one per connection | a control channel, its pings | with its connection |
 //! | stage, one per running stage | a [`Stage`](forebay_proto::stage::Stage) and its lines | see `Exit` |
 //! | worker, one per running stage | the instance | with its stage, after its last call |
@@ -13,9 +14,11 @@
 //! Calls go down: the core tells stages and links what to do by bounded queues; they report back by
 //! theirs. Nothing is locked across an await.
 
+pub mod admin;
 mod agreement;
 mod claims;
 mod core;
+mod counters;
 mod dial;
 mod directory;
 mod event;
@@ -28,7 +31,10 @@ mod trace;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr, sync::Arc, time::Duration};
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use forebay_proto::{
     ids::{BootId, NodeName, StageName},
@@ -40,6 +46,7 @@ use tokio::{
 };
 
 pub use event::{NodeEvent, Observer, Silent};
+pub use link::group_at;
 pub use pipelines::{LoadedPipeline, RoleError};
 pub use trace::Tracer;
 
@@ -185,6 +192,7 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub struct Node {
     control: NodeControl,
+    desk: admin::Desk,
     task: JoinHandle<NodeExit>,
 }
 
@@ -193,8 +201,15 @@ impl Node {
     pub fn start(options: NodeOptions) -> Self {
         let (wanted, told) = watch::channel(Wanted::Run);
         let (joins, joining) = mpsc::channel(JOINS_LEN);
-        let task = tokio::spawn(core::Core::new(options, told, joining).run());
-        Self { control: NodeControl { wanted, joins }, task }
+        let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
+        let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
+        let desk = admin::Desk::new(questions, &core.registry);
+        Self { control: NodeControl { wanted, joins }, desk, task: tokio::spawn(core.run()) }
+    }
+
+    /// Where this node is asked what it is doing.
+    pub fn desk(&self) -> admin::Desk {
+        self.desk.clone()
     }
 
     /// What gives this node orders from other tasks.

@@ -81,12 +81,23 @@ impl Home {
             Self::Memory(home) => *home.place.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new());
-        let new = || Place { store: u64::from_le_bytes(random.expect("the system has random numbers").expose()), member: None };
+        let new = || Place {
+            store: u64::from_le_bytes(random.expect("the system has random numbers").expose()),
+            member: None,
+        };
         let place = kept.unwrap_or_else(new);
         if kept.is_none() {
             self.save(place)?;
         }
         Ok(place)
+    }
+
+    /// What was kept in a directory, if anything was.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(super) fn look(directory: &Path) -> Result<Option<Place>, HomeError> {
+        read(&directory.join(FILE))
     }
 
     /// Keeps it, also through a loss of power.
@@ -133,7 +144,8 @@ fn parse(text: &str) -> Option<Place> {
 }
 
 fn write(dir: &Path, place: Place) -> Result<(), HomeError> {
-    let mut text = format!("# This node's place in its group. Two nodes must not share it.\nstore = \"{:x}\"\n", place.store);
+    let mut text =
+        format!("# This node's place in its group. Two nodes must not share it.\nstore = \"{:x}\"\n", place.store);
     if let Some((group, member)) = place.member {
         text += &format!("group = \"{group}\"\nmember = \"{:x}\"\n", member.0);
     }

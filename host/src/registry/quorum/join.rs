@@ -67,7 +67,9 @@ impl Inner {
                 match self.ask_in(&peer, place).await {
                     Some(Answer::Admitted { group, member }) => return Ok((group, member)),
                     Some(Answer::Stranger(stranger)) => lock(&self.founding).on_stranger(&peer, stranger),
-                    Some(Answer::Refused(why)) => return Err(Ended::Removed(format!("{peer} does not let this node in: {why}"))),
+                    Some(Answer::Refused(why)) => {
+                        return Err(Ended::Removed(format!("{peer} does not let this node in: {why}")));
+                    }
                     Some(_) => {
                         // It has a group: there is none to be founded.
                         member_met = true;
@@ -103,7 +105,7 @@ impl Inner {
     }
 }
 
-fn new_group() -> GroupId {
+pub(super) fn new_group() -> GroupId {
     let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
     GroupId(u128::from_le_bytes(random.expect("the system has random numbers").expose()))
 }

@@ -27,6 +27,9 @@ const RENEW_EVERY: Duration = Duration::from_millis(100);
 /// How long a renewal may take before it is sent again.
 const RENEW_WITHIN: Duration = Duration::from_millis(300);
 
+/// How often a member without a leader asks everybody who is connected whether it is one still.
+const ASK_AROUND_EVERY: Duration = Duration::from_millis(500);
+
 /// Entries a member may lack and still begin to vote: what comes in during a round trip.
 const LAG_MAX: u64 = 100;
 
@@ -61,7 +64,9 @@ impl Inner {
             }
             if self.agreed.read(|ledger| ledger.retired().contains(&membership.member)) {
                 let member = membership.member.0;
-                return Ended::Removed(format!("member {member} was removed from the group, or its place was taken by other data of the same name"));
+                return Ended::Removed(format!(
+                    "member {member} was removed from the group, or its place was taken by other data of the same name"
+                ));
             }
             lock(&self.leases).lead(self.now(), status.is_leader);
             self.look_at_tenure(&membership, &status, &mut books);
@@ -136,6 +141,12 @@ impl Inner {
         {
             books.renewed = Some(Instant::now());
             books.renewing.spawn(Arc::clone(self).renew(membership.clone(), leader.clone()));
+        } else if status.leader.is_none()
+            && books.renewing.is_empty()
+            && books.renewed.is_none_or(|at| at.elapsed() >= ASK_AROUND_EVERY)
+        {
+            books.renewed = Some(Instant::now());
+            books.renewing.spawn(Arc::clone(self).ask_around(membership.clone()));
         }
         let holds = books.booted && self.cell.watch().holds();
         if holds != books.holds {
@@ -155,8 +166,21 @@ impl Inner {
         let answer = self.peers.ask(&leader, request.encode(), RENEW_WITHIN).await.ok()?;
         match Answer::decode(&answer).ok()? {
             Answer::Renewed => self.extend_tenure(sent_at),
-            Answer::Refused(why) => return Some(Ended::Removed(format!("{leader} refused: {why}"))),
+            Answer::Retired(why) => return Some(Ended::Removed(format!("{leader} says: {why}"))),
             _ => {}
+        }
+        None
+    }
+
+    /// A member that was removed while it was away hears of no leader: those who stayed do not talk to
+    /// it. So it asks whoever is there.
+    async fn ask_around(self: Arc<Self>, membership: Membership) -> Option<Ended> {
+        for peer in self.peers.connected() {
+            let request = Request::Renew { group: membership.group, boot: self.me.boot };
+            let answer = self.peers.ask(&peer, request.encode(), RENEW_WITHIN).await.ok();
+            if let Some(Ok(Answer::Retired(why))) = answer.map(|answer| Answer::decode(&answer)) {
+                return Some(Ended::Removed(format!("{peer} says: {why}")));
+            }
         }
         None
     }
@@ -180,11 +204,15 @@ impl Inner {
         if !status.is_leader {
             return Answer::NotLeader(status.leader_name().cloned());
         }
-        if !self.agreed.read(|ledger| ledger.node(peer).is_some()) {
-            return Answer::Refused(format!("{peer} is no member of this group"));
-        }
         if !self.is_heard(&status) {
             return Answer::NotNow("this leader has not heard a majority lately".to_owned());
+        }
+        if !self.agreed.read(|ledger| ledger.node(peer).is_some()) {
+            // A new leader may not have carried out all that it has agreed on.
+            return match status.last_applied < status.last_log {
+                true => Answer::NotNow("this leader has just begun".to_owned()),
+                false => Answer::Retired(format!("{peer} is no member of this group any more")),
+            };
         }
         let mut leases = lock(&self.leases);
         leases.lead(self.now(), true);

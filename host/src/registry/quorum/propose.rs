@@ -90,12 +90,7 @@ impl Inner {
         }
     }
 
-    async fn ask_leader(
-        &self,
-        membership: &Membership,
-        leader: &NodeName,
-        proposal: &Bytes,
-    ) -> Result<Bytes, Failed> {
+    async fn ask_leader(&self, membership: &Membership, leader: &NodeName, proposal: &Bytes) -> Result<Bytes, Failed> {
         let request = Request::Propose { group: membership.group, proposal: proposal.clone() };
         let answer = self.peers.ask(leader, request.encode(), TRY_WITHIN).await.map_err(Failed::Now)?;
         match Answer::decode(&answer) {
@@ -117,7 +112,9 @@ impl Inner {
             };
         };
         match request {
-            Request::Admit { store, addr: told, .. } => self.admit(&membership, peer, store, told.unwrap_or(addr)).await,
+            Request::Admit { store, addr: told, .. } => {
+                self.admit(&membership, peer, store, told.unwrap_or(addr)).await
+            }
             Request::Propose { group, .. } | Request::Renew { group, .. } | Request::Raft { group, .. }
                 if group != membership.group =>
             {
@@ -162,7 +159,10 @@ impl Inner {
     fn check_member(&self, peer: &NodeName, member: MemberNo) -> Result<(), String> {
         let retired = self.agreed.read(|ledger| ledger.retired().contains(&member));
         match retired {
-            true => Err(format!("{peer} is no member with number {} any more: it was removed, or its place was taken by other data of the same name", member.0)),
+            true => Err(format!(
+                "{peer} is no member with number {} any more: it was removed, or its place was taken by other data of the same name",
+                member.0
+            )),
             false => Ok(()),
         }
     }

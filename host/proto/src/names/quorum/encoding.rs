@@ -171,7 +171,8 @@ pub(super) fn write_pipeline(writer: &mut Writer, pipeline: &PipelineRecord) {
 
 pub(super) fn read_pipeline(reader: &mut Reader<'_>) -> Result<PipelineRecord, WireError> {
     let (name, digest) = (reader.parsed_name("pipeline")?, reader.text("digest")?.to_owned());
-    let plugins = reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.text("digest")?.to_owned())))?;
+    let plugins =
+        reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.text("digest")?.to_owned())))?;
     Ok(PipelineRecord { name, digest, plugins })
 }
 
