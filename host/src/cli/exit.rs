@@ -80,7 +80,7 @@ impl Failure {
         Self::new(Exit::of_io(&error, Exit::Io), format!("cannot read {}", path.display())).because(error)
     }
 
-    fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+    pub(super) fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {

@@ -7,6 +7,7 @@ mod exit;
 mod inspect;
 mod load;
 mod node;
+mod operate;
 mod output;
 mod run;
 
@@ -42,6 +43,10 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Node(Box<node::Args>),
+    Status(operate::StatusArgs),
+    Owners(operate::OwnersArgs),
+    Drain(operate::DrainArgs),
+    Recover(operate::RecoverArgs),
     Run(run::Args),
     Inspect(inspect::Args),
     /// Build the Rust stage in a directory into a plugin
@@ -116,7 +121,14 @@ pub fn main() -> ExitCode {
 fn run_command(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => block_on(demo::demo(args)),
-        Command::Node(args) => block_on(node::node(*args)),
+        Command::Node(args) => match args.command {
+            Some(node::NodeCommand::Remove(args)) => operate::remove(&args),
+            None => block_on(node::node(*args)),
+        },
+        Command::Status(args) => operate::status(&args),
+        Command::Owners(args) => operate::owners(&args),
+        Command::Drain(args) => operate::drain(&args),
+        Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),
         Command::Build(args) => {

@@ -7,10 +7,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Exit, Failure, load, output};
+use super::{Exit, Failure, load, operate, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
-    node::{Expelled, Node, NodeControl, NodeOptions, Tracer},
+    node::{
+        Expelled, Node, NodeControl, NodeOptions, Tracer,
+        admin::{self, AdminSocket},
+    },
     runtime::wasm::Wasm,
     transport::{
         identity::NodeIdentity,
@@ -25,13 +28,22 @@ use crate::{
 /// consumers have not begun is given to others, its names are released. A second signal ends it at
 /// once.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<NodeCommand>,
     #[command(flatten)]
     node: NodeArgs,
     /// For programs that start nodes: take orders on standard input, one a line (`join IP:PORT`), and
     /// end in good order when it ends
     #[arg(long)]
     orders_on_stdin: bool,
+}
+
+/// What can be done with a node instead of running it.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum NodeCommand {
+    Remove(operate::RemoveArgs),
 }
 
 pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
@@ -54,6 +66,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.tracer = tracer(&options)?;
     let mut node = Node::start(options);
+    let _admin = open_admin(&config.data, &node);
     tokio::spawn(end_on_signals(node.control()));
     if args.orders_on_stdin {
         tokio::spawn(obey_stdin(node.control()));
@@ -70,6 +83,16 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         )),
         Some(Expelled::Failed(why)) => Err(Failure::new(Exit::Io, format!("{}: {why}", raft_dir(&config.data)))),
     }
+}
+
+/// A node does its work without it, too.
+fn open_admin(data: &Path, node: &Node) -> Option<AdminSocket> {
+    let opened = admin::serve(data, node.desk());
+    let warn = |error: &std::io::Error| {
+        let path = admin::socket_path(data);
+        tracing::warn!(%error, "cannot make {}: `forebay status` and its like will not find this node", path.display());
+    };
+    opened.inspect_err(warn).ok()
 }
 
 fn raft_dir(data: &Path) -> String {
@@ -94,7 +117,7 @@ fn tracer(options: &NodeOptions) -> Result<Tracer, Failure> {
 }
 
 /// Two processes on one data directory would be one node twice. Held until the process ends.
-fn lock(data: &Path) -> Result<File, Failure> {
+pub(super) fn lock(data: &Path) -> Result<File, Failure> {
     let failed = |error| {
         Failure::new(Exit::CannotCreate, format!("cannot use the data directory {}", data.display())).because(error)
     };

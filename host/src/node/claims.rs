@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use forebay_proto::{
@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Expelled, core::Core, directory::StageKey, event::NodeEvent, stage::Order};
+use super::{Expelled, core::Core, counters::Count, directory::StageKey, event::NodeEvent, stage::Order};
 use crate::registry::ClaimError;
 
 /// The pause before a claim is made again that the group did not answer, or refused.
@@ -33,10 +33,12 @@ pub(super) struct Claims {
     /// Being claimed.
     claiming: BTreeSet<GlobalName>,
     /// Whether the group can be reached, so that there is a point in claiming.
-    quorum: bool,
+    pub(super) quorum: bool,
+    /// Since when that is so. Unit: milliseconds since 1970.
+    pub(super) quorum_since_ms: u64,
     /// Owned names that an operator wants moved to other nodes, one after the other.
     to_drain: VecDeque<GlobalName>,
-    draining: bool,
+    pub(super) draining: bool,
 }
 
 /// Something was agreed on, or not.
@@ -50,7 +52,7 @@ impl Claims {
     pub(super) fn new(agreement: Agreement) -> Self {
         let quorum = agreement == Agreement::Islands;
         let (tasks, claiming, to_drain) = (JoinSet::new(), BTreeSet::new(), VecDeque::new());
-        Self { tasks, claiming, quorum, to_drain, draining: false }
+        Self { tasks, claiming, quorum, quorum_since_ms: now_ms(), to_drain, draining: false }
     }
 }
 
@@ -109,8 +111,13 @@ impl Core {
             }
             // It was taken away before its stage could start.
             Ok(_) => self.review(&name),
-            Err(ClaimError::Held(_)) => self.review(&name),
+            Err(ClaimError::Held(_)) => {
+                self.counters.one(Count::HeldClaims);
+                self.review(&name);
+            }
             Err(error @ (ClaimError::Refused(_) | ClaimError::Unknown(_))) => {
+                let is_refused = matches!(error, ClaimError::Refused(_));
+                self.counters.one(if is_refused { Count::RefusedClaims } else { Count::UnansweredClaims });
                 tracing::debug!(%name, %error, "a claim came to nothing");
                 self.placement.bar(&name, self.now() + CLAIM_AGAIN);
                 self.review(&name);
@@ -135,7 +142,10 @@ impl Core {
     pub(super) fn on_change(&mut self, change: Change) {
         match change {
             Change::Announce => self.announce(),
-            Change::Conflict { winner, loser } => self.report(NodeEvent::Conflict { winner, loser }),
+            Change::Conflict { winner, loser } => {
+                self.counters.one(Count::Conflicts);
+                self.report(NodeEvent::Conflict { winner, loser });
+            }
             Change::Lost { claim, to } => self.lose(claim, to),
             Change::Owner { name, claim } => {
                 self.tracer.owner(&name, claim.as_ref());
@@ -145,6 +155,10 @@ impl Core {
             }
             Change::Quorum { holds, why } => {
                 self.claims.quorum = holds;
+                self.claims.quorum_since_ms = now_ms();
+                if !holds {
+                    self.counters.one(Count::QuorumLosses);
+                }
                 self.tracer.quorum(holds);
                 self.report(NodeEvent::Quorum { holds, why });
             }
@@ -185,6 +199,9 @@ impl Core {
         self.tracer.lost(&claim, to.as_ref());
         let deadline = Instant::now() + self.drain_timeout;
         let fenced = self.registry.agreement() == Agreement::Quorum;
+        if fenced {
+            self.counters.one(Count::FencedOwners);
+        }
         let Some(state) = self.stage_mut(&claim.name).filter(|state| state.epoch == claim.epoch) else { return };
         state.restart_at = None;
         let owner = to.as_ref().map_or("nobody".to_owned(), |claim| claim.node.to_string());
@@ -253,4 +270,10 @@ impl Core {
             }
         }
     }
+}
+
+/// The wall clock, for people. Unit: milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

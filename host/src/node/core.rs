@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +25,9 @@ use tokio::{
 
 use super::{
     AgreementOptions, Expelled, NodeExit, NodeOptions, Wanted,
+    admin::Question,
     claims::Claims,
+    counters::Counters,
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
@@ -50,6 +52,13 @@ const HEARSAY_WAIT: Duration = Duration::from_millis(50);
 /// little later.
 const LINK_EVENTS_LEN: usize = 256;
 
+/// What comes to the core from outside of the node.
+pub(super) struct Inboxes {
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) joins: mpsc::Receiver<SocketAddr>,
+    pub(super) questions: mpsc::Receiver<Question>,
+}
+
 pub(super) struct Core {
     pub(super) name: NodeName,
     pub(super) boot: BootId,
@@ -61,7 +70,6 @@ pub(super) struct Core {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
-    pub(super) quorum: Weak<QuorumRegistry>,
     pub(super) placement: Placement,
     pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
@@ -86,19 +94,15 @@ pub(super) struct Core {
     settle: Duration,
     finished: mpsc::Receiver<StageKey>,
     finishing: mpsc::Sender<StageKey>,
-    pub(super) wanted: watch::Receiver<Wanted>,
-    joins: mpsc::Receiver<SocketAddr>,
+    pub(super) inboxes: Inboxes,
+    pub(super) counters: Counters,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
 }
 
 impl Core {
-    pub(super) fn new(
-        options: NodeOptions,
-        wanted: watch::Receiver<Wanted>,
-        joins: mpsc::Receiver<SocketAddr>,
-    ) -> Self {
+    pub(super) fn new(options: NodeOptions, inboxes: Inboxes) -> Self {
         let NodeOptions { name, boot, transport, .. } = options;
         let directory = Arc::new(Directory::new(name.clone()));
         let (events, link_events) = mpsc::channel(LINK_EVENTS_LEN);
@@ -107,7 +111,7 @@ impl Core {
         let addr = options.advertise.or_else(|| reachable(transport.local_addr()));
         let records = pipelines.iter().map(RunningPipeline::record).collect();
         let me = Myself { node: name.clone(), boot, addr, pipelines: records };
-        let (registry, quorum) = start_registry(me, options.agreement, &directory);
+        let registry = start_registry(me, options.agreement, &directory);
         let agreement = registry.agreement();
         let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
@@ -126,7 +130,6 @@ impl Core {
         Self {
             claims: Claims::new(registry.agreement()),
             registry,
-            quorum,
             name,
             boot,
             started: Instant::now(),
@@ -152,8 +155,8 @@ impl Core {
             settle: options.settle,
             finished,
             finishing,
-            wanted,
-            joins,
+            inboxes,
+            counters: Counters::default(),
             gave_up: Vec::new(),
             expelled: None,
             ending: false,
@@ -164,7 +167,7 @@ impl Core {
         self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
         self.start_node_stages();
-        while *self.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
+        while *self.inboxes.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
             self.claim_due();
             self.step().await;
         }
@@ -182,14 +185,15 @@ impl Core {
         let registry = Arc::clone(&self.registry);
         tokio::select! {
             biased;
-            Ok(()) = self.wanted.changed() => {}
+            Ok(()) = self.inboxes.wanted.changed() => {}
             change = registry.next_change() => self.on_change(change),
             Some(done) = self.claims.tasks.join_next() => self.on_claim(done),
             Some(event) = self.link_events.recv() => self.on_link(event),
             Some(exit) = self.tasks.join_next_with_id() => self.on_exit(exit),
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
-            Some(addr) = self.joins.recv() => self.dialler.add(addr, Duration::ZERO),
+            Some(addr) = self.inboxes.joins.recv() => self.dialler.add(addr, Duration::ZERO),
+            Some(question) = self.inboxes.questions.recv() => self.on_question(question),
             () = tokio::time::sleep_until(timer) => self.on_timer(),
         }
     }
@@ -230,13 +234,26 @@ impl Core {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
+        let counters = self.counters.clone();
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
-        let spec = StageSpec { pipeline, settings, plugin, epoch, node, directory, observer, tracer, finished, tenure };
+        let spec = StageSpec {
+            pipeline,
+            settings,
+            plugin,
+            epoch,
+            node,
+            directory,
+            observer,
+            tracer,
+            counters,
+            finished,
+            tenure,
+        };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
@@ -298,7 +315,7 @@ impl Core {
         let now = self.now();
         let standing = self.registry.lookup(&key);
         // At the end of an input stages that fail are started again: what is left is still to be done.
-        let restarts = *self.wanted.borrow() == Wanted::Run;
+        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run;
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;
@@ -544,18 +561,12 @@ fn reachable(addr: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// The registry, and the same again if it is that of a group.
-fn start_registry(
-    me: Myself,
-    agreement: AgreementOptions,
-    directory: &Arc<Directory>,
-) -> (Arc<dyn Registry>, Weak<QuorumRegistry>) {
+fn start_registry(me: Myself, agreement: AgreementOptions, directory: &Arc<Directory>) -> Arc<dyn Registry> {
     match agreement {
-        AgreementOptions::Islands => (Arc::new(IslandsRegistry::new(me.node, me.boot)), Weak::new()),
+        AgreementOptions::Islands => Arc::new(IslandsRegistry::new(me.node, me.boot)),
         AgreementOptions::Quorum(options) => {
             let peers: Arc<dyn Peers> = Arc::clone(directory) as _;
-            let registry = Arc::new(QuorumRegistry::start(me, options, peers));
-            let weak = Arc::downgrade(&registry);
-            (registry, weak)
+            Arc::new(QuorumRegistry::start(me, options, peers))
         }
     }
 }

@@ -19,6 +19,7 @@ use std::{
 use forebay_proto::{
     ids::{BootId, NodeName},
     message::{Envelope, Message, Reason},
+    names::quorum::GroupId,
     wire::{self, Agreement, Frame, Hello, Member, Names},
 };
 use tokio::{
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{
     registry::Registry,
-    transport::{Channel, CloseCode, Connection, FrameSender},
+    transport::{Channel, CloseCode, Connection, FrameSender, Transport},
 };
 
 /// Frames for one peer that were not sent yet. Names and members, a few bytes each and rare: a peer
@@ -194,6 +195,24 @@ async fn greet(connection: &dyn Connection, ours: bool, own: &Hello) -> Result<(
     let (channel, hello) = waited.map_err(|_| (CloseCode::Silent, "no Hello within 5 s".to_owned()))??;
     compatible(own, &hello).map_err(|reason| (CloseCode::Incompatible, reason))?;
     Ok((channel, hello))
+}
+
+/// Who is at `addr`, and to which group it belongs: without becoming its peer for longer than that
+/// takes. `None`: nobody answers there, or it belongs to no group.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn group_at(transport: &dyn Transport, addr: std::net::SocketAddr) -> Option<(NodeName, GroupId)> {
+    let connection = transport.connect(addr).await.ok()?;
+    let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new()).ok()?.expose();
+    let boot = BootId(u64::from_le_bytes(random));
+    // Without a group it goes with every group, so that nobody hangs up before it has said its own.
+    let own = Hello { version: wire::VERSION, boot, agreement: Agreement::Quorum, advertise: None, group: None };
+    let greeted = greet(&*connection, true, &own).await;
+    let node = connection.peer().clone();
+    connection.close(CloseCode::Done, "asked for its group");
+    let (_, hello) = greeted.ok()?;
+    Some((node, hello.group?))
 }
 
 fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {

@@ -5,6 +5,7 @@
 //! | core | the tables of peers and stages, [`Placement`](forebay_proto::names::Placement) | last, after shutdown |
 //! | accept | the transport's accepting side | with the core |
 //! | dial, one per address | an outgoing connection | with the core |
+//! | admin, and one per client | the socket; a client's connection | when it is dropped; with the client |
 //! | link, one per connection | a control channel, its pings | with its connection |
 //! | stage, one per running stage | a [`Stage`](forebay_proto::stage::Stage) and its lines | see `Exit` |
 //! | worker, one per running stage | the instance | with its stage, after its last call |
@@ -13,9 +14,11 @@
 //! Calls go down: the core tells stages and links what to do by bounded queues; they report back by
 //! theirs. Nothing is locked across an await.
 
+pub mod admin;
 mod agreement;
 mod claims;
 mod core;
+mod counters;
 mod dial;
 mod directory;
 mod event;
@@ -43,13 +46,15 @@ use tokio::{
 };
 
 pub use event::{NodeEvent, Observer, Silent};
+pub use link::group_at;
 pub use pipelines::{LoadedPipeline, RoleError};
 pub use trace::Tracer;
 
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
     registry::{
-        quorum::{Home, QuorumOptions, QuorumRegistry},
+        Registry,
+        quorum::{Home, QuorumOptions},
         raft::Timing,
     },
     runtime::Plugin,
@@ -188,6 +193,7 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub struct Node {
     control: NodeControl,
+    desk: admin::Desk,
     task: JoinHandle<NodeExit>,
 }
 
@@ -196,9 +202,16 @@ impl Node {
     pub fn start(options: NodeOptions) -> Self {
         let (wanted, told) = watch::channel(Wanted::Run);
         let (joins, joining) = mpsc::channel(JOINS_LEN);
-        let core = core::Core::new(options, told, joining);
-        let control = NodeControl { wanted, joins, quorum: core.quorum.clone() };
-        Self { control, task: tokio::spawn(core.run()) }
+        let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
+        let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
+        let desk = admin::Desk::new(questions, &core.registry);
+        let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
+        Self { control, desk, task: tokio::spawn(core.run()) }
+    }
+
+    /// Where this node is asked what it is doing.
+    pub fn desk(&self) -> admin::Desk {
+        self.desk.clone()
     }
 
     /// What gives this node orders from other tasks.
@@ -231,14 +244,14 @@ pub struct NodeControl {
     wanted: watch::Sender<Wanted>,
     joins: mpsc::Sender<SocketAddr>,
     /// Weak: whoever gives orders does not keep a node's files open that has ended.
-    quorum: Weak<QuorumRegistry>,
+    registry: Weak<dyn Registry>,
 }
 
 impl NodeControl {
-    /// The node's part in its group: what it knows of it, and orders to it. `None` once the node has
-    /// ended, and in islands mode.
-    pub fn quorum(&self) -> Option<Arc<QuorumRegistry>> {
-        self.quorum.upgrade()
+    /// The node's part in the agreement: what it knows of it, and orders to it. `None` once the node
+    /// has ended.
+    pub fn registry(&self) -> Option<Arc<dyn Registry>> {
+        self.registry.upgrade()
     }
 
     /// Connects to one more node, from now on and whenever the connection is lost. Nothing once the

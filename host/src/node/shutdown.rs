@@ -26,7 +26,7 @@ use super::{
 impl Core {
     pub(super) async fn shut_down(mut self) -> NodeExit {
         self.report(NodeEvent::Draining);
-        let ordered = *self.wanted.borrow() != Wanted::Run;
+        let ordered = *self.inboxes.wanted.borrow() != Wanted::Run;
         // At the end of its input a node takes the time it needs; on an order, what it is given.
         let mut deadline = ordered.then(|| Instant::now() + self.drain_timeout);
         self.stop_meeting();
@@ -54,7 +54,7 @@ impl Core {
         state.cut_short = false;
         state.order(Order::Drain(reason.clone()));
         while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
-            let wanted = *self.wanted.borrow();
+            let wanted = *self.inboxes.wanted.borrow();
             match wanted {
                 Wanted::Stop => self.order_stop(key, &reason),
                 // What a stage that gave up would have consumed is waited for no longer than that.

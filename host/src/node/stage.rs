@@ -32,6 +32,7 @@ use tokio::{
 };
 
 use super::{
+    counters::{Count, Counters, MessageKind},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
     line::{Caller, Inlet, Line},
@@ -64,6 +65,7 @@ pub(crate) struct StageSpec {
     pub(crate) directory: Arc<Directory>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) tracer: Tracer,
+    pub(crate) counters: Counters,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
     /// Whether it may go on: an owner whose node the group cannot hear waits.
@@ -180,6 +182,8 @@ struct StageTask {
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
     trace: Option<Box<StageTrace>>,
+    /// What came last: what is refused now is that.
+    received: Option<MessageKind>,
     /// It waits until the group can be reached.
     waits: bool,
     draining: Option<Reason>,
@@ -211,6 +215,7 @@ impl StageTask {
             inbox,
             inlet,
             trace,
+            received: None,
             draining: None,
             failed: None,
             waits: false,
@@ -286,6 +291,9 @@ impl StageTask {
 
     fn handle(&mut self, input: Input) {
         let incoming = self.trace.as_mut().and_then(|trace| trace.input(&input));
+        if let Input::Received { envelope, .. } = &input {
+            self.received = MessageKind::of(&envelope.message);
+        }
         self.machine.handle(self.started.elapsed(), input);
         // A subscription that did not survive a message has refused it.
         if let (Some(trace), Some(incoming)) = (&self.trace, incoming)
@@ -343,6 +351,7 @@ impl StageTask {
         let input = match returned {
             Some(Ok(returned)) => Input::Returned(returned),
             Some(Err(CallError::Stage(StageError::Retry(why)))) => {
+                self.spec.counters.one(Count::RetriedCalls);
                 self.count(format!("asked for another try: {why}"));
                 Input::Returned(Returned::Retry)
             }
@@ -436,9 +445,18 @@ impl StageTask {
                 let _ = self.spec.finished.try_send(self.spec.key());
                 self.report(NodeEvent::Finished { stage });
             }
-            Notice::Refused { reason, .. } => self.count(format!("refused a message: {reason}")),
-            Notice::Discarded { count } => self.count(format!("buffer full, {count} events discarded")),
+            Notice::Refused { reason, .. } => {
+                if let Some(received) = self.received {
+                    self.spec.counters.refused(received, &reason);
+                }
+                self.count(format!("refused a message: {reason}"));
+            }
+            Notice::Discarded { count } => {
+                self.spec.counters.many(Count::DiscardedEvents, count);
+                self.count(format!("buffer full, {count} events discarded"));
+            }
             Notice::Rejected { rejected, .. } => {
+                self.spec.counters.many(Count::RejectedEvents, rejected.len() as u64);
                 for Rejected { index, reason } in rejected {
                     self.count(format!("event {index} of a batch was rejected: {reason}"));
                 }

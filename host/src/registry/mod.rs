@@ -98,6 +98,11 @@ pub trait Registry: Send + Sync + fmt::Debug {
     /// How it agrees.
     fn agreement(&self) -> Agreement;
 
+    /// The registry of a group, for what only a group has.
+    fn as_quorum(&self) -> Option<&quorum::QuorumRegistry> {
+        None
+    }
+
     /// Whether owners on this node may go on just now.
     fn tenure(&self) -> TenureWatch;
 

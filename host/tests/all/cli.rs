@@ -11,30 +11,30 @@ use crate::{
 };
 
 /// A directory with files of a test.
-struct Desk {
+pub(crate) struct Desk {
     dir: TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.path(name), content).unwrap();
         self.text(name)
     }
 
     /// Keys for a node, in a data directory of its name.
-    fn keys(&self, node: &str) -> String {
+    pub(crate) fn keys(&self, node: &str) -> String {
         let (ca, data) = (self.text("ca"), self.text(node));
         if !self.path("ca").exists() {
             run(forebay(["cluster", "init", &ca])).assert_done();
@@ -44,14 +44,14 @@ impl Desk {
     }
 
     /// The arguments of a node with keys, on a free port.
-    fn node(&self, node: &str, more: &[&str]) -> Vec<String> {
+    pub(crate) fn node(&self, node: &str, more: &[&str]) -> Vec<String> {
         let data = self.keys(node);
         let args = ["node", "--name", node, "--data", &data, "--listen", "127.0.0.1:0"];
         args.into_iter().chain(more.iter().copied()).map(str::to_owned).collect()
     }
 
     /// A pipeline of a source and a sink, each with a config and further lines of TOML.
-    fn pipeline(&self, source: (&str, &str), sink: (&str, &str)) -> String {
+    pub(crate) fn pipeline(&self, source: (&str, &str), sink: (&str, &str)) -> String {
         let text = format!(
             "name = \"p\"\n\
              [stages.source]\nplugin = \"{}\"\n{}\n\
@@ -76,10 +76,18 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 9] = [
+    let expected: [(&[&str], &[&str]); 14] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
-        (&["node", "--help"], &["Usage: forebay node [OPTIONS]", "[env: FOREBAY_JOIN]", "SIGTERM"]),
+        (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
+        (&["status", "--help"], &["Usage: forebay status [OPTIONS]", "[env: FOREBAY_DATA]"]),
+        (&["owners", "--help"], &["Usage: forebay owners [OPTIONS]", "--history"]),
+        (&["drain", "--help"], &["Usage: forebay drain [OPTIONS] <NODE>", "--cancel", "[default: 60s]"]),
+        (&["recover", "--help"], &["Usage: forebay recover [OPTIONS]", "--yes", "two groups would go on side by side"]),
+        (
+            &["node", "--help"],
+            &["Usage: forebay node [OPTIONS] forebay node <COMMAND>", "[env: FOREBAY_JOIN]", "SIGTERM"],
+        ),
         (&["run", "--help"], &["Usage: forebay run [OPTIONS] <PIPELINE>", "--input <FILE>"]),
         (&["inspect", "--help"], &["Usage: forebay inspect [OPTIONS] <PLUGIN>"]),
         (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--debian"]),

@@ -1,6 +1,7 @@
 //! The host's tests: one binary, since linking wasmtime is what they cost.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows test functions, not helpers")]
 
+mod admin;
 mod cli;
 mod demo;
 mod node;

@@ -305,7 +305,8 @@ pub(crate) fn votes(report: &QuorumReport) -> usize {
 
 /// What a node knows of its group.
 pub(crate) fn report(node: &Node) -> QuorumReport {
-    node.control().quorum().expect("the node runs and is in quorum mode").report()
+    let registry = node.control().registry().expect("the node runs");
+    registry.as_quorum().expect("the node is in quorum mode").report()
 }
 
 /// Waits until a node's view of its group is such, and gives it.

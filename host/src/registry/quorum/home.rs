@@ -92,6 +92,14 @@ impl Home {
         Ok(place)
     }
 
+    /// What was kept in a directory, if anything was.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub(super) fn look(directory: &Path) -> Result<Option<Place>, HomeError> {
+        read(&directory.join(FILE))
+    }
+
     /// Keeps it, also through a loss of power.
     ///
     /// # Errors

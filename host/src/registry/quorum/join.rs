@@ -115,7 +115,7 @@ impl Inner {
     }
 }
 
-fn new_group() -> GroupId {
+pub(super) fn new_group() -> GroupId {
     let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
     GroupId(u128::from_le_bytes(random.expect("the system has random numbers").expose()))
 }

@@ -27,6 +27,9 @@ const RENEW_EVERY: Duration = Duration::from_millis(100);
 /// How long a renewal may take before it is sent again.
 const RENEW_WITHIN: Duration = Duration::from_millis(300);
 
+/// How often a member without a leader asks everybody who is connected whether it is one still.
+const ASK_AROUND_EVERY: Duration = Duration::from_millis(500);
+
 /// Entries a member may lack and still begin to vote: what comes in during a round trip.
 const LAG_MAX: u64 = 100;
 
@@ -170,6 +173,12 @@ impl Inner {
         {
             books.renewed = Some(Instant::now());
             books.renewing.spawn(Arc::clone(self).renew(membership.clone(), leader.clone()));
+        } else if status.leader.is_none()
+            && books.renewing.is_empty()
+            && books.renewed.is_none_or(|at| at.elapsed() >= ASK_AROUND_EVERY)
+        {
+            books.renewed = Some(Instant::now());
+            books.renewing.spawn(Arc::clone(self).ask_around(membership.clone()));
         }
         let holds = books.booted && self.cell.watch().holds();
         if holds != books.holds {
@@ -196,8 +205,21 @@ impl Inner {
                     self.extend_tenure(sent_at);
                 }
             }
-            Answer::Refused(why) => return Some(Ended::Removed(format!("{leader} refused: {why}"))),
+            Answer::Retired(why) => return Some(Ended::Removed(format!("{leader} says: {why}"))),
             _ => {}
+        }
+        None
+    }
+
+    /// A member that was removed while it was away hears of no leader: those who stayed do not talk to
+    /// it. So it asks whoever is there.
+    async fn ask_around(self: Arc<Self>, membership: Membership) -> Option<Ended> {
+        for peer in self.peers.connected() {
+            let request = Request::Renew { group: membership.group, boot: self.me.boot };
+            let answer = self.peers.ask(&peer, request.encode(), RENEW_WITHIN).await.ok();
+            if let Some(Ok(Answer::Retired(why))) = answer.map(|answer| Answer::decode(&answer)) {
+                return Some(Ended::Removed(format!("{peer} says: {why}")));
+            }
         }
         None
     }

@@ -9,6 +9,7 @@
 //!
 //! - `machine.rs`: the ledger, and what this node is told of its changes.
 //! - `propose.rs`: having something agreed on, wherever the leader is.
+//! - `recovery.rs`: going on alone when a quorum is gone for good.
 //! - `home.rs`: what a node keeps of its place.
 //!
 //! A node without a place answers no vote and votes for nobody. A node whose data was lost is another
@@ -19,6 +20,7 @@ mod join;
 mod machine;
 mod member;
 mod propose;
+mod recovery;
 mod report;
 
 use std::{
@@ -51,6 +53,7 @@ use tokio::{
 };
 
 pub use home::{Home, HomeError, MemoryHome, Place};
+pub use recovery::{NoRecovery, Remains};
 pub use report::{MemberReport, QuorumReport};
 
 use super::{
@@ -128,6 +131,8 @@ struct Inner {
     store: AtomicU64,
     /// Processes whose claims this leader is having ended: they are not renewed meanwhile.
     vacating: Mutex<BTreeSet<(NodeName, BootId)>>,
+    /// Requests that were refused.
+    refused: AtomicU64,
 }
 
 /// How far this node has come.
@@ -167,6 +172,7 @@ impl QuorumRegistry {
             woken: Notify::new(),
             store: AtomicU64::new(0),
             vacating: Mutex::default(),
+            refused: AtomicU64::new(0),
             me,
             options,
             peers,
@@ -305,6 +311,10 @@ impl Registry for QuorumRegistry {
         Agreement::Quorum
     }
 
+    fn as_quorum(&self) -> Option<&QuorumRegistry> {
+        Some(self)
+    }
+
     fn tenure(&self) -> TenureWatch {
         self.inner.cell.watch()
     }
@@ -332,6 +342,9 @@ impl Registry for QuorumRegistry {
             Ok(request) => self.inner.answer(peer, addr, request).await,
             Err(error) => Answer::Refused(format!("the request cannot be read: {error}")),
         };
+        if matches!(answer, Answer::Refused(_) | Answer::Retired(_)) {
+            self.inner.refused.fetch_add(1, Ordering::Relaxed);
+        }
         answer.encode()
     }
 

@@ -97,7 +97,7 @@ impl Inner {
             Ok(Answer::Agreed(outcome)) => Ok(outcome),
             Ok(Answer::NotLeader(_)) => Err(Failed::Now(format!("{leader} does not lead any more"))),
             Ok(Answer::NotNow(why)) => Err(Failed::Now(why)),
-            Ok(Answer::Refused(why)) => Err(Failed::Always(format!("{leader} refused: {why}"))),
+            Ok(Answer::Refused(why) | Answer::Retired(why)) => Err(Failed::Always(format!("{leader} refused: {why}"))),
             Ok(other) => Err(Failed::Always(format!("{leader} answered something else: {other:?}"))),
             Err(error) => Err(Failed::Always(format!("{leader}'s answer cannot be read: {error}"))),
         }
@@ -179,7 +179,7 @@ impl Inner {
         }
         match membership.raft.ensure_linearizable(TRY_WITHIN).await {
             Ok(()) if is_known() => Ok(()),
-            Ok(()) => Err(Answer::Refused(format!("{peer} is no member of this group"))),
+            Ok(()) => Err(Answer::Retired(format!("{peer} is no member of this group"))),
             Err(ReadError::NotLeader { leader }) => Err(Answer::NotLeader(leader.map(|(_, node)| node))),
             Err(error) => Err(Answer::NotNow(error.to_string())),
         }

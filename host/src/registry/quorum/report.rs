@@ -1,12 +1,12 @@
 //! The group as this node sees it, for people.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use forebay_proto::{
-    ids::NodeName,
+    ids::{NodeName, PipelineName},
     names::{
         GlobalName,
-        quorum::{GroupId, Record},
+        quorum::{GroupId, NodeRecord, Record},
     },
 };
 
@@ -29,8 +29,12 @@ pub struct QuorumReport {
     pub holds: bool,
     /// All members.
     pub members: Vec<MemberReport>,
+    /// Numbers of members that were removed and still stand in the consensus protocol's list.
+    pub leaving: Vec<u64>,
     /// How often a quorum was given up for good.
     pub generation: u16,
+    /// Requests of others that were refused: of another group, or of members that are none any more.
+    pub refused_requests: u64,
 }
 
 /// One member.
@@ -48,6 +52,8 @@ pub struct MemberReport {
     pub draining: bool,
     /// Where it is reached, as far as anybody has said.
     pub addr: Option<SocketAddr>,
+    /// The pipelines it runs.
+    pub pipelines: Vec<PipelineName>,
 }
 
 impl QuorumReport {
@@ -79,18 +85,23 @@ impl QuorumRegistry {
         let membership = inner.membership();
         let status = membership.as_ref().map(|membership| membership.raft.status());
         let votes = |number: u64| status.as_ref().is_some_and(|status| status.voters.keys().any(|id| id.0 == number));
-        let members = inner.agreed.read(|ledger| {
-            let member = |(node, record): (&NodeName, &forebay_proto::names::quorum::NodeRecord)| MemberReport {
+        let members: Vec<_> = inner.agreed.read(|ledger| {
+            let member = |(node, record): (&NodeName, &NodeRecord)| MemberReport {
                 node: node.clone(),
                 member: record.member.0,
                 votes: votes(record.member.0),
                 connected: connected.contains(node),
                 draining: record.draining,
                 addr: record.addr,
+                pipelines: record.pipelines.iter().map(|pipeline| pipeline.name.clone()).collect(),
             };
             ledger.nodes().map(member).collect()
         });
+        let in_protocol = status.iter().flat_map(|status| status.voters.keys().chain(status.learners.keys()));
+        let is_member = |number: &u64| members.iter().any(|member: &MemberReport| member.member == *number);
         QuorumReport {
+            leaving: in_protocol.map(|id| id.0).filter(|number| !is_member(number)).collect(),
+            refused_requests: inner.refused.load(Ordering::Relaxed),
             group: membership.as_ref().map(|membership| membership.group),
             waits_for,
             leader: status.as_ref().and_then(|status| status.leader_name().cloned()),

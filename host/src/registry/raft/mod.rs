@@ -13,5 +13,8 @@ pub use group::{
     ChangeError, Group, GroupError, GroupOptions, GroupStatus, ProposeError, ReadError, StatusWatch, Timing,
 };
 pub use network::{Peers, Unreachable};
-pub use store::{Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, recover};
+pub use store::{
+    Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey, recover, recover_with,
+    survey,
+};
 pub use types::{COMMAND_BYTES_MAX, Machine, MemberId};

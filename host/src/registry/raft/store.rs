@@ -22,7 +22,7 @@ use std::{
 use redb::{StorageBackend, backends::FileBackend};
 
 pub use files::{Directory, Files, MemoryDisk};
-pub use recover::{RecoverError, Recovered, recover};
+pub use recover::{RecoverError, Recovered, Survey, recover, recover_with, survey};
 
 pub(super) use {
     log::Log,

@@ -24,7 +24,7 @@ async fn crash(world: &World, name: &str, node: Node) {
     let control = node.control();
     drop(node);
     let gone = async {
-        while control.quorum().is_some() || world.network.bind(world.addr(name), name.parse().unwrap()).is_err() {
+        while control.registry().is_some() || world.network.bind(world.addr(name), name.parse().unwrap()).is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -51,8 +51,8 @@ async fn holds(world: &World, mark: usize, node: &str, holds: bool) {
 }
 
 async fn order(node: &Node, command: Command) {
-    let registry = node.control().quorum().unwrap();
-    registry.order(command).await.unwrap();
+    let registry = node.control().registry().unwrap();
+    registry.as_quorum().unwrap().order(command).await.unwrap();
 }
 
 fn member(report: &QuorumReport, node: &str) -> u64 {
@@ -61,6 +61,6 @@ fn member(report: &QuorumReport, node: &str) -> u64 {
 
 /// Why a node's claim of the counter ended, by the history.
 fn ends(node: &Node) -> Vec<Option<End>> {
-    let names = node.control().quorum().unwrap().names();
+    let names = node.control().registry().unwrap().as_quorum().unwrap().names();
     names.iter().flat_map(|(_, record)| record.history().map(|term| term.end.clone().map(|(_, end)| end))).collect()
 }

@@ -90,6 +90,8 @@ pub enum Answer {
     NotNow(String),
     /// Never, with the reason: another group, or a member that is none any more.
     Refused(String),
+    /// To `Renew`: the asking node is no member any more, with the reason.
+    Retired(String),
 }
 
 impl Request {
@@ -197,6 +199,10 @@ impl Answer {
                 writer.u8(8);
                 writer.text(why);
             }
+            Self::Retired(why) => {
+                writer.u8(9);
+                writer.text(why);
+            }
         }
         writer.finish()
     }
@@ -217,7 +223,8 @@ impl Answer {
             6 => Self::Raft(reader.rest()),
             7 => Self::NotNow(reader.text("reason")?.to_owned()),
             8 => Self::Refused(reader.text("reason")?.to_owned()),
-            other => return Err(wrong("answer", &other, "an answer from 1 to 8").into()),
+            9 => Self::Retired(reader.text("reason")?.to_owned()),
+            other => return Err(wrong("answer", &other, "an answer from 1 to 9").into()),
         };
         reader.finish()?;
         Ok(answer)
@@ -257,6 +264,7 @@ mod tests {
             Answer::Raft(bytes),
             Answer::NotNow("w".into()),
             Answer::Refused("w".into()),
+            Answer::Retired("w".into()),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }

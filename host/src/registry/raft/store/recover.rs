@@ -55,6 +55,30 @@ pub struct Recovered {
     pub members: Vec<(MemberId, NodeName)>,
 }
 
+/// What a stopped member's store holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Survey {
+    /// The index of the last command.
+    pub last_index: u64,
+    /// How many entries of the log nobody had told this member to be agreed on.
+    pub unconfirmed: u64,
+    /// Who votes, by the last membership that this store knows.
+    pub voters: Vec<(MemberId, NodeName)>,
+}
+
+/// Brings `machine` to the state that [`recover`] would go on with, and changes nothing, but that a
+/// recovery which was interrupted by a loss of power is finished.
+///
+/// Blocks.
+///
+/// # Errors
+/// See [`RecoverError`].
+pub fn survey(directory: &Path, machine: &mut impl Machine) -> Result<Survey, RecoverError> {
+    finish_half(directory)?;
+    let old = read_old(directory, machine)?;
+    Ok(Survey { last_index: old.last.index, unconfirmed: old.unconfirmed, voters: old.voters })
+}
+
 /// Rewrites a stopped member's store as that of a group whose only voter is `member`, called `node`.
 ///
 /// The state is the last snapshot and *every* entry of the log after it: also those of which this member
@@ -75,6 +99,21 @@ pub fn recover<M: Machine>(
     machine: &mut M,
     edit: impl FnOnce(&mut M),
 ) -> Result<Recovered, RecoverError> {
+    recover_with(directory, member, node, machine, edit, |_| Ok(()))
+}
+
+/// As [`recover`]; `complete` adds what else belongs into the new directory, before it gets its name.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_with<M: Machine>(
+    directory: &Path,
+    member: MemberId,
+    node: &NodeName,
+    machine: &mut M,
+    edit: impl FnOnce(&mut M),
+    complete: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Recovered, RecoverError> {
     finish_half(directory)?;
     let old = read_old(directory, machine)?;
     edit(machine);
@@ -83,6 +122,7 @@ pub fn recover<M: Machine>(
         fs::remove_dir_all(&fresh).map_err(disk(&fresh))?;
     }
     write_new(&fresh, member, node, &old, machine.snapshot())?;
+    complete(&fresh).map_err(disk(&fresh))?;
     let kept = free_name(directory);
     fs::rename(directory, &kept).map_err(disk(directory))?;
     put_in_place(&fresh, directory)?;
@@ -96,6 +136,7 @@ struct Old {
     term: u64,
     unconfirmed: u64,
     members: Vec<(MemberId, NodeName)>,
+    voters: Vec<(MemberId, NodeName)>,
 }
 
 fn read_old(directory: &Path, machine: &mut impl Machine) -> Result<Old, RecoverError> {
@@ -126,8 +167,11 @@ fn read_old(directory: &Path, machine: &mut impl Machine) -> Result<Old, Recover
     }
     let last = last.ok_or_else(|| RecoverError::Empty(directory.to_owned()))?;
     let voted = contents.vote.map_or(0, |vote| vote.leader_id.term);
-    let members = membership.nodes().map(|(member, node)| (MemberId(*member), node.0.clone())).collect();
-    Ok(Old { last, term: voted.max(last.leader_id.term), unconfirmed, members })
+    let named = |(member, node): (&u64, &Named)| (MemberId(*member), node.0.clone());
+    let members: Vec<_> = membership.nodes().map(named).collect();
+    let voting: Vec<_> = membership.voter_ids().collect();
+    let voters = members.iter().filter(|(member, _)| voting.contains(&member.0)).cloned().collect();
+    Ok(Old { last, term: voted.max(last.leader_id.term), unconfirmed, members, voters })
 }
 
 /// As if a new leader had agreed with itself on one more entry, which nobody else ever saw.

@@ -1,0 +1,58 @@
+//! What operators ask a running node, over a socket in its data directory.
+//!
+//! - `wire.rs`: the questions and answers, one JSON object a line.
+//! - `socket.rs`: the socket, and where it is.
+//! - `serve.rs`: the task that answers.
+//! - `report.rs`: what the core and the registry say of themselves.
+//! - `orders.rs`: draining and removing nodes.
+
+mod orders;
+mod report;
+mod serve;
+mod socket;
+pub mod wire;
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    serve::{AdminSocket, LINE_BYTES_MAX, serve},
+    socket::{connect, socket_path},
+};
+use crate::registry::Registry;
+use report::CoreReport;
+
+/// Questions the core has not taken. When full, who asks waits.
+pub(super) const QUESTIONS_LEN: usize = 8;
+
+/// A question to the core.
+pub(super) type Question = oneshot::Sender<CoreReport>;
+
+/// Where a node's insides are asked for. Does not keep the node up.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    core: mpsc::Sender<Question>,
+    registry: Weak<dyn Registry>,
+}
+
+impl Desk {
+    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>) -> Self {
+        Self { core, registry: Arc::downgrade(registry) }
+    }
+
+    /// What only the core knows.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    async fn core(&self) -> Result<CoreReport, String> {
+        let (asking, answer) = oneshot::channel();
+        let ended = || "the node has ended".to_owned();
+        self.core.send(asking).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
+    }
+
+    fn registry(&self) -> Result<Arc<dyn Registry>, String> {
+        self.registry.upgrade().ok_or_else(|| "the node has ended".to_owned())
+    }
+}

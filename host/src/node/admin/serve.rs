@@ -1,0 +1,173 @@
+//! The task that answers on the socket: one for each client, each a line at a time.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    Desk, socket,
+    wire::{Answer, Answered, Asked, Request, VERSION},
+};
+
+/// A longer line is refused. Unit: bytes; no question needs a tenth of it.
+pub const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client may take for a line, and to read its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Clients at a time. Further ones wait until one leaves.
+const CLIENTS_MAX: usize = 16;
+
+/// A node's open socket. Dropping it closes and removes it.
+#[derive(Debug)]
+pub struct AdminSocket {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        self.task.abort();
+        // Whoever removed it has done what is wanted.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Answers on a socket in the data directory, from now on until the result is dropped.
+///
+/// # Errors
+/// If it cannot be made.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn serve(data: &Path, desk: Desk) -> io::Result<AdminSocket> {
+    let listener = socket::bind(data)?;
+    Ok(AdminSocket { path: socket::socket_path(data), task: tokio::spawn(accept(listener, desk)) })
+}
+
+async fn accept(listener: UnixListener, desk: Desk) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let desk = desk.clone();
+                tokio::spawn(async move {
+                    talk(client, &desk).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Too many open files, most likely; it passes.
+                tracing::warn!(%error, "the admin socket cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Answers one client until it leaves, hangs, or sends what cannot be read.
+async fn talk(client: UnixStream, desk: &Desk) {
+    let (reader, mut writer) = client.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let line = match timeout(PATIENCE, read_line(&mut reader)).await {
+            Ok(Ok(Some(line))) => Ok(line),
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Err(why)) => Err(why),
+        };
+        let is_readable = line.is_ok();
+        let answer = match line.and_then(|line| parse(&line)) {
+            Ok(request) => answer(desk, request).await,
+            Err(why) => Answer::Error(why),
+        };
+        let mut text = serde_json::to_vec(&Answered { version: VERSION, answer }).expect("answers have string keys");
+        text.push(b'\n');
+        let written = timeout(PATIENCE, writer.write_all(&text)).await;
+        // After a line that is too long nobody knows where the next begins.
+        if !is_readable || !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// The next line; `None` at the end.
+async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Option<Vec<u8>>, String> {
+    let mut line = Vec::new();
+    let read = reader.take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line).await;
+    match read {
+        Ok(0) => Ok(None),
+        Ok(_) if line.len() > LINE_BYTES_MAX => Err(format!("a line has at most {LINE_BYTES_MAX} bytes")),
+        Ok(_) => Ok(Some(line)),
+        Err(error) => Err(format!("the line cannot be read: {error}")),
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Request, String> {
+    let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(unreadable)?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {}
+        Some(version) => {
+            return Err(format!(
+                "this node speaks version {VERSION} of its admin language, not {version}; use the `forebay` that runs the node"
+            ));
+        }
+        None => return Err("the question has no `version`".to_owned()),
+    }
+    serde_json::from_value(value).map(|asked: Asked| asked.request).map_err(unreadable)
+}
+
+async fn answer(desk: &Desk, request: Request) -> Answer {
+    let answered = match request {
+        Request::Status => desk.status().await.map(|status| Answer::Status(Box::new(status))),
+        Request::Owners => desk.owners().await.map(Answer::Owners),
+        Request::Drain { node, drain } => desk.drain(&node, drain).await.map(|()| Answer::Done),
+        Request::Remove { node, only_check } => desk.remove(&node, only_check).await.map(|()| Answer::Done),
+    };
+    answered.unwrap_or_else(Answer::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_cannot_be_read_is_answered_with_the_reason() {
+        assert_eq!(parse(br#"{"version":1,"request":"status"}"#), Ok(Request::Status));
+        let drain = br#"{"version":1,"request":{"drain":{"node":"a","drain":false}}}"#;
+        assert_eq!(parse(drain), Ok(Request::Drain { node: "a".into(), drain: false }));
+        for (line, why) in [
+            (&b"\xff\n"[..], "cannot be read"),
+            (b"", "cannot be read"),
+            (b"[]", "no `version`"),
+            (br#"{"version":2,"request":"status"}"#, "version 1 of its admin language, not 2"),
+            (br#"{"version":1,"request":"explode"}"#, "unknown variant `explode`"),
+        ] {
+            let told = parse(line).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_are_bounded_and_the_last_needs_no_end() {
+        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+        let told = read_line(&mut BufReader::new(&long[..])).await.unwrap_err();
+        assert!(told.contains("at most 65536 bytes"), "{told}");
+        let mut two = BufReader::new(&b"one\ntwo"[..]);
+        assert_eq!(read_line(&mut two).await.unwrap().unwrap(), b"one\n");
+        assert_eq!(read_line(&mut two).await.unwrap().unwrap(), b"two");
+        assert_eq!(read_line(&mut two).await.unwrap(), None);
+    }
+}
