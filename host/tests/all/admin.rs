@@ -96,6 +96,20 @@ impl Cluster {
         outcome.stdout
     }
 
+    /// Waits until a node says all of that of itself, to people.
+    #[track_caller]
+    fn until_text(&self, node: &str, parts: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.text(node);
+            if parts.iter().all(|part| told.contains(part)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited in vain at {node} for {parts:?}\n{told}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     #[track_caller]
     fn until(&self, node: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -249,8 +263,7 @@ fn one_node_recovers_alone_with_higher_epochs() {
     kill(&mut nodes, &mut names, "b");
 
     let (alone, _) = cluster.start("c", &[]);
-    let told = cluster.text("c");
-    assert!(told.contains("quorum: no quorum since ") && told.contains("too few voters are connected"), "{told}");
+    cluster.until_text("c", &["quorum: no quorum since ", "too few voters are connected"]);
     drop(alone);
     cluster.command("c", &["recover"]).assert_failed(64, "Are the other voters gone for good");
     let recovered = cluster.command("c", &["recover", "--yes"]);
@@ -289,6 +302,11 @@ fn the_socket_bears_hostile_clients_and_long_paths() {
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let status = || run(forebay(["status", "--data", data.to_str().unwrap()]));
     status().assert_done();
+    let deadline = Instant::now() + PATIENCE;
+    while !status().stdout.contains("voter") {
+        assert!(Instant::now() < deadline, "it founds no group: {}", status().stdout);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 
     // The test's own address of it must be short as well.
     let short = cluster.desk.path("s");

@@ -288,7 +288,7 @@ fn a_node_whose_join_cannot_be_reached_says_so_and_stays_up() {
     let pipeline = desk.pipeline(("counter", "scope = \"global\""), ("printer", "config = { pause = \"10ms\" }"));
     let args = desk.node("a", &["--join", &nobody, "--join", "no-such-host.invalid:7440", "--pipeline", &pipeline]);
     let mut node = Process::start(forebay(args));
-    node.stdout_line(|line| {
+    node.stderr_line(|line| {
         line.contains("no quorum, global stages wait") && line.contains("a member of the group to let it in")
     });
     node.stderr_line(|line| line.contains(&format!("no connection to {nobody}")) && line.contains("will try on"));

@@ -391,6 +391,7 @@ async fn changes_come_in_order_and_once(group: impl Group) {
 
 async fn waiting_for_a_change_is_cancel_safe_and_wakes(group: impl Group) {
     let registry = group.registry(0);
+    changes(registry).await;
     for _ in 0..3 {
         let nothing = tokio::time::timeout(Duration::from_millis(1), registry.next_change()).await;
         assert!(nothing.is_err());
@@ -505,7 +506,7 @@ async fn only_a_leader_tells_a_stranger_that_it_is_none_of_the_group() {
             }
             answers
         };
-        let refused = Answer::Refused("stranger is no member of this group".to_owned());
+        let refused = Answer::Retired("stranger is no member of this group".to_owned());
         assert_eq!(asked(a).await, [refused.clone(), refused]);
         let elsewhere = Answer::NotLeader(Some("a".parse().unwrap()));
         assert_eq!(asked(b).await, [elsewhere.clone(), elsewhere]);

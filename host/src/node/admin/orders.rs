@@ -27,6 +27,9 @@ impl Desk {
 
     fn member(&self, node: &str) -> Result<NodeName, String> {
         let report = self.report()?;
+        if let (None, Some(waits_for)) = (report.group, &report.waits_for) {
+            return Err(format!("this node belongs to no group yet; it waits for {waits_for}"));
+        }
         let found = report.members.iter().find(|member| member.node.as_str() == node);
         found.map(|member| member.node.clone()).ok_or_else(|| {
             let known: Vec<_> = report.members.iter().map(|member| member.node.as_str()).collect();
