@@ -6,7 +6,7 @@ use forebay_proto::{
     batch::Batch,
     stage::{Call, Returned, Role},
 };
-use rand::{Rng, rngs::SmallRng};
+use rand::{RngExt, rngs::SmallRng};
 
 use crate::facts::Instance;
 

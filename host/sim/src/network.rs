@@ -21,7 +21,7 @@ use forebay_proto::{
     message::Envelope,
     names::{Claim, GlobalName},
 };
-use rand::Rng;
+use rand::RngExt;
 
 use crate::{
     agenda::{Due, Env},

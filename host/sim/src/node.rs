@@ -14,7 +14,7 @@ use forebay_proto::{
     names::{Change, GlobalName, Islands, Placement},
     stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
-use rand::{Rng, seq::IndexedRandom};
+use rand::{RngExt, seq::IndexedRandom};
 
 use crate::{
     agenda::{Due, Env},
@@ -343,6 +343,7 @@ impl Node {
             }
             // Of groups, which there are none of here.
             Change::Quorum { .. }
+            | Change::Leads { .. }
             | Change::Addresses(_)
             | Change::Draining(_)
             | Change::Removed(_)

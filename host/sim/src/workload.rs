@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use forebay_proto::{consumer::CancelMode, message::Demand, stage::Role};
-use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
     facts::{Fault, NodeNo, StageNo},

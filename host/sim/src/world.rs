@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use forebay_proto::stage::Role;
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
     agenda::{Due, Env},

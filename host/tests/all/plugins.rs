@@ -10,7 +10,7 @@ use std::{
 
 use forebay::runtime::{CallError, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
 use forebay_proto::batch::Batch;
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::sync::Mutex;
 
 use crate::runtime::{assert_finished, bounded, delivery, spec, started, texts};

@@ -7,7 +7,7 @@ use forebay::{
     transport::quic::simulated::{Path, Traffic},
 };
 use forebay_trace::Event;
-use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
     story::{Fact, What},

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use forebay::transport::identity::{ClusterCa, NODE_VALIDITY, NodeIdentity};
 use forebay_check::Agreement;
 use forebay_trace::Record;
-use rand::{Rng, SeedableRng, rngs::SmallRng, seq::SliceRandom};
+use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
 use crate::{
     coverage::Coverage,
@@ -80,6 +80,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
+        forebay::registry::raft::simulated::seed(seed);
         let world = World::new(seed, agreement, identities);
         Self { seed, agreement, world, coverage: Coverage::default(), violations: Vec::new() }
     }

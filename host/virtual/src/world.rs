@@ -16,7 +16,7 @@ use forebay::{
 use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
 use forebay_trace::{Boot, Collector, Event, Record, Sink};
-use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
     machine::{Machine, Site},

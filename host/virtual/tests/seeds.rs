@@ -1,11 +1,14 @@
 //! Clusters keep the laws under faults, whatever the seed; and a seed tells one story.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows test functions, not their helpers")]
+
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
+use forebay_check::Agreement;
 use forebay_virtual::{Coverage, Keys, Report};
 
 /// Each kind of fault is the first of four seeds.
@@ -20,7 +23,7 @@ fn nodes(seed: u64) -> usize {
 }
 
 /// Runs all seeds on all processors. Each seed is a world of its own; who runs it changes nothing.
-fn run_all(keys: &Keys) -> (Vec<Report>, Coverage) {
+fn run_all(keys: &Keys, agreement: Agreement) -> (Vec<Report>, Coverage) {
     let next = AtomicU64::new(0);
     let work = || {
         let (mut failed, mut coverage) = (Vec::new(), Coverage::default());
@@ -29,7 +32,7 @@ fn run_all(keys: &Keys) -> (Vec<Report>, Coverage) {
             if seed >= SEEDS {
                 break;
             }
-            let report = keys.run(seed, nodes(seed));
+            let report = keys.run(seed, agreement, nodes(seed));
             coverage += report.coverage.clone();
             failed.extend((!report.violations.is_empty()).then_some(report));
         }
@@ -49,15 +52,25 @@ fn run_all(keys: &Keys) -> (Vec<Report>, Coverage) {
 }
 
 #[test]
-fn clusters_keep_all_laws_and_meet_all_trouble() {
-    let (failed, coverage) = run_all(&Keys::generate(5).unwrap());
+fn clusters_that_agree_by_quorum_keep_all_laws_and_meet_all_trouble() {
+    assert_laws_are_kept(Agreement::Quorum);
+}
+
+#[test]
+fn clusters_of_islands_keep_all_laws_and_meet_all_trouble() {
+    assert_laws_are_kept(Agreement::Islands);
+}
+
+fn assert_laws_are_kept(agreement: Agreement) {
+    let (failed, coverage) = run_all(&Keys::generate(5).unwrap(), agreement);
     let mut told = String::new();
     for report in &failed {
         for violation in &report.violations {
             writeln!(told, "seed {}: {violation}", report.seed).unwrap();
         }
         let (seed, nodes) = (report.seed, nodes(report.seed));
-        writeln!(told, "  replay: cargo run -p forebay-virtual -- --nodes {nodes} --seed {seed}").unwrap();
+        let how = format!("--agreement {agreement:?} --nodes {nodes} --seed {seed}").to_lowercase();
+        writeln!(told, "  replay: cargo run -p forebay-virtual -- {how}").unwrap();
     }
     assert!(failed.is_empty(), "laws are broken:\n{told}");
     println!("{coverage}");
@@ -67,7 +80,7 @@ fn clusters_keep_all_laws_and_meet_all_trouble() {
 #[test]
 fn a_seed_tells_the_same_story_twice_and_two_seeds_tell_two() {
     let keys = Keys::generate(3).unwrap();
-    let tell = |seed| keys.run(seed, 3).story(true).collect::<Vec<_>>();
+    let tell = |seed| keys.run(seed, Agreement::Quorum, 3).story(true).collect::<Vec<_>>();
     let story = tell(3);
     assert!(story.len() > 1000, "hardly anything happens");
     let again = tell(3);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{LOOK_AGAIN, NodeChoice, Teller, drain::drain_node};
+use super::{Client, LOOK_AGAIN, NodeChoice, Teller, drain::drain_node};
 use crate::{
     cli::{Exit, Failure, OutputArgs},
     node::admin::wire::Request,
@@ -45,23 +45,29 @@ pub(in crate::cli) fn remove(args: &Args) -> Result<Exit, Failure> {
     }
     let number = member.map(|member| member.member);
     client.ask(order(false))?;
-    let deadline = Instant::now() + args.timeout;
     // The node that was asked ends if it is the one.
-    while *node != status.node {
+    if *node != status.node {
+        await_removal(&client, node, number, args.timeout)?;
+    }
+    teller.tell("removed", &json!({"node": node, "member": number}), &format!("{node} is no member any more"));
+    Ok(Exit::Done)
+}
+
+fn await_removal(client: &Client, node: &str, number: Option<u64>, within: Duration) -> Result<(), Failure> {
+    let deadline = Instant::now() + within;
+    loop {
         let now = client.status()?;
         let group = now.group.iter();
         let is_member = group.clone().flat_map(|group| &group.members).any(|member| Some(member.member) == number);
         let is_leaving = group.flat_map(|group| &group.leaving).any(|leaving| Some(*leaving) == number);
         if !is_member && !is_leaving {
-            break;
+            return Ok(());
         }
         if Instant::now() >= deadline {
-            let within = humantime::format_duration(args.timeout);
+            let within = humantime::format_duration(within);
             let text = format!("{node} is removed, and still stands in the list of members after {within}");
             return Err(Failure::new(Exit::Unavailable, format!("{text}; `forebay status` shows who is connected")));
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    teller.tell("removed", &json!({"node": node, "member": number}), &format!("{node} is no member any more"));
-    Ok(Exit::Done)
 }

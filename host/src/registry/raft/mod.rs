@@ -6,6 +6,8 @@
 mod codec;
 mod group;
 mod network;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod store;
 mod types;
 

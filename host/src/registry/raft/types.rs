@@ -6,6 +6,11 @@ use bytes::Bytes;
 use forebay_proto::ids::NodeName;
 use openraft::type_config::alias;
 
+#[cfg(feature = "simulated")]
+use super::simulated::Runtime;
+#[cfg(not(feature = "simulated"))]
+use openraft_rt_tokio::TokioRuntime as Runtime;
+
 /// The longest command, in bytes.
 ///
 /// A command travels in one frame of at most 8 MiB, together with what says where it belongs.
@@ -83,6 +88,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Named,
         Term = u64,
+        AsyncRuntime = Runtime,
 );
 
 pub(super) type Vote = alias::VoteOf<Types>;

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::{self, Instant};
 
 pub use self::path::{Path, Traffic};
