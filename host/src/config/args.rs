@@ -52,7 +52,7 @@ pub struct NodeArgs {
     pub agreement: Option<String>,
 
     /// Nodes that found the group together, this one included; the same on all of them
-    /// [env: FOREBAY_EXPECT] [default: 1 without --join; with it, the node joins a group that is]
+    /// [env: FOREBAY_EXPECT] [default: 1 without join, else none]
     #[arg(long, value_name = "COUNT")]
     pub expect: Option<String>,
 

@@ -135,6 +135,11 @@ impl NodeConfig {
     pub fn lost_after(&self) -> Duration {
         self.ping_interval * self.ping_misses
     }
+
+    /// How many nodes found a group together; 0: this one founds none, but waits to be let into one.
+    pub fn expected(&self) -> u16 {
+        self.expect.unwrap_or(u16::from(self.join.is_empty()))
+    }
 }
 
 /// The configuration file that `--config` or `FOREBAY_CONFIG` names.

@@ -73,7 +73,7 @@ fn every_wrong_value_is_told_with_its_source() {
         "FOREBAY_PING_INTERVAL" => Some("1ms".to_owned()),
         "FOREBAY_ADVERTISE" => Some("0.0.0.0:7440".to_owned()),
         "FOREBAY_OUTPUT" => Some("\u{1b}[31m".to_owned()),
-        "FOREBAY_AGREEMENT" => Some("quorum".to_owned()),
+        "FOREBAY_AGREEMENT" => Some("majority".to_owned()),
         "FOREBAY_LOG" => Some("a=b=c".to_owned()),
         _ => None,
     };
@@ -88,7 +88,7 @@ fn every_wrong_value_is_told_with_its_source() {
         "`FOREBAY_ADVERTISE` is \"0.0.0.0:7440\"; expected an address others can send to, \
          so neither 0.0.0.0 nor [::] nor port 0",
         "`data` in etc/node.toml is \"~/x\"; expected a path without `~`, which is not expanded: write the whole path",
-        "`FOREBAY_AGREEMENT` is \"quorum\"; expected islands, the only mode of this release",
+        "`FOREBAY_AGREEMENT` is \"majority\"; expected quorum or islands",
         "`settle` in etc/node.toml is \"5\"; expected a duration with its unit, as in 250ms or 5s, from 0s to 1m",
         "`FOREBAY_PING_INTERVAL` is \"1ms\"; expected a duration with its unit, as in 250ms or 5s, from 10ms to 1m",
         "`ping_misses` in etc/node.toml is \"1\"; expected an integer from 2 to 100",
@@ -145,6 +145,11 @@ fn every_default_in_the_table_is_the_real_one() {
         let real = match (key, default) {
             ("name", default) => default == "required",
             ("advertise", default) => default == "none" && NodeConfig::new("n".parse().unwrap()).advertise.is_none(),
+            ("expect", default) => {
+                let joins = from_file("name = \"n\"\njoin = [\"a\"]").unwrap();
+                let founds = NodeConfig::new("n".parse().unwrap());
+                default == "1 without join, else none" && (founds.expected(), joins.expected()) == (1, 0)
+            }
             ("data", default) => NodeConfig::new("n".parse().unwrap()).data == Path::new(&default.replace("NAME", "n")),
             (key, default) => from_file(&format!("name = \"n\"\n{key} = {default}\n")) == from_file("name = \"n\""),
         };

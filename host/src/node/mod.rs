@@ -143,7 +143,7 @@ fn agreement_options(config: &NodeConfig) -> AgreementOptions {
         Agreement::Quorum => {
             let mut options = QuorumOptions::new(Home::Directory(config.data.join("raft")));
             // Who is told whom to join is not the first, unless all start together.
-            options.expect = config.expect.unwrap_or(u16::from(config.join.is_empty()));
+            options.expect = config.expected();
             options.voters = config.voters;
             options.lease = config.lease;
             options.timing = Timing::from_heartbeat(config.heartbeat);
