@@ -65,9 +65,10 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.tracer = tracer(&options)?;
+    let signals = Signals::new();
     let mut node = Node::start(options);
     let _admin = open_admin(&config.data, &node);
-    tokio::spawn(end_on_signals(node.control()));
+    tokio::spawn(end_on_signals(signals, node.control()));
     if args.orders_on_stdin {
         tokio::spawn(obey_stdin(node.control()));
     }
@@ -145,8 +146,7 @@ async fn obey_stdin(node: NodeControl) {
 }
 
 /// The first signal drains, the second stops.
-pub(super) async fn end_on_signals(node: NodeControl) {
-    let mut signals = Signals::new();
+pub(super) async fn end_on_signals(mut signals: Signals, node: NodeControl) {
     signals.next().await;
     node.drain();
     signals.next().await;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use super::{
     Exit, Failure, OutputArgs,
     load::{self, LinesInput},
-    node::end_on_signals,
+    node::{Signals, end_on_signals},
     output,
 };
 use crate::{
@@ -59,8 +59,9 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let observer = output::observer(name, args.output.output.into());
     let mut options = NodeOptions::new(&config, Arc::new(transport), vec![pipeline], observer);
     options.until_finished = true;
+    let signals = Signals::new();
     let mut node = Node::start(options);
-    tokio::spawn(end_on_signals(node.control()));
+    tokio::spawn(end_on_signals(signals, node.control()));
     let control = node.control();
     tokio::spawn(async move {
         output::reader_gone().await;

@@ -91,6 +91,7 @@ mod tests {
             pipelines: Vec::new(),
         };
         QuorumReport {
+            changing: false,
             group: None,
             waits_for: None,
             leader: None,

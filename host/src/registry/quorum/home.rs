@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use forebay_proto::names::quorum::{GroupId, MemberNo};
+use forebay_proto::{
+    ids::NodeName,
+    names::quorum::{GroupId, MemberNo},
+};
 
 use crate::registry::raft::Storage;
 
@@ -19,6 +22,8 @@ pub struct Place {
     pub store: u64,
     /// Its group and number, once it has them.
     pub member: Option<(GroupId, MemberNo)>,
+    /// Whether it has taken part: its log must be there from then on.
+    pub began: bool,
 }
 
 /// Where a node keeps what it has agreed on.
@@ -52,6 +57,24 @@ pub enum HomeError {
         #[source]
         source: io::Error,
     },
+    /// It is another node's.
+    #[error("{} is of node {found}, and this is {expected}; two nodes must not share data, nor one have a copy of another's: give this one its own `data`, or remove the directory to join as a new member", path.display())]
+    OtherNode {
+        /// Which file.
+        path: PathBuf,
+        /// Whose.
+        found: String,
+        /// This one.
+        expected: NodeName,
+    },
+    /// The log is gone.
+    #[error("{} says that this node has voted in its group, and its log is gone: without it, it could vote twice; remove {} as a whole to join as a new member", path.display(), directory.display())]
+    NoLog {
+        /// Which file.
+        path: PathBuf,
+        /// What to remove.
+        directory: PathBuf,
+    },
     /// The file holds something else.
     #[error("{} holds {found:?}, expected `store = `, `group = ` and `member = ` as this node wrote them; restore the file, or remove the directory to join as a new member", path.display())]
     Damaged {
@@ -73,40 +96,54 @@ impl Home {
 
     /// What was kept; a new place if nothing was.
     ///
+    /// Blocks, unless in memory.
+    ///
     /// # Errors
     /// [`HomeError`].
-    pub fn load(&self) -> Result<Place, HomeError> {
+    pub fn load(&self, node: &NodeName) -> Result<Place, HomeError> {
         let kept = match self {
-            Self::Directory(dir) => read(&dir.join(FILE))?,
+            Self::Directory(dir) => Self::look(dir, node)?,
             Self::Memory(home) => *home.place.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new());
         let new = || Place {
             store: u64::from_le_bytes(random.expect("the system has random numbers").expose()),
             member: None,
+            began: false,
         };
         let place = kept.unwrap_or_else(new);
         if kept.is_none() {
-            self.save(place)?;
+            self.save(node, place)?;
         }
-        Ok(place)
+        match self {
+            Self::Directory(dir) if place.began && !self.storage().exists() => {
+                Err(HomeError::NoLog { path: dir.join(FILE), directory: dir.clone() })
+            }
+            _ => Ok(place),
+        }
     }
 
     /// What was kept in a directory, if anything was.
     ///
     /// # Errors
     /// [`HomeError`].
-    pub(super) fn look(directory: &Path) -> Result<Option<Place>, HomeError> {
-        read(&directory.join(FILE))
+    pub(super) fn look(directory: &Path, node: &NodeName) -> Result<Option<Place>, HomeError> {
+        let path = directory.join(FILE);
+        match read(&path)? {
+            Some((found, _)) if found != node.as_str() => {
+                Err(HomeError::OtherNode { path, found, expected: node.clone() })
+            }
+            kept => Ok(kept.map(|(_, place)| place)),
+        }
     }
 
-    /// Keeps it, also through a loss of power.
+    /// Keeps it, also through a loss of power. Blocks, unless in memory.
     ///
     /// # Errors
     /// [`HomeError::Io`].
-    pub fn save(&self, place: Place) -> Result<(), HomeError> {
+    pub fn save(&self, node: &NodeName, place: Place) -> Result<(), HomeError> {
         match self {
-            Self::Directory(dir) => write(dir, place),
+            Self::Directory(dir) => write(dir, node, place),
             Self::Memory(home) => {
                 *home.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
                 Ok(())
@@ -122,7 +159,8 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HomeErro
     move |source| HomeError::Io { what, path, source }
 }
 
-fn read(path: &Path) -> Result<Option<Place>, HomeError> {
+/// Whose place it is, and the place.
+fn read(path: &Path) -> Result<Option<(String, Place)>, HomeError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -132,22 +170,26 @@ fn read(path: &Path) -> Result<Option<Place>, HomeError> {
     parse(&text).map(Some).ok_or_else(damaged)
 }
 
-fn parse(text: &str) -> Option<Place> {
+fn parse(text: &str) -> Option<(String, Place)> {
     let table: toml::Table = text.parse().ok()?;
+    let node = table.get("node")?.as_str()?.to_owned();
     let number = |key: &str| u128::from_str_radix(table.get(key)?.as_str()?, 16).ok();
     let store = u64::try_from(number("store")?).ok()?;
     if !table.contains_key("group") && !table.contains_key("member") {
-        return Some(Place { store, member: None });
+        return Some((node, Place { store, member: None, began: false }));
     }
     let member = MemberNo(u64::try_from(number("member")?).ok()?);
-    Some(Place { store, member: Some((GroupId(number("group")?), member)) })
+    let began = table.get("began")?.as_bool()?;
+    Some((node, Place { store, member: Some((GroupId(number("group")?), member)), began }))
 }
 
-fn write(dir: &Path, place: Place) -> Result<(), HomeError> {
-    let mut text =
-        format!("# This node's place in its group. Two nodes must not share it.\nstore = \"{:x}\"\n", place.store);
+fn write(dir: &Path, node: &NodeName, place: Place) -> Result<(), HomeError> {
+    let mut text = format!(
+        "# This node's place in its group. Two nodes must not share it.\nnode = \"{node}\"\nstore = \"{:x}\"\n",
+        place.store
+    );
     if let Some((group, member)) = place.member {
-        text += &format!("group = \"{group}\"\nmember = \"{:x}\"\n", member.0);
+        text += &format!("group = \"{group}\"\nmember = \"{:x}\"\nbegan = {}\n", member.0, place.began);
     }
     let (path, new) = (dir.join(FILE), dir.join("member.toml.new"));
     fs::create_dir_all(dir).map_err(failed("make", dir))?;
@@ -166,17 +208,33 @@ mod tests {
     fn a_place_is_kept_and_damage_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::Directory(dir.path().join("raft"));
-        let mut place = home.load().unwrap();
+        let node: NodeName = "a".parse().unwrap();
+        let mut place = home.load(&node).unwrap();
         assert_eq!(place.member, None);
-        assert_eq!(home.load().unwrap(), place, "the same data, the same number");
+        assert_eq!(home.load(&node).unwrap(), place, "the same data, the same number");
         place.member = Some((GroupId(u128::MAX), MemberNo(17)));
-        home.save(place).unwrap();
-        assert_eq!(home.load().unwrap(), place);
+        home.save(&node, place).unwrap();
+        assert_eq!(home.load(&node).unwrap(), place);
+        let error = home.load(&"b".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("is of node a, and this is b"), "{error}");
         let path = dir.path().join("raft/member.toml");
         for damage in ["", "store = \"xyz\"", "store = \"1\"\ngroup = \"2\"", "\u{0}"] {
             fs::write(&path, damage).unwrap();
-            let error = home.load().unwrap_err().to_string();
+            let error = home.load(&node).unwrap_err().to_string();
             assert!(error.contains("member.toml holds"), "{error}");
         }
+    }
+
+    /// It would have come back without its vote and its log, under its old number.
+    #[test]
+    fn a_member_that_took_part_does_not_begin_without_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, node) = (Home::Directory(dir.path().join("raft")), "a".parse().unwrap());
+        let place = Place { member: Some((GroupId(1), MemberNo(17))), ..home.load(&node).unwrap() };
+        home.save(&node, place).unwrap();
+        home.load(&node).expect("it has not begun yet");
+        home.save(&node, Place { began: true, ..place }).unwrap();
+        let error = home.load(&node).unwrap_err().to_string();
+        assert!(error.contains("its log is gone") && error.contains("as a whole"), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use forebay_proto::{
     },
 };
 
-use super::{Ended, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
+use super::{Ended, Home, HomeError, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
 use crate::registry::{
     Peers,
     raft::{self, Group, GroupError, GroupOptions, MemberId},
@@ -28,9 +28,7 @@ const ADMIT_WITHIN: Duration = Duration::from_secs(4);
 impl Inner {
     /// Comes to a place and starts the consensus protocol.
     pub(super) async fn take_place(self: &Arc<Self>) -> Result<Membership, Ended> {
-        let home = self.options.home.clone();
-        let failed = |error: super::HomeError| Ended::Failed(chain(&error));
-        let mut place = home.load().map_err(failed)?;
+        let mut place = self.at_home(|home, node| home.load(node)).await?;
         self.store.store(place.store, Ordering::Relaxed);
         let (group, member) = match place.member {
             Some(member) => member,
@@ -38,7 +36,7 @@ impl Inner {
                 let member = self.seek_place(place).await?;
                 place.member = Some(member);
                 // Before it takes part: a member that forgot its number could vote twice.
-                home.save(place).map_err(failed)?;
+                self.at_home(move |home, node| home.save(node, place)).await?;
                 member
             }
         };
@@ -47,28 +45,53 @@ impl Inner {
             member: MemberId(member.0),
             node: self.me.node.clone(),
             timing: self.options.timing,
-            storage: home.storage(),
+            storage: self.options.home.storage(),
             machine: Box::new(LedgerMachine(Arc::clone(&self.agreed))),
             peers,
         };
         let raft = Group::start(options).await.map_err(|error| Ended::Failed(chain(&error)))?;
-        if member == MemberNo::FOUNDER {
+        if member == MemberNo::FOUNDER && !place.began {
             match raft.found().await {
                 // It did so before, and starts again.
                 Ok(()) | Err(GroupError::NotFresh) => {}
                 Err(error) => return Err(Ended::Failed(chain(&error))),
             }
         }
+        if !place.began {
+            place.began = true;
+            self.at_home(move |home, node| home.save(node, place)).await?;
+        }
         Ok(Membership { group, member, raft: Arc::new(raft) })
+    }
+
+    /// Does something with what this node keeps, where it may block.
+    async fn at_home<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Home, &NodeName) -> Result<T, HomeError> + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (home, node) = (self.options.home.clone(), self.me.node.clone());
+        let done = match home {
+            Home::Memory(_) => work(&home, &node),
+            Home::Directory(_) => match tokio::task::spawn_blocking(move || work(&home, &node)).await {
+                Ok(done) => done,
+                Err(error) => return Err(Ended::Failed(format!("reading or writing this node's place: {error}"))),
+            },
+        };
+        done.map_err(|error| Ended::Failed(chain(&error)))
     }
 
     /// Asks everybody until somebody lets it in, or it is this node's turn to found a group.
     async fn seek_place(&self, place: Place) -> Result<(GroupId, MemberNo), Ended> {
+        lock(&self.founding).seek(true);
         loop {
             let mut member_met = false;
             for peer in self.peers.connected() {
                 match self.ask_in(&peer, place).await {
-                    Some(Answer::Admitted { group, member }) => return Ok((group, member)),
+                    // A founder takes itself in, nobody else does.
+                    Some(Answer::Admitted { group, member }) if member != MemberNo::FOUNDER => {
+                        lock(&self.founding).seek(false);
+                        return Ok((group, member));
+                    }
                     Some(Answer::Stranger(stranger)) => lock(&self.founding).on_stranger(&peer, stranger),
                     Some(Answer::Refused(why)) => {
                         return Err(Ended::Removed(format!("{peer} does not let this node in: {why}")));
@@ -82,10 +105,10 @@ impl Inner {
                 }
             }
             let (step, waits_for) = {
-                let founding = lock(&self.founding);
-                (founding.step(), founding.waits_for())
+                let mut founding = lock(&self.founding);
+                (founding.decide(member_met), founding.waits_for())
             };
-            if step == Step::Found && !member_met {
+            if step == Step::Found {
                 return Ok((new_group(), MemberNo::FOUNDER));
             }
             self.wait_for(waits_for);

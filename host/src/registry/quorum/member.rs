@@ -1,13 +1,18 @@
 //! What a member does: says that it has started, renews its tenure; and, while it leads, lets nodes in,
 //! has an odd number of them vote, and ends the claims of those that are not heard any more.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use forebay_proto::{
     ids::{BootId, NodeName},
     names::{
         Change,
-        quorum::{Answer, Candidate, Command, MemberNo, NodeRecord, Outcome, Request, voters},
+        quorum::{Answer, Candidate, Command, MemberNo, NodeRecord, Outcome, Proposal, Request, voters},
     },
 };
 use tokio::{
@@ -15,8 +20,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{Ended, Inner, Membership, lock};
-use crate::registry::raft::{GroupStatus, MemberId};
+use super::{
+    Ended, Inner, Membership, lock,
+    propose::{TRY_WITHIN, wall_ms},
+};
+use crate::registry::raft::{GroupStatus, MemberId, ReadError};
 
 /// How often a member looks at what there is to do, if nothing calls for it earlier.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -39,10 +47,17 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 /// How long the leader waits for another to take over when it ends.
 const PASS_WITHIN: Duration = Duration::from_millis(700);
 
+/// How often another process may take this node's place before this one gives up.
+const DISPLACED_MAX: u32 = 2;
+
 /// What a member remembers between two looks.
 #[derive(Default)]
 struct Books {
     booted: bool,
+    /// The ledger has shown this process as its node's.
+    seen: bool,
+    /// How often it has shown another one after that.
+    displaced: u32,
     draining: bool,
     addresses: Vec<SocketAddr>,
     holds: bool,
@@ -79,13 +94,14 @@ impl Inner {
             if let Some(ended) = self.look_at_place(membership, &status, &mut books) {
                 return ended;
             }
-            lock(&self.leases).lead(self.now(), status.is_leader);
+            self.look_at_clock(status.is_leader);
             if status.is_leader != std::mem::replace(&mut books.leads, status.is_leader) {
                 self.agreed.tell(Change::Leads { leads: status.is_leader, term: status.term });
             }
             if books.leaving.is_none() {
                 self.look_at_tenure(membership, &status, &mut books);
                 self.look_at_orders(&mut books);
+                self.look_at_boot(&mut books);
                 if !books.booted && books.booting.is_empty() {
                     self.boot(membership, &mut books);
                 }
@@ -94,7 +110,7 @@ impl Inner {
                 if books.vacating.is_empty() {
                     self.vacate(membership, &mut books);
                 }
-                if books.changing.is_empty() && !status.is_joint {
+                if books.changing.is_empty() {
                     self.look_at_members(membership, &status, &mut books);
                 }
             }
@@ -102,7 +118,11 @@ impl Inner {
                 biased;
                 Some(done) = books.booting.join_next() => match done {
                     Ok(Ok(Outcome::Refused(why))) => books.leave(Ended::Removed(why)),
-                    Ok(Ok(_)) => books.booted = true,
+                    Ok(Ok(_)) => {
+                        books.booted = true;
+                        // Now the leader can: it is not waited for the next turn.
+                        books.renewed = None;
+                    }
                     // Tried again at once: the trying itself takes its time.
                     Ok(Err(_)) | Err(_) => {}
                 },
@@ -134,6 +154,37 @@ impl Inner {
         Some(ended)
     }
 
+    /// A process that started later is the node's, or one that has said so late: this one says that it is
+    /// there, once; then it gives way.
+    fn look_at_boot(&self, books: &mut Books) {
+        let is_shown =
+            self.agreed.read(|ledger| ledger.node(&self.me.node).is_some_and(|node| node.boot == Some(self.me.boot)));
+        if is_shown {
+            books.seen = true;
+        } else if std::mem::take(&mut books.seen) {
+            books.booted = false;
+            books.displaced += 1;
+            if books.displaced >= DISPLACED_MAX {
+                let why = "another process takes part as this node: it runs with a copy of this node's data; stop one, \
+                           and remove the `raft` directory in the data of the one that shall join anew";
+                books.leave(Ended::Failed(why.to_owned()));
+            }
+        }
+    }
+
+    /// Notes that time has passed. After a pause of this process, or of its machine, nobody's silence counts:
+    /// it was this node that did not listen. And what was heard before is old, by whatever clock.
+    fn look_at_clock(&self, leads: bool) {
+        let now = self.now();
+        let (mut looked, mut leases) = (lock(&self.looked), lock(&self.leases));
+        if now.saturating_sub(looked.at) > self.options.lease / 4 {
+            leases.lead(now, false);
+            looked.resumed = Some(Instant::now());
+        }
+        looked.at = now;
+        leases.lead(now, leads);
+    }
+
     /// Has the member look at what there is to do.
     pub(super) fn wake(&self) {
         self.woken.notify_one();
@@ -160,9 +211,9 @@ impl Inner {
     /// Renews this node's tenure, and tells the node when it ends and begins.
     fn look_at_tenure(self: &Arc<Self>, membership: &Membership, status: &GroupStatus, books: &mut Books) {
         if status.is_leader {
-            if let Some(ago) = heard_ago(status) {
+            if let Some(ago) = self.heard_ago(status) {
                 let now = self.now();
-                self.extend_tenure(now.saturating_sub(ago));
+                self.extend_tenure(now.saturating_sub(ago), self.options.lease);
                 if self.is_heard(status) {
                     lock(&self.leases).renew(now, &self.me.node, self.me.boot);
                 }
@@ -197,12 +248,12 @@ impl Inner {
         let request = Request::Renew { group: membership.group, boot: self.me.boot };
         let answer = self.peers.ask(&leader, request.encode(), RENEW_WITHIN).await.ok()?;
         match Answer::decode(&answer).ok()? {
-            Answer::Renewed { as_of } => {
+            Answer::Renewed { as_of, lease } => {
                 // An owner that was away hears first whether it is one still, then it goes on.
                 let mut watch = membership.raft.watch();
                 let hears = watch.until(|status| status.last_applied >= Some(as_of));
                 if tokio::time::timeout(RENEW_WITHIN, hears).await.is_ok() {
-                    self.extend_tenure(sent_at);
+                    self.extend_tenure(sent_at, lease);
                 }
             }
             Answer::Retired(why) => return Some(Ended::Removed(format!("{leader} says: {why}"))),
@@ -224,17 +275,26 @@ impl Inner {
         None
     }
 
-    fn extend_tenure(&self, sent_at: Duration) {
+    fn extend_tenure(&self, sent_at: Duration, lease: Duration) {
         let mut tenure = lock(&self.tenure);
-        tenure.renewed(sent_at);
+        tenure.renewed(sent_at, lease);
         if let Some(until) = tenure.until() {
             self.cell.extend(until);
         }
     }
 
     /// Whether this leader has heard a majority lately; else it may be none any more.
-    fn is_heard(&self, status: &GroupStatus) -> bool {
-        status.is_leader && heard_ago(status).is_some_and(|ago| ago <= self.options.timing.election_min)
+    pub(super) fn is_heard(&self, status: &GroupStatus) -> bool {
+        status.is_leader && self.heard_ago(status).is_some_and(|ago| ago <= self.options.timing.election_min)
+    }
+
+    /// How long ago a leader has sent what a majority has answered. Alone it is its own majority.
+    fn heard_ago(&self, status: &GroupStatus) -> Option<Duration> {
+        let resumed = lock(&self.looked).resumed;
+        match status.voters.len() {
+            1 => Some(Duration::ZERO),
+            _ => status.quorum_acknowledged.filter(|at| resumed.is_none_or(|since| *at > since)).map(|at| at.elapsed()),
+        }
     }
 
     /// The leader's answer to a renewal.
@@ -246,16 +306,42 @@ impl Inner {
         if let Err(answer) = self.check_node(membership, peer).await {
             return answer;
         }
+        if let Err(answer) = self.check_term(membership, status.term).await {
+            return answer;
+        }
+        let status = membership.raft.status();
+        self.look_at_clock(status.is_leader);
         if !self.is_heard(&status) {
             return Answer::NotNow("this leader has not heard a majority lately".to_owned());
         }
-        if lock(&self.vacating).contains(&(peer.clone(), boot)) {
+        if self.agreed.read(|ledger| ledger.node(peer).is_none_or(|node| node.boot != Some(boot))) {
+            return Answer::NotNow("this start of the node is not agreed on yet, or another is".to_owned());
+        }
+        // From here on to the end, as in `vacate`: either its claims are being ended, or it is renewed.
+        let vacating = lock(&self.vacating);
+        if vacating.contains(&(peer.clone(), boot)) {
             return Answer::NotNow("its claims are being ended".to_owned());
         }
-        let mut leases = lock(&self.leases);
-        leases.lead(self.now(), true);
-        leases.renew(self.now(), peer, boot);
-        Answer::Renewed { as_of: status.last_applied.unwrap_or_default() }
+        match lock(&self.leases).renew(self.now(), peer, boot) {
+            true => Answer::Renewed { as_of: status.last_applied.unwrap_or_default(), lease: self.options.lease },
+            false => Answer::NotLeader(None),
+        }
+    }
+
+    /// Waits until this leader has carried out all that was agreed on before it was elected: a former leader
+    /// may have ended claims of whoever asks.
+    async fn check_term(&self, membership: &Membership, term: u64) -> Result<(), Answer> {
+        if self.term_begun.load(Ordering::Relaxed) == term {
+            return Ok(());
+        }
+        match membership.raft.ensure_linearizable(TRY_WITHIN).await {
+            Ok(()) => {
+                self.term_begun.store(term, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(ReadError::NotLeader { leader }) => Err(Answer::NotLeader(leader.map(|(_, node)| node))),
+            Err(error) => Err(Answer::NotNow(error.to_string())),
+        }
     }
 
     /// Tells the node what operators have ordered, and where the others are.
@@ -280,19 +366,23 @@ impl Inner {
         let owners: BTreeSet<_> =
             self.agreed.read(|ledger| ledger.claims().map(|claim| (claim.node.clone(), claim.boot)).collect());
         for (node, boot) in owners {
+            let mut vacating = lock(&self.vacating);
             if lock(&self.leases).due(&node, boot).is_none_or(|due| due > now) {
                 continue;
             }
+            vacating.insert((node.clone(), boot));
+            drop(vacating);
             let why = match lock(&self.leases).has_ended(&node, boot) {
                 true => "its process has ended".to_owned(),
                 false => format!("not heard for {} ms", self.options.lease.as_millis()),
             };
             tracing::info!(%node, %why, "ending its claims");
             let (inner, raft) = (Arc::clone(self), Arc::clone(&membership.raft));
-            lock(&self.vacating).insert((node.clone(), boot));
             books.vacating.spawn(async move {
-                // The outcome shows in the ledger; if there is none it is tried again.
-                if inner.propose(Command::Vacate { node: node.clone(), boot, why }).await.is_ok() {
+                let command = Command::Vacate { node: node.clone(), boot, why };
+                // By this leader or by none: the next one gives everybody a lease of its own. The outcome
+                // shows in the ledger; if there is none it is tried again.
+                if raft.propose(Proposal { at_ms: wall_ms(), command }.encode(), TRY_WITHIN).await.is_ok() {
                     raft.spread().await;
                 }
                 lock(&inner.vacating).remove(&(node, boot));
@@ -314,7 +404,14 @@ impl Inner {
         let gone: BTreeSet<_> =
             status.learners.keys().copied().filter(|member| retired.contains(&MemberNo(member.0))).collect();
         let raft = Arc::clone(&membership.raft);
-        if let Some((node, member)) = missing.cloned() {
+        if status.is_joint {
+            // A leader has ended before it was done.
+            let voters = if wanted.is_empty() { voting } else { wanted };
+            books.changing.spawn(async move {
+                tracing::info!(to = ?voters, "finishing a change of who votes");
+                said("change who votes", raft.set_voters(voters).await);
+            });
+        } else if let Some((node, member)) = missing.cloned() {
             books.changing.spawn(async move {
                 tracing::info!(%node, member = member.0, "taking it in");
                 said("take a member in", raft.add_learner(MemberId(member.0), node).await);
@@ -359,14 +456,6 @@ impl Inner {
         };
         // If it does not come to that, the others elect one when they miss this one.
         let _ = tokio::time::timeout(PASS_WITHIN, passed).await;
-    }
-}
-
-/// How long ago a leader has sent what a majority has answered. Alone it is its own majority.
-fn heard_ago(status: &GroupStatus) -> Option<Duration> {
-    match status.voters.len() {
-        1 => Some(Duration::ZERO),
-        _ => status.quorum_acknowledged.map(|at| at.elapsed()),
     }
 }
 

@@ -133,6 +133,17 @@ struct Inner {
     vacating: Mutex<BTreeSet<(NodeName, BootId)>>,
     /// Requests that were refused.
     refused: AtomicU64,
+    /// The last term in which this leader has carried out all that was agreed on before.
+    term_begun: AtomicU64,
+    looked: Mutex<Looked>,
+}
+
+/// When a member last looked at what there is to do.
+struct Looked {
+    /// By the clock of leases.
+    at: Duration,
+    /// When its last pause ended, as far as it had one.
+    resumed: Option<tokio::time::Instant>,
 }
 
 /// How far this node has come.
@@ -173,6 +184,8 @@ impl QuorumRegistry {
             store: AtomicU64::new(0),
             vacating: Mutex::default(),
             refused: AtomicU64::new(0),
+            term_begun: AtomicU64::new(0),
+            looked: Mutex::new(Looked { at: options.clock.now(), resumed: None }),
             me,
             options,
             peers,

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use forebay_proto::{
     ids::NodeName,
-    names::quorum::{Answer, Command, GroupId, MemberNo, Outcome, Proposal, Request, Stranger},
+    names::quorum::{Answer, Command, GroupId, MemberNo, Outcome, Proposal, Request, Stranger, WHY_BYTES_MAX},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -19,7 +19,7 @@ use crate::registry::raft::{MemberId, ProposeError, ReadError};
 const PROPOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long one try may take.
-const TRY_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const TRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// The pause between two tries, unless the leader changes before.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
@@ -37,10 +37,11 @@ impl Inner {
     ///
     /// # Errors
     /// With the reason. Whether it was agreed on is not known then.
-    pub(super) async fn propose(&self, command: Command) -> Result<Outcome, String> {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        let proposal = Proposal { at_ms, command }.encode();
+    pub(super) async fn propose(&self, mut command: Command) -> Result<Outcome, String> {
+        if let Command::Release { why, .. } = &mut command {
+            why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
+        }
+        let proposal = Proposal { at_ms: wall_ms(), command }.encode();
         let deadline = Instant::now() + PROPOSE_WITHIN;
         loop {
             let tried = timeout_at(deadline, self.try_to_propose(&proposal)).await;
@@ -132,12 +133,15 @@ impl Inner {
     }
 
     fn answer_stranger(&self, peer: &NodeName, stranger: Stranger) -> Answer {
-        let mut founding = lock(&self.founding);
-        founding.on_stranger(peer, stranger);
-        Answer::Stranger(founding.own())
+        let answer = lock(&self.founding).answer(peer, stranger);
+        answer.map_or_else(|| Answer::NotNow("this node is about to take its place".to_owned()), Answer::Stranger)
     }
 
     async fn admit(&self, membership: &Membership, peer: &NodeName, store: u64, addr: SocketAddr) -> Answer {
+        // The founder is the first: who came before it would take its number.
+        if self.agreed.read(|ledger| ledger.nodes().next().is_none()) {
+            return Answer::NotNow("this group has no member yet".to_owned());
+        }
         match self.propose(Command::Admit { node: peer.clone(), store, addr: Some(addr) }).await {
             Ok(Outcome::Admitted(member)) => Answer::Admitted { group: membership.group, member },
             Ok(Outcome::Refused(why)) => Answer::Refused(why),
@@ -150,8 +154,19 @@ impl Inner {
         if let Err(answer) = self.check_node(membership, peer).await {
             return answer;
         }
+        let allowed = match Proposal::decode(&proposal) {
+            Ok(Proposal { command, .. }) => self.agreed.read(|ledger| ledger.allows(peer, &command)),
+            Err(error) => Err(format!("the proposal cannot be read: {error}")),
+        };
+        if let Err(why) = allowed {
+            return Answer::Refused(why);
+        }
+        if !self.is_heard(&membership.raft.status()) {
+            return Answer::NotNow("this node has not heard a majority lately".to_owned());
+        }
         match membership.raft.propose(proposal, TRY_WITHIN).await {
             Ok((_, outcome)) => Answer::Agreed(outcome),
+            Err(error @ ProposeError::TooLarge { .. }) => Answer::Refused(error.to_string()),
             Err(ProposeError::NotLeader { leader }) => Answer::NotLeader(leader.map(|(_, node)| node)),
             Err(error) => Answer::NotNow(error.to_string()),
         }
@@ -160,6 +175,13 @@ impl Inner {
     /// A member that was removed, or whose data another has replaced, has nothing to say any more, once
     /// the consensus can do without it.
     fn check_member(&self, membership: &Membership, peer: &NodeName, member: MemberNo) -> Result<(), String> {
+        let status = membership.raft.status();
+        let recorded = self
+            .agreed
+            .read(|ledger| ledger.nodes().find(|(_, record)| record.member == member).map(|(node, _)| node.clone()));
+        if let Some(name) = recorded.as_ref().or(status.name_of(MemberId(member.0))).filter(|name| *name != peer) {
+            return Err(format!("member {} is {name}, not {peer}: {peer} runs with a copy of its data", member.0));
+        }
         let retired = self.agreed.read(|ledger| ledger.retired().contains(&member));
         match retired && membership.raft.status().name_of(MemberId(member.0)).is_none() {
             true => Err(format!(
@@ -184,6 +206,14 @@ impl Inner {
             Err(error) => Err(Answer::NotNow(error.to_string())),
         }
     }
+}
+
+/// The system's clock, for people.
+///
+/// Unit: milliseconds since 1970.
+pub(super) fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A node that lost its data answers as another member, and must not answer, or vote, for the former.

@@ -57,7 +57,7 @@ impl Remains {
             other => other?,
         };
         let no_place = || NoRecovery::NoPlace(directory.to_owned());
-        let place = Home::look(directory)?.ok_or_else(no_place)?;
+        let place = Home::look(directory, node)?.ok_or_else(no_place)?;
         let (group, member) = place.member.ok_or_else(no_place)?;
         if machine.0.node(node).is_none_or(|record| record.member != member) {
             return Err(NoRecovery::Removed(node.clone()));
@@ -103,7 +103,7 @@ impl Remains {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let group = new_group();
-        let place = Place { member: Some((group, self.member)), ..self.place };
+        let place = Place { member: Some((group, self.member)), began: true, ..self.place };
         let mut machine = LedgerOnly::default();
         let recovered = raft::recover_with(
             &self.directory,
@@ -111,7 +111,7 @@ impl Remains {
             &self.node,
             &mut machine,
             |machine| machine.0.recover(&self.node, at_ms),
-            |fresh| Home::Directory(fresh.to_owned()).save(place).map_err(io::Error::other),
+            |fresh| Home::Directory(fresh.to_owned()).save(&self.node, place).map_err(io::Error::other),
         )?;
         Ok((group, recovered))
     }

@@ -29,6 +29,8 @@ pub struct QuorumReport {
     pub holds: bool,
     /// All members.
     pub members: Vec<MemberReport>,
+    /// Whether who votes is being changed: the former voters and the new ones are listed then.
+    pub changing: bool,
     /// Numbers of members that were removed and still stand in the consensus protocol's list.
     pub leaving: Vec<u64>,
     /// How often a quorum was given up for good.
@@ -100,6 +102,7 @@ impl QuorumRegistry {
         let in_protocol = status.iter().flat_map(|status| status.voters.keys().chain(status.learners.keys()));
         let is_member = |number: &u64| members.iter().any(|member: &MemberReport| member.member == *number);
         QuorumReport {
+            changing: status.as_ref().is_some_and(|status| status.is_joint),
             leaving: in_protocol.map(|id| id.0).filter(|number| !is_member(number)).collect(),
             refused_requests: inner.refused.load(Ordering::Relaxed),
             group: membership.as_ref().map(|membership| membership.group),

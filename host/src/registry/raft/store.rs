@@ -58,7 +58,9 @@ pub enum Storage {
 
 /// Something on disk is not what was written there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{place} is damaged: {found}; restore it from a copy, or remove this member and let it join as a new one")]
+#[error(
+    "{place} is damaged: {found}; remove the node's whole `raft` directory, and it joins as a new member; an older copy of it must not be used, as it could vote twice"
+)]
 pub struct Corrupt {
     /// The file, and the record in it.
     pub place: String,
@@ -192,6 +194,14 @@ impl Storage {
         let machine = MachineStore::new(machine, snapshots)
             .map_err(|found| Corrupt { place: format!("{}: last snapshot", files.place()), found })?;
         Ok(Opened { log: Log::new(database, contents, runner), machine })
+    }
+
+    /// Whether a member has kept something there. What is not a directory always counts as such.
+    pub fn exists(&self) -> bool {
+        match self {
+            Self::Directory(path) => path.join(DATABASE).exists(),
+            Self::Memory(_) | Self::Custom { .. } => true,
+        }
     }
 
     fn place(&self) -> String {

@@ -32,12 +32,37 @@ pub struct Founding {
     node: NodeName,
     expect: u16,
     strangers: BTreeMap<NodeName, Stranger>,
+    /// Whether it asks for a place just now: not before it knows that it has none, nor from when it has one
+    /// or founds. Only meanwhile others may count on it.
+    seeks: bool,
 }
 
 impl Founding {
     /// For a node that was told to expect so many nodes, itself included; 0: it only joins.
     pub fn new(node: NodeName, expect: u16) -> Self {
-        Self { node, expect, strangers: BTreeMap::new() }
+        Self { node, expect, strangers: BTreeMap::new(), seeks: false }
+    }
+
+    /// This node has no place, and looks for one; or it has found one.
+    pub fn seek(&mut self, seeks: bool) {
+        self.seeks = seeks;
+    }
+
+    /// A peer asks for a place and describes itself. What it is told: this node is a stranger as well.
+    /// `None`: it is not, or not yet known to be.
+    pub fn answer(&mut self, peer: &NodeName, stranger: Stranger) -> Option<Stranger> {
+        if self.seeks {
+            self.on_stranger(peer, stranger);
+        }
+        self.seeks.then(|| self.own())
+    }
+
+    /// What to do, once everybody who is there was asked. `member_met`: somebody has a group. From the
+    /// decision to found on, this node is no stranger any more.
+    pub fn decide(&mut self, member_met: bool) -> Step {
+        let step = if member_met { Step::Wait } else { self.step() };
+        self.seeks &= step == Step::Wait;
+        step
     }
 
     /// How this node describes itself to others.
@@ -60,7 +85,7 @@ impl Founding {
     }
 
     /// What to do now.
-    pub fn step(&self) -> Step {
+    fn step(&self) -> Step {
         let agree = |peer: &Stranger| peer.expect == self.expect && peer.founder == self.node;
         let met = self.strangers.len() + 1 >= usize::from(self.expect);
         match self.expect > 0 && met && self.strangers.values().all(agree) {
@@ -127,6 +152,27 @@ mod tests {
         meet(&mut nodes, 1, 2);
         assert_eq!(steps(&nodes), [Step::Wait, Step::Found, Step::Wait]);
         assert_eq!(nodes[0].waits_for(), "a to found the group");
+    }
+
+    #[test]
+    fn nobody_counts_on_a_node_that_reads_its_data_or_has_a_place() {
+        let (a, mut b) = (Founding::new(name("a"), 2), Founding::new(name("b"), 2));
+        assert_eq!(b.answer(&name("a"), a.own()), None, "it may find that it has a place");
+        b.seek(true);
+        assert_eq!(b.answer(&name("a"), a.own()), Some(Stranger { expect: 2, founder: name("a") }));
+        b.seek(false);
+        assert_eq!(b.answer(&name("a"), a.own()), None);
+    }
+
+    #[test]
+    fn whoever_has_decided_to_found_is_no_stranger_to_one_that_comes_then() {
+        let mut b = Founding::new(name("b"), 2);
+        b.seek(true);
+        let founder = || Stranger { expect: 2, founder: name("b") };
+        b.on_stranger(&name("c"), founder());
+        assert_eq!(b.decide(true), Step::Wait, "somebody has a group");
+        assert_eq!(b.decide(false), Step::Found);
+        assert_eq!(b.answer(&name("a"), Founding::new(name("a"), 2).own()), None);
     }
 
     #[test]

@@ -95,23 +95,24 @@ impl Leases {
 #[derive(Debug)]
 pub struct Tenure {
     lease: Duration,
-    renewed_at: Option<Duration>,
+    until: Option<Duration>,
 }
 
 impl Tenure {
     /// Of a process that was not heard by a leader yet.
     pub fn new(lease: Duration) -> Self {
-        Self { lease, renewed_at: None }
+        Self { lease, until: None }
     }
 
-    /// A renewal that was sent at `sent_at` was granted.
-    pub fn renewed(&mut self, sent_at: Duration) {
-        self.renewed_at = self.renewed_at.max(Some(sent_at));
+    /// A renewal that was sent at `sent_at` was granted by a leader that waits for `lease`. Of its lease and
+    /// this node's own, the shorter one counts.
+    pub fn renewed(&mut self, sent_at: Duration, lease: Duration) {
+        self.until = self.until.max(Some(sent_at + self.lease.min(lease) * 7 / 10));
     }
 
     /// Until when the owner may go on; `None`: it may not.
     pub fn until(&self) -> Option<Duration> {
-        Some(self.renewed_at? + self.lease * 7 / 10)
+        self.until
     }
 
     /// Whether it may go on now.
@@ -179,10 +180,14 @@ mod tests {
         leases.lead(at(0), true);
         let (sent, received) = (at(100), at(101));
         leases.renew(received, &node(), BOOT);
-        tenure.renewed(sent);
+        tenure.renewed(sent, LEASE);
         assert!(tenure.holds(at(799)) && !tenure.holds(at(800)));
         assert!(tenure.until().unwrap() < leases.due(&node(), BOOT).unwrap());
-        tenure.renewed(at(50));
+        tenure.renewed(at(50), LEASE);
         assert_eq!(tenure.until(), Some(at(800)), "an answer that comes late takes nothing back");
+        tenure.renewed(at(700), LEASE / 2);
+        assert_eq!(tenure.until(), Some(at(1050)), "a leader that waits less long has the say");
+        tenure.renewed(at(700), LEASE * 9);
+        assert_eq!(tenure.until(), Some(at(1400)), "and so has the owner");
     }
 }

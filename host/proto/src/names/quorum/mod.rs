@@ -10,6 +10,7 @@
 //! Safety comes from epochs alone: an epoch is the place of the claim in the log, so no two claims
 //! share one and a later one is higher. Leases only bound how long a former owner goes on.
 
+mod allowed;
 mod command;
 mod encoding;
 mod founding;
@@ -20,6 +21,7 @@ mod request;
 mod snapshot;
 mod voters;
 
+pub use allowed::{NAMES_MAX, WHY_BYTES_MAX};
 pub use command::{Command, Outcome, Proposal};
 pub use encoding::EncodingError;
 pub use founding::{Founding, Step, Stranger};

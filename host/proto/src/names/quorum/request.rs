@@ -1,6 +1,6 @@
 //! What the members of a group, and those who want to be, ask each other.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
@@ -83,6 +83,8 @@ pub enum Answer {
     Renewed {
         /// The place in the log of the last of that: one of these may have taken the asker's names away.
         as_of: u64,
+        /// How long the leader waits for an owner that it does not hear.
+        lease: Duration,
     },
     /// To `Raft`: the host's bytes.
     Raft(Bytes),
@@ -183,9 +185,10 @@ impl Answer {
                     writer.name(leader.as_str());
                 }
             }
-            Self::Renewed { as_of } => {
+            Self::Renewed { as_of, lease } => {
                 writer.u8(5);
                 writer.u64(*as_of);
+                writer.u32(u32::try_from(lease.as_millis()).unwrap_or(u32::MAX));
             }
             Self::Raft(answer) => {
                 writer.u8(6);
@@ -219,7 +222,10 @@ impl Answer {
             3 => Self::Agreed(reader.rest()),
             4 if read_bool(&mut reader, "has a leader")? => Self::NotLeader(Some(reader.parsed_name("leader")?)),
             4 => Self::NotLeader(None),
-            5 => Self::Renewed { as_of: reader.u64("applied")? },
+            5 => {
+                let as_of = reader.u64("applied")?;
+                Self::Renewed { as_of, lease: Duration::from_millis(reader.u32("lease")?.into()) }
+            }
             6 => Self::Raft(reader.rest()),
             7 => Self::NotNow(reader.text("reason")?.to_owned()),
             8 => Self::Refused(reader.text("reason")?.to_owned()),
@@ -260,7 +266,7 @@ mod tests {
             Answer::Agreed(bytes.clone()),
             Answer::NotLeader(Some("b".parse().unwrap())),
             Answer::NotLeader(None),
-            Answer::Renewed { as_of: 77 },
+            Answer::Renewed { as_of: 77, lease: Duration::from_millis(1200) },
             Answer::Raft(bytes),
             Answer::NotNow("w".into()),
             Answer::Refused("w".into()),
