@@ -233,7 +233,8 @@ impl Core {
     pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
         let owners = self.owners_for(key);
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
-        let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
+        let owned = self.registry.tenure(key, epoch);
+        let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let counters = self.counters.clone();
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };

@@ -88,7 +88,7 @@ impl Registry for IslandsRegistry {
         Agreement::Islands
     }
 
-    fn tenure(&self) -> TenureWatch {
+    fn tenure(&self, _: &GlobalName, _: Epoch) -> TenureWatch {
         TenureWatch::unlimited()
     }
 

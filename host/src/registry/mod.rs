@@ -104,7 +104,9 @@ pub trait Registry: Send + Sync + fmt::Debug {
     }
 
     /// Whether owners on this node may go on just now.
-    fn tenure(&self) -> TenureWatch;
+    /// For the owner of `name` in `epoch`: not from the moment on in which it is known here that somebody
+    /// else may own it.
+    fn tenure(&self, name: &GlobalName, epoch: Epoch) -> TenureWatch;
 
     /// The group this node belongs to, if it does by now.
     fn group(&self) -> Option<GroupId>;

@@ -63,29 +63,44 @@ impl TenureCell {
     }
 
     pub(super) fn watch(&self) -> TenureWatch {
-        TenureWatch { shared: Arc::clone(&self.shared), changed: self.changed.subscribe() }
+        TenureWatch { shared: Arc::clone(&self.shared), changed: self.changed.subscribe(), needs: None }
     }
 }
 
 /// The reading end: for stages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TenureWatch {
     shared: Arc<Shared>,
     changed: watch::Receiver<()>,
+    needs: Option<Needs>,
+}
+
+type Needs = Arc<dyn Fn() -> bool + Send + Sync>;
+
+impl std::fmt::Debug for TenureWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TenureWatch({:?}, holds: {})", self.shared, self.holds())
+    }
 }
 
 impl TenureWatch {
     /// Of owners that nobody can take anything from without telling them.
     pub fn unlimited() -> Self {
         let (_, changed) = watch::channel(());
-        Self { shared: Arc::new(Shared { clock: None, until: AtomicU64::new(u64::MAX) }), changed }
+        Self { shared: Arc::new(Shared { clock: None, until: AtomicU64::new(u64::MAX) }), changed, needs: None }
+    }
+
+    /// This one, and only while `needs` is so, too.
+    pub(super) fn that_needs(mut self, needs: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.needs = Some(Arc::new(needs));
+        self
     }
 
     /// Whether owners may go on now. Reads a clock: also true to a process that was paused.
     pub fn holds(&self) -> bool {
         let Some(clock) = self.shared.clock else { return true };
         let until = self.shared.until.load(Ordering::Acquire);
-        clock.now() < Duration::from_nanos(until)
+        clock.now() < Duration::from_nanos(until) && self.needs.as_ref().is_none_or(|needs| needs())
     }
 
     /// Waits for a renewal; for ever if there can be none.
@@ -112,6 +127,7 @@ mod tests {
         cell.extend(Duration::from_secs(1));
         watch.renewed().await;
         assert!(watch.holds(), "a shorter one takes nothing back");
+        assert!(!watch.clone().that_needs(|| false).holds(), "whatever the time is");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(!watch.holds());
         assert!(TenureWatch::unlimited().holds());

@@ -286,7 +286,7 @@ impl World {
         self.log.taken_by(mark, &ABC, epoch).await;
         if self.quorum.is_some() {
             for node in nodes.values() {
-                until_report(node, "all three vote", |report| votes(report) == 3).await;
+                until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing).await;
             }
         }
         nodes

@@ -6,7 +6,7 @@ use std::{
 };
 
 use forebay_proto::{
-    ids::{BootId, NodeName},
+    ids::{BootId, Epoch, NodeName},
     names::{
         Change, Claim, GlobalName,
         quorum::{Applied, Command, Ledger, Outcome, Proposal, Record},
@@ -53,6 +53,11 @@ impl Agreed {
     /// Who owns `name`, also by a claim that was granted a moment ago.
     pub(super) fn lookup(&self, name: &GlobalName) -> Option<Claim> {
         self.table().standing(name)
+    }
+
+    /// Whether that claim stands. Known before the node was told of its end.
+    pub(super) fn stands(&self, name: &GlobalName, epoch: Epoch) -> bool {
+        self.table().standing(name).is_some_and(|claim| claim.epoch == epoch)
     }
 
     /// The claims of this process.

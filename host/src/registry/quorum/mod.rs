@@ -328,8 +328,9 @@ impl Registry for QuorumRegistry {
         Some(self)
     }
 
-    fn tenure(&self) -> TenureWatch {
-        self.inner.cell.watch()
+    fn tenure(&self, name: &GlobalName, epoch: Epoch) -> TenureWatch {
+        let (agreed, name) = (Arc::clone(&self.inner.agreed), name.clone());
+        self.inner.cell.watch().that_needs(move || agreed.stands(&name, epoch))
     }
 
     fn group(&self) -> Option<GroupId> {

@@ -66,8 +66,8 @@ async fn an_owner_that_is_cut_off_falls_silent_and_is_fenced_when_it_is_back() {
     let cut = world.log.mark();
     cut_off(&world, "a");
     holds(&world, cut, "a", false).await;
-    // A call that had begun may end.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // A call that had begun may end, on a busy machine late.
+    tokio::time::sleep(Duration::from_millis(250)).await;
     let silent = world.log.mark();
     let (owner, new) = world.log.owner(cut).await;
     assert!(owner != "a" && new > old, "{owner} in {new} after {old}");
@@ -89,7 +89,8 @@ async fn an_owner_that_is_cut_off_falls_silent_and_is_fenced_when_it_is_back() {
         Entry::Took { epoch, .. } => *epoch == old,
         _ => false,
     });
-    assert_eq!(late.count(), 0, "nothing came of the old owner once its tenure had ended");
+    let late: Vec<_> = late.collect();
+    assert!(late.is_empty(), "once its tenure had ended, of the old owner came {late:?}\n{}", world.log.told());
     let stopped = events(&entries).any(
         |(node, event)| matches!(event, NodeEvent::Stopped { stage, .. } if node == "a" && stage.as_str() != "counter"),
     );
