@@ -1,6 +1,6 @@
 //! `forebay node`: one node of a cluster, until a signal ends it.
 
-use std::{fs::File, path::Path, sync::Arc, task::Poll};
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, task::Poll};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -123,7 +123,9 @@ pub(super) fn lock(data: &Path) -> Result<File, Failure> {
         Failure::new(Exit::CannotCreate, format!("cannot use the data directory {}", data.display())).because(error)
     };
     std::fs::create_dir_all(data).map_err(failed)?;
-    let file = File::create(data.join("lock")).map_err(failed)?;
+    // Whoever can open it can keep the node from starting.
+    let mut options = File::options();
+    let file = options.create(true).write(true).truncate(false).mode(0o600).open(data.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {

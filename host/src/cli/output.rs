@@ -27,7 +27,8 @@ use crate::{
 
 /// Logs to standard error, at what `filter` lets through.
 pub(super) fn start_log(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // openraft tells of every call that a dead peer does not answer; whoever wants that names it.
+    let filter = EnvFilter::try_new(format!("openraft=off,{filter}")).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call, in tests, keeps the first log.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).try_init();
 }

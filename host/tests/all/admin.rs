@@ -154,7 +154,7 @@ fn a_killed_owner_is_told_of_removed_and_let_in_again_with_fresh_data_only() {
         assert_eq!(status["group"]["critical"], serde_json::json!([]), "{status:#}");
     }
     let told = cluster.text("a");
-    for part in ["any one node may fail", "quorum: held since ", "  p/counter  ", "voter", "stages of this node"] {
+    for part in ["any one more node may fail", "quorum: held since ", "  p/counter  ", "voter", "stages of this node"] {
         assert!(told.contains(part), "{part:?} in\n{told}");
     }
 

@@ -84,6 +84,12 @@ impl Args {
         let usage = |text: &str| Err(Failure::new(Exit::Usage, text));
         match self.kill_producer_after {
             Some(after) if after >= self.duration => usage("--kill-producer-after must be shorter than --for"),
+            Some(_) if self.agreement == Agreement::Quorum && self.nodes < 3 => usage(
+                "--kill-producer-after needs --nodes 3 or more with quorum: of two nodes one votes, and if it is killed nothing goes on",
+            ),
+            _ if self.agreement == Agreement::Quorum && self.alone.is_some_and(|alone| !alone.is_zero()) => usage(
+                "--alone is for --agreement islands: nodes that begin alone and agree by quorum are groups of their own, for good",
+            ),
             Some(_) if self.nodes < 2 => usage("--kill-producer-after needs --nodes 2 or more: somebody must be left"),
             _ => Ok(()),
         }

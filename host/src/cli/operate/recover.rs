@@ -48,10 +48,16 @@ pub(in crate::cli) struct Args {
 
 pub(in crate::cli) async fn recover(args: Args) -> Result<Exit, Failure> {
     let (data, teller) = (args.node.data()?, Teller::new(args.output.output));
-    let _lock = lock(&data)?;
+    // First, so that a mistyped directory is not made.
     let identity = NodeIdentity::load(&data)?;
+    let _lock = lock(&data)?;
     let node = identity.node().clone();
     let remains = Remains::read(&data.join("raft"), &node)?;
+    if remains.other_voters().is_empty() && !args.force {
+        let text =
+            format!("{node} is the only voter of its group: it needs nobody else, and there is nothing to recover");
+        return Err(Failure::new(Exit::Unavailable, format!("{text}; start it")));
+    }
     if !args.force {
         refuse_if_answered(&remains, identity).await?;
     }
@@ -66,7 +72,8 @@ pub(in crate::cli) async fn recover(args: Args) -> Result<Exit, Failure> {
         &json!({"node": node.as_str(), "group": group.to_string(), "kept": kept.to_string()}),
         &format!(
             "{node} is the only member of the new group {group}; the former state is kept in {kept}\n\
-             next: start {node}; then, for each other node, remove its `raft` directory and start it with --join"
+             next: start {node}; then, for each other node, remove its `raft` directory and start it with --join;\n\
+             on its former data a node that was the only other voter would go on as a second group"
         ),
     );
     Ok(Exit::Done)
@@ -123,7 +130,10 @@ async fn refuse_if_answered(remains: &Remains, identity: NodeIdentity) -> Result
     let transport: Arc<dyn Transport> = Arc::new(transport);
     let mut asked = JoinSet::new();
     for (node, addr) in others {
-        let Some(addr) = addr else { continue };
+        let Some(addr) = addr else {
+            tracing::warn!(%node, "where this voter is reached is not known: it was not asked");
+            continue;
+        };
         let transport = Arc::clone(&transport);
         asked.spawn(async move {
             let group = tokio::time::timeout(ANSWER_WITHIN, group_at(&*transport, addr)).await;

@@ -98,8 +98,12 @@ pub(super) fn robustness(group: &Group) -> String {
     if !group.has_majority {
         return "too few voters are connected: no new claims until more of them are".to_owned();
     }
+    if !group.quorum {
+        return "a majority of the voters is connected, but does not agree just now: no new claims until it does"
+            .to_owned();
+    }
     match &group.critical[..] {
-        [] => "any one node may fail: the others go on".to_owned(),
+        [] => "any one more node may fail: the others go on".to_owned(),
         [one] => format!("failure of {one} stops new claims"),
         many => format!("failure of any one of {} stops new claims", text::list(many)),
     }

@@ -4,6 +4,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -75,6 +76,14 @@ pub enum HomeError {
         /// What to remove.
         directory: PathBuf,
     },
+    /// The log is there, and whose it is is not known.
+    #[error("{} is gone, and with it who this node is in its group, though its log is there; remove {} as a whole to join as a new member", path.display(), directory.display())]
+    NoPlace {
+        /// Which file.
+        path: PathBuf,
+        /// What to remove.
+        directory: PathBuf,
+    },
     /// The file holds something else.
     #[error("{} holds {found:?}, expected `store = `, `group = ` and `member = ` as this node wrote them; restore the file, or remove the directory to join as a new member", path.display())]
     Damaged {
@@ -112,6 +121,11 @@ impl Home {
             began: false,
         };
         let place = kept.unwrap_or_else(new);
+        if let (None, Self::Directory(dir)) = (kept, self)
+            && self.storage().exists()
+        {
+            return Err(HomeError::NoPlace { path: dir.join(FILE), directory: dir.clone() });
+        }
         if kept.is_none() {
             self.save(node, place)?;
         }
@@ -192,7 +206,8 @@ fn write(dir: &Path, node: &NodeName, place: Place) -> Result<(), HomeError> {
         text += &format!("group = \"{group}\"\nmember = \"{:x}\"\nbegan = {}\n", member.0, place.began);
     }
     let (path, new) = (dir.join(FILE), dir.join("member.toml.new"));
-    fs::create_dir_all(dir).map_err(failed("make", dir))?;
+    // What stages have agreed on is nobody else's business.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make", dir))?;
     fs::write(&new, text).map_err(failed("write", &new))?;
     let sync = |path: &Path| fs::File::open(path)?.sync_all();
     sync(&new).map_err(failed("write", &new))?;
@@ -236,5 +251,11 @@ mod tests {
         home.save(&node, Place { began: true, ..place }).unwrap();
         let error = home.load(&node).unwrap_err().to_string();
         assert!(error.contains("its log is gone") && error.contains("as a whole"), "{error}");
+
+        // The reverse: it would have founded a group of its own, or joined, with the log of another member.
+        fs::remove_file(dir.path().join("raft/member.toml")).unwrap();
+        fs::write(dir.path().join("raft/raft.redb"), "").unwrap();
+        let error = home.load(&node).unwrap_err().to_string();
+        assert!(error.contains("though its log is there"), "{error}");
     }
 }

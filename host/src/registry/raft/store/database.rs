@@ -7,7 +7,11 @@
 //!
 //! Everything is read and checked once, at the start; from then on the database is only written.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::BTreeMap,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use redb::{Durability, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition, WriteTransaction};
 
@@ -64,6 +68,13 @@ impl Database {
     /// [`StoreError::InUse`], [`StoreError::Disk`], and [`StoreError::Corrupt`] for the smallest
     /// damage: a member must not answer from what it may have said otherwise before.
     pub(super) fn open(backend: impl StorageBackend, place: &str) -> Result<(Self, Contents), StoreError> {
+        let corrupt = |found: String| StoreError::from(Corrupt { place: place.to_owned(), found });
+        // redb takes some damage for a bug of its own, and panics.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_sound(backend, place)));
+        opened.unwrap_or_else(|_| Err(corrupt("the database cannot make sense of it".to_owned())))
+    }
+
+    fn open_sound(backend: impl StorageBackend, place: &str) -> Result<(Self, Contents), StoreError> {
         let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend);
         let mut database = opened.map_err(|error| failed(error.into(), place))?;
         // After a crash redb has walked everything already; after an orderly end it trusts its file.
