@@ -103,7 +103,7 @@ impl Core {
                 let why = if self.claims.draining { "an operator drains the node" } else { "the node is ending" };
                 self.begin_release(&name, claim.epoch, why);
             }
-            Ok(claim) if self.registry.lookup(&name).is_none_or(|standing| standing.epoch == claim.epoch) => {
+            Ok(claim) if self.registry.lookup(&name).is_some_and(|standing| standing.epoch == claim.epoch) => {
                 let epoch = claim.epoch;
                 self.tracer.granted(&claim);
                 self.report(NodeEvent::Owner(claim));
@@ -277,3 +277,6 @@ fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, atomic::AtomicUsize, atomic::Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use forebay_proto::{
+    batch::Batch,
+    ids::{BootId, Seq},
+    names::quorum::GroupId,
+    pipeline::Pipeline,
+};
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::{
+    node::{AgreementOptions, LoadedPipeline, NodeOptions, Plugins, Silent, Tracer, Wanted, core::Inboxes},
+    registry::{CheckpointError, Registry, TenureWatch},
+    runtime::native::Native,
+    transport::memory::Network,
+};
+
+/// A group that does what the test says.
+#[derive(Debug, Default)]
+struct Scripted {
+    standing: Mutex<Option<Claim>>,
+    released: Mutex<Vec<Epoch>>,
+    claimed: AtomicUsize,
+}
+
+#[async_trait]
+impl Registry for Scripted {
+    async fn claim(&self, _: &GlobalName) -> Result<Claim, ClaimError> {
+        self.claimed.fetch_add(1, Ordering::Relaxed);
+        std::future::pending().await
+    }
+
+    async fn release(&self, _: &GlobalName, epoch: Epoch, _: &str) {
+        self.released.lock().unwrap().push(epoch);
+    }
+
+    async fn checkpoint(&self, _: &GlobalName, _: Epoch, _: Seq, _: Seq) -> Result<(), CheckpointError> {
+        Ok(())
+    }
+
+    fn lookup(&self, _: &GlobalName) -> Option<Claim> {
+        self.standing.lock().unwrap().clone()
+    }
+
+    fn own(&self) -> Vec<Claim> {
+        self.standing.lock().unwrap().iter().cloned().collect()
+    }
+
+    async fn next_change(&self) -> Change {
+        std::future::pending().await
+    }
+
+    fn agreement(&self) -> Agreement {
+        Agreement::Quorum
+    }
+
+    fn tenure(&self) -> TenureWatch {
+        TenureWatch::unlimited()
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        None
+    }
+
+    fn on_peer_up(&self, _: &NodeName, _: BootId) {}
+
+    fn on_names(&self, _: &NodeName, _: Vec<Claim>) {}
+
+    fn on_peer_down(&self, _: &NodeName, _: BootId, _: bool) {}
+
+    async fn answer(&self, _: &NodeName, _: SocketAddr, request: Bytes) -> Bytes {
+        request
+    }
+
+    async fn leave(&self) {}
+
+    async fn stop(&self) {}
+}
+
+/// A core whose group the test plays, and whose outside world is kept here.
+struct Played {
+    core: Core,
+    group: Arc<Scripted>,
+    _outside: (watch::Sender<Wanted>, mpsc::Sender<SocketAddr>, mpsc::Sender<crate::node::admin::Question>),
+}
+
+/// With so many global stages, `s0` and so on.
+fn play(stages: usize) -> Played {
+    let names: Vec<_> = (0..stages).map(|number| format!("s{number}")).collect();
+    let table = |name: &String| format!("[stages.{name}]\nplugin = \"native\"\nscope = \"global\"\n");
+    let text = format!("name = \"p\"\n{}", names.iter().map(table).collect::<String>());
+    let pipeline = Pipeline::parse(&text, "test.toml").unwrap();
+    let plugin = Native::producer("nothing", |_| Ok(|_: u32| Ok(Batch::default().into())));
+    let plugins: Plugins = names.iter().map(|name| (name.parse().unwrap(), Arc::clone(&plugin))).collect();
+    let addr = SocketAddr::from(([10, 0, 0, 1], 1));
+    let options = NodeOptions {
+        name: "a".parse().unwrap(),
+        boot: BootId(1),
+        transport: Arc::new(Network::new().bind(addr, "a".parse().unwrap()).unwrap()),
+        join: Vec::new(),
+        join_after: Duration::ZERO,
+        advertise: None,
+        agreement: AgreementOptions::Islands,
+        labels: BTreeSet::new(),
+        settle: Duration::ZERO,
+        ping_interval: Duration::from_millis(100),
+        ping_misses: 5,
+        drain_timeout: Duration::from_secs(1),
+        pipelines: vec![LoadedPipeline::new(pipeline, plugins).unwrap()],
+        observer: Arc::new(Silent),
+        tracer: Tracer::OFF,
+        until_finished: false,
+    };
+    let (wanting, wanted) = watch::channel(Wanted::Run);
+    let (joining, joins) = mpsc::channel(1);
+    let (asking, questions) = mpsc::channel(1);
+    let mut core = Core::new(options, Inboxes { wanted, joins, questions });
+    let group = Arc::new(Scripted::default());
+    core.registry = Arc::clone(&group) as _;
+    Played { core, group, _outside: (wanting, joining, asking) }
+}
+
+fn name() -> GlobalName {
+    GlobalName { pipeline: "p".parse().unwrap(), stage: "s0".parse().unwrap() }
+}
+
+fn claim(lamport: u32) -> Claim {
+    let epoch = Epoch { lamport, tag: 0 };
+    Claim { name: name(), node: "a".parse().unwrap(), boot: BootId(1), epoch, claimed_at_ms: 0, progress: Seq(0) }
+}
+
+#[tokio::test]
+async fn a_claim_that_was_taken_away_before_it_was_answered_starts_nothing() {
+    let Played { mut core, group, .. } = play(1);
+    core.on_claim(Ok(Done::Claimed(name(), Ok(claim(1)))));
+    assert!(!core.is_running(&name()), "nobody owns the name any more");
+    *group.standing.lock().unwrap() = Some(claim(3));
+    core.on_claim(Ok(Done::Claimed(name(), Ok(claim(2)))));
+    assert!(!core.is_running(&name()), "another claim stands");
+    core.on_claim(Ok(Done::Claimed(name(), Ok(claim(3)))));
+    assert!(core.is_running(&name()));
+}
