@@ -45,7 +45,8 @@ pub(super) struct Claims {
 #[derive(Debug)]
 pub(super) enum Done {
     Claimed(GlobalName, Result<Claim, ClaimError>),
-    Released,
+    /// With the reason, and whether it was agreed on.
+    Released(GlobalName, Epoch, String, bool),
 }
 
 impl Claims {
@@ -88,15 +89,40 @@ impl Core {
 
     pub(super) fn begin_release(&mut self, name: &GlobalName, epoch: Epoch, why: &str) {
         self.tracer.released(name, epoch);
-        let (registry, name, why) = (Arc::clone(&self.registry), name.clone(), why.to_owned());
+        self.release_after(Duration::ZERO, name.clone(), epoch, why.to_owned());
+    }
+
+    fn release_after(&mut self, wait: Duration, name: GlobalName, epoch: Epoch, why: String) {
+        let registry = Arc::clone(&self.registry);
         self.claims.tasks.spawn(async move {
-            registry.release(&name, epoch, &why).await;
-            Done::Released
+            tokio::time::sleep(wait).await;
+            let agreed = registry.release(&name, epoch, &why).await;
+            Done::Released(name, epoch, why, agreed)
         });
     }
 
+    /// A name that is not given up stays ours, for our lease is renewed: nobody else could have it.
+    fn on_released(&mut self, name: GlobalName, epoch: Epoch, why: String, agreed: bool) {
+        let is_ours = self.own_epoch(&name) == Some(epoch);
+        let is_idle = !self.is_running(&name) && !self.claims.claiming.contains(&name);
+        if !agreed && is_ours && is_idle && !self.ending {
+            self.release_after(CLAIM_AGAIN, name.clone(), epoch, why);
+        }
+        self.review(&name);
+    }
+
+    /// The epoch of the claim of this process that stands.
+    fn own_epoch(&self, name: &GlobalName) -> Option<Epoch> {
+        let claim = self.registry.lookup(name)?;
+        (claim.node == self.name && claim.boot == self.boot).then_some(claim.epoch)
+    }
+
     pub(super) fn on_claim(&mut self, done: Result<Done, JoinError>) {
-        let Ok(Done::Claimed(name, claimed)) = done else { return };
+        let (name, claimed) = match done {
+            Ok(Done::Claimed(name, claimed)) => (name, claimed),
+            Ok(Done::Released(name, epoch, why, agreed)) => return self.on_released(name, epoch, why, agreed),
+            Err(error) => return tracing::error!(%error, "a bug of the host: a claim's task has failed"),
+        };
         self.claims.claiming.remove(&name);
         match claimed {
             Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
@@ -131,7 +157,7 @@ impl Core {
 
     /// Looks who owns a name now, and claims it in time if nobody does. A claim of ours whose stage
     /// does not run is as good as none: that of a proposal whose answer was lost.
-    fn review(&mut self, name: &GlobalName) {
+    pub(super) fn review(&mut self, name: &GlobalName) {
         let standing = self.registry.lookup(name);
         let idle = self.stage_mut(name).is_some_and(|state| state.running.is_none() && state.restart_at.is_none());
         let is_ours = standing.as_ref().is_some_and(|claim| claim.node == self.name && claim.boot == self.boot);

@@ -359,6 +359,8 @@ impl Core {
         if let Some(why) = drained.filter(|_| is_ours) {
             self.leave(&key, Duration::ZERO, why);
         }
+        // A name of ours whose stage does not run, for whatever reason, is claimed anew, or kept by none.
+        self.review(&key);
         self.drain_next();
     }
 

@@ -25,7 +25,9 @@ use crate::{
 #[derive(Debug, Default)]
 struct Scripted {
     standing: Mutex<Option<Claim>>,
+    /// Releases that came, and how many of them are not answered.
     released: Mutex<Vec<Epoch>>,
+    unanswered: usize,
     claimed: AtomicUsize,
 }
 
@@ -36,8 +38,14 @@ impl Registry for Scripted {
         std::future::pending().await
     }
 
-    async fn release(&self, _: &GlobalName, epoch: Epoch, _: &str) {
-        self.released.lock().unwrap().push(epoch);
+    async fn release(&self, _: &GlobalName, epoch: Epoch, _: &str) -> bool {
+        let mut released = self.released.lock().unwrap();
+        released.push(epoch);
+        let agreed = released.len() > self.unanswered;
+        if agreed {
+            *self.standing.lock().unwrap() = None;
+        }
+        agreed
     }
 
     async fn checkpoint(&self, _: &GlobalName, _: Epoch, _: Seq, _: Seq) -> Result<(), CheckpointError> {
@@ -121,7 +129,7 @@ fn play(stages: usize) -> Played {
     let (joining, joins) = mpsc::channel(1);
     let (asking, questions) = mpsc::channel(1);
     let mut core = Core::new(options, Inboxes { wanted, joins, questions });
-    let group = Arc::new(Scripted::default());
+    let group = Arc::new(Scripted { unanswered: 2, ..Scripted::default() });
     core.registry = Arc::clone(&group) as _;
     Played { core, group, _outside: (wanting, joining, asking) }
 }
@@ -145,4 +153,48 @@ async fn a_claim_that_was_taken_away_before_it_was_answered_starts_nothing() {
     assert!(!core.is_running(&name()), "another claim stands");
     core.on_claim(Ok(Done::Claimed(name(), Ok(claim(3)))));
     assert!(core.is_running(&name()));
+}
+
+async fn next_done(core: &mut Core) {
+    let done = core.claims.tasks.join_next().await.expect("something is under way");
+    core.on_claim(done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_given_up_again_until_the_group_agrees() {
+    let Played { mut core, group, .. } = play(1);
+    *group.standing.lock().unwrap() = Some(claim(4));
+    core.placement.bar(&name(), Duration::MAX);
+    core.begin_release(&name(), claim(4).epoch, "test");
+    for _ in 0..3 {
+        next_done(&mut core).await;
+    }
+    assert_eq!(*group.released.lock().unwrap(), [claim(4).epoch; 3]);
+    assert!(core.claims.tasks.is_empty(), "once it is agreed on, that is all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_claimed_anew_is_not_given_up_again() {
+    let Played { mut core, group, .. } = play(1);
+    *group.standing.lock().unwrap() = Some(claim(4));
+    core.begin_release(&name(), claim(4).epoch, "test");
+    next_done(&mut core).await;
+    *group.standing.lock().unwrap() = Some(claim(5));
+    next_done(&mut core).await;
+    assert!(core.claims.tasks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_name_of_ours_is_claimed_anew_after_its_stage_has_ended() {
+    let Played { mut core, group, .. } = play(1);
+    *group.standing.lock().unwrap() = Some(claim(4));
+    core.placement.on_owner(core.now(), &name(), true);
+    core.on_claim(Ok(Done::Claimed(name(), Ok(claim(4)))));
+    core.stage_mut(&name()).unwrap().order(Order::Stop(Reason::Shutdown(None)));
+    while core.is_running(&name()) {
+        core.step().await;
+    }
+    core.claim_due();
+    tokio::task::yield_now().await;
+    assert_eq!(group.claimed.load(Ordering::Relaxed), 1);
 }
