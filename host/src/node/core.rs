@@ -315,7 +315,7 @@ impl Core {
         let now = self.now();
         let standing = self.registry.lookup(&key);
         // At the end of an input stages that fail are started again: what is left is still to be done.
-        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run;
+        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run && self.expelled.is_none();
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;
