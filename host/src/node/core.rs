@@ -1,7 +1,7 @@
 //! The node's core task: starts, supervises and stops stages, and tells peers and stages who owns what.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -14,7 +14,7 @@ use forebay_proto::{
     names::Placement,
     pipeline::Scope,
     supervise::{self, Decision},
-    wire::{Frame, Hello, Member, Names, VERSION},
+    wire::{Agreement, Frame, Hello, Member, Names, VERSION},
 };
 use forebay_trace::Event;
 use tokio::{
@@ -231,7 +231,7 @@ impl Core {
     }
 
     pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
-        let owners = self.owners_for(key);
+        let (owners, fenced) = (self.owners_for(key), self.fenced_for(key));
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let (finished, owned, tracer) = (self.finishing.clone(), self.registry.tenure(), self.tracer.clone());
         let counters = self.counters.clone();
@@ -252,6 +252,7 @@ impl Core {
             tracer,
             counters,
             finished,
+            fenced,
             tenure,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
@@ -270,6 +271,17 @@ impl Core {
         let Some(state) = pipeline.stages.get(&key.stage) else { return Owners::new() };
         let sources = state.settings.subscribe.iter().map(|subscription| &subscription.to);
         sources.filter_map(|source| Some((source.clone(), self.owner_of(pipeline, source)?))).collect()
+    }
+
+    /// What a stage consumes of which a majority decides who owns it.
+    fn fenced_for(&self, key: &StageKey) -> BTreeSet<StageName> {
+        let by_majority = self.registry.agreement() == Agreement::Quorum;
+        let Some(pipeline) = self.pipeline(key).filter(|_| by_majority) else { return BTreeSet::new() };
+        let Some(state) = pipeline.stages.get(&key.stage) else { return BTreeSet::new() };
+        let is_global = |source: &&StageName| {
+            pipeline.pipeline.stage(source).is_some_and(|settings| settings.scope == Scope::Global)
+        };
+        state.settings.subscribe.iter().map(|subscription| &subscription.to).filter(is_global).cloned().collect()
     }
 
     fn pipeline(&self, key: &StageKey) -> Option<&RunningPipeline> {
