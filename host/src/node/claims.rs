@@ -26,6 +26,13 @@ use crate::registry::ClaimError;
 /// The pause before a claim is made again that the group did not answer, or refused.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
+/// Claims that are under way at a time; the others stay due. A node that comes to own much must not fill
+/// the places that its peers have for requests.
+const CLAIMS_MAX: usize = 16;
+
+/// Why a name is given up that an operator wants elsewhere.
+const DRAINED: &str = "an operator drains the node";
+
 /// What is under way of names.
 #[derive(Debug)]
 pub(super) struct Claims {
@@ -58,9 +65,9 @@ impl Claims {
 }
 
 impl Core {
-    /// A node that ends, or that the group cannot hear, claims nothing.
+    /// A node that ends, or that the group cannot hear, claims nothing; one that claims enough nothing more.
     pub(super) fn may_claim(&self) -> bool {
-        !self.ending && self.claims.quorum && !self.claims.draining
+        !self.ending && self.claims.quorum && !self.claims.draining && self.claims.claiming.len() < CLAIMS_MAX
     }
 
     pub(super) fn claim_due(&mut self) {
@@ -126,7 +133,11 @@ impl Core {
         self.claims.claiming.remove(&name);
         match claimed {
             Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
-                let why = if self.claims.draining { "an operator drains the node" } else { "the node is ending" };
+                let why = match (self.claims.draining, self.ending) {
+                    (true, _) => DRAINED,
+                    (_, true) => "the node is ending",
+                    _ => "an earlier instance of its stage still runs",
+                };
                 self.begin_release(&name, claim.epoch, why);
             }
             Ok(claim) if self.registry.lookup(&name).is_some_and(|standing| standing.epoch == claim.epoch) => {
@@ -146,9 +157,18 @@ impl Core {
                 self.counters.one(if is_refused { Count::RefusedClaims } else { Count::UnansweredClaims });
                 tracing::debug!(%name, %error, "a claim came to nothing");
                 self.placement.bar(&name, self.now() + CLAIM_AGAIN);
-                self.review(&name);
+                self.put_off(&name);
             }
         }
+    }
+
+    /// A stage of ours does not run and cannot have its new epoch now: it is claimed in time, unless an
+    /// operator wants its name elsewhere.
+    pub(super) fn put_off(&mut self, name: &GlobalName) {
+        if let Some(epoch) = self.own_epoch(name).filter(|_| self.claims.draining && !self.is_running(name)) {
+            self.begin_release(name, epoch, DRAINED);
+        }
+        self.review(name);
     }
 
     fn is_running(&mut self, name: &GlobalName) -> bool {
@@ -286,13 +306,13 @@ impl Core {
             let Some(state) = self.stage_mut(&name) else { continue };
             let was_to_restart = state.restart_at.take().is_some();
             if state.running.is_some() {
-                state.drains = Some("an operator drains the node");
+                state.drains = Some(DRAINED);
                 state.stop_at = Some(deadline);
                 state.order(Order::Drain(Reason::Shutdown(Some("the node is being drained".to_owned()))));
                 return;
             }
             if was_to_restart {
-                self.leave(&name, Duration::ZERO, "an operator drains the node");
+                self.leave(&name, Duration::ZERO, DRAINED);
             }
         }
     }
@@ -305,4 +325,4 @@ fn now_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

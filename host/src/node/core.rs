@@ -403,7 +403,7 @@ impl Core {
         state.restart_at = None;
         if state.is_global() {
             // A new instance needs a new epoch.
-            return self.begin_claim(key);
+            return if self.may_claim() { self.begin_claim(key) } else { self.put_off(key) };
         }
         let epoch = Epoch { lamport: state.epoch.lamport + 1, ..state.epoch };
         self.start_stage(key, epoch);

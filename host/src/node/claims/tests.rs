@@ -23,7 +23,7 @@ use crate::{
 
 /// A group that does what the test says.
 #[derive(Debug, Default)]
-struct Scripted {
+pub(in crate::node) struct Scripted {
     standing: Mutex<Option<Claim>>,
     /// Releases that came, and how many of them are not answered.
     released: Mutex<Vec<Epoch>>,
@@ -82,8 +82,9 @@ impl Registry for Scripted {
 
     fn on_peer_down(&self, _: &NodeName, _: BootId, _: bool) {}
 
+    /// Calls of the consensus at once, anything else never.
     async fn answer(&self, _: &NodeName, _: SocketAddr, request: Bytes) -> Bytes {
-        request
+        if crate::node::agreement::is_consensus(&request) { request } else { std::future::pending().await }
     }
 
     async fn leave(&self) {}
@@ -197,4 +198,32 @@ async fn an_idle_name_of_ours_is_claimed_anew_after_its_stage_has_ended() {
     core.claim_due();
     tokio::task::yield_now().await;
     assert_eq!(group.claimed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_makes_so_many_claims_at_a_time_and_the_others_later() {
+    let Played { mut core, group, .. } = play(CLAIMS_MAX + 3);
+    core.claim_due();
+    tokio::task::yield_now().await;
+    assert_eq!((group.claimed.load(Ordering::Relaxed), core.may_claim()), (CLAIMS_MAX, false));
+    let refused = || Err(ClaimError::Held(claim(1)));
+    let claimed = core.claims.claiming.first().unwrap().clone();
+    core.on_claim(Ok(Done::Claimed(claimed, refused())));
+    core.placement.on_owner(core.now(), &name(), true);
+    core.claim_due();
+    tokio::task::yield_now().await;
+    assert_eq!(group.claimed.load(Ordering::Relaxed), CLAIMS_MAX + 1);
+}
+
+/// Its claim of before the restart stood, and nothing gave it up.
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_is_to_be_restarted_on_a_drained_node_leaves_its_name() {
+    let Played { mut core, group, .. } = play(1);
+    *group.standing.lock().unwrap() = Some(claim(4));
+    core.claims.draining = true;
+    core.put_off(&name());
+    next_done(&mut core).await;
+    core.on_claim(Ok(Done::Claimed(name(), Err(ClaimError::Refused("draining".to_owned())))));
+    next_done(&mut core).await;
+    assert!(group.released.lock().unwrap().len() >= 2, "given up, whether it was to be claimed or was refused");
 }
