@@ -1,5 +1,7 @@
 //! What a consumer makes of a former owner once it knows of the next.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use forebay_proto::{
