@@ -76,6 +76,15 @@ struct Subscription {
     ended: bool,
 }
 
+/// What is known of a source of which former owners are fenced.
+#[derive(Debug, Default)]
+struct Fence {
+    /// The highest epoch heard of.
+    epoch: Epoch,
+    /// The latest subscription that was cut off: what still comes on it is of a former owner.
+    cut: Option<SubId>,
+}
+
 #[derive(Debug)]
 enum Queued {
     Events(SubId, Events),
@@ -105,6 +114,7 @@ pub(crate) struct Consumer {
     pipeline: PipelineName,
     name: StageName,
     upstreams: Vec<Upstream>,
+    fences: BTreeMap<StageName, Fence>,
     subs: BTreeMap<SubId, Subscription>,
     queue: VecDeque<Queued>,
     current: Option<Current>,
@@ -112,10 +122,17 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(pipeline: PipelineName, name: StageName, upstreams: Vec<UpstreamOptions>) -> Self {
+    pub(crate) fn new(
+        pipeline: PipelineName,
+        name: StageName,
+        upstreams: Vec<UpstreamOptions>,
+        fenced: impl IntoIterator<Item = StageName>,
+    ) -> Self {
         let upstream = |options| Upstream { options, owner: None, sub: None, retry_at: None, backoff: Backoff::LINK };
         let upstreams = upstreams.into_iter().map(upstream).collect();
-        Self { pipeline, name, upstreams, subs: BTreeMap::new(), queue: VecDeque::new(), current: None, in_hand: None }
+        let fences = fenced.into_iter().map(|source| (source, Fence::default())).collect();
+        let (subs, queue) = (BTreeMap::new(), VecDeque::new());
+        Self { pipeline, name, upstreams, fences, subs, queue, current: None, in_hand: None }
     }
 
     /// Whether nothing received waits for the guest.
@@ -140,9 +157,13 @@ impl Consumer {
     /// A source has a new owner, or none.
     ///
     /// An older subscription is left to end by itself: an owner that lost its name drains first and
-    /// wants its acknowledgements, one that died is reported as down.
+    /// wants its acknowledgements, one that died is reported as down. Of a source that is fenced, an
+    /// older subscription ends at once, and an older owner is no owner.
     pub(crate) fn on_owner(&mut self, source: &StageName, owner: Option<&Owner>, ids: &mut SubIds, out: &mut Outputs) {
         let changed = |upstream: &&mut Upstream| upstream.options.source == *source && upstream.owner.as_ref() != owner;
+        if owner.is_some_and(|owner| self.is_former(source, owner.epoch)) {
+            return;
+        }
         let Some(upstream) = self.upstreams.iter_mut().find(changed) else { return };
         upstream.owner = owner.cloned();
         upstream.sub = None;
@@ -150,6 +171,7 @@ impl Consumer {
         upstream.backoff.reset();
         let options = upstream.options.clone();
         let Some(owner) = owner.cloned() else { return };
+        self.fence(source, owner.epoch, out);
         // One that was taken for replaced and was not, after all: the subscription still stands.
         let standing = self.subs.iter().find(|(_, subscription)| subscription.is_with(source, owner.epoch));
         if let Some(sub) = standing.map(|(sub, _)| *sub) {
@@ -168,6 +190,7 @@ impl Consumer {
         ids: &mut SubIds,
         out: &mut Outputs,
     ) -> SubId {
+        self.fence(&options.source, owner.epoch, out);
         let sub = ids.issue();
         let demand = options.demand;
         let subscribe = Subscribe {
@@ -196,6 +219,37 @@ impl Consumer {
         sub
     }
 
+    /// Whether a later owner than that of this epoch is known, and matters.
+    fn is_former(&self, source: &StageName, epoch: Epoch) -> bool {
+        self.fences.get(source).is_some_and(|fence| epoch < fence.epoch)
+    }
+
+    /// An owner is known: what came of former ones and is not in hand goes back to them, unacknowledged,
+    /// and they are told.
+    fn fence(&mut self, source: &StageName, epoch: Epoch, out: &mut Outputs) {
+        let Some(fence) = self.fences.get_mut(source).filter(|fence| fence.epoch < epoch) else { return };
+        fence.epoch = epoch;
+        let former = |(_, sub): &(&SubId, &Subscription)| sub.source == *source && sub.epoch < epoch;
+        let former: Vec<SubId> = self.subs.iter().filter(former).map(|(sub, _)| *sub).collect();
+        for sub in former {
+            fence.cut = Some(sub);
+            self.queue.retain(|queued| !matches!(queued, Queued::Events(of, _) if *of == sub));
+            self.current.take_if(|current| current.sub == sub);
+            let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
+                continue;
+            };
+            subscription.ended = true;
+            out.send(sub, subscription.epoch, Message::Cancel(Reason::StaleEpoch));
+            self.queue.push_back(Queued::Ended(sub, Ending::Cancelled, Reason::StaleEpoch));
+        }
+    }
+
+    /// Whether this is a subscription to a former owner that was cut off.
+    pub(crate) fn is_fenced(&self, sub: SubId) -> bool {
+        let cut = self.fences.values().any(|fence| fence.cut == Some(sub));
+        cut || self.subs.get(&sub).is_some_and(|subscription| self.is_former(&subscription.source, subscription.epoch))
+    }
+
     fn remember(&mut self, sub: SubId, source: &StageName) {
         if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.options.source == *source) {
             upstream.sub = Some(sub);
@@ -222,9 +276,7 @@ impl Consumer {
 
     pub(crate) fn on_events(&mut self, sub: SubId, epoch: Epoch, events: Events, out: &mut Outputs) {
         let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
-            out.send(sub, epoch, Message::Cancel(Reason::UnknownSubscription));
-            out.close(sub);
-            return;
+            return self.refuse_unknown(sub, epoch, out);
         };
         match subscription.admit(epoch, &events) {
             Ok(()) if events.events.is_empty() => {}
@@ -241,6 +293,18 @@ impl Consumer {
                 self.on_ended(sub, Ending::Cancelled, reason);
             }
         }
+    }
+
+    /// Events on a subscription that has ended. One whose end waits in the queue has its way until then.
+    fn refuse_unknown(&self, sub: SubId, epoch: Epoch, out: &mut Outputs) {
+        let reason = if self.is_fenced(sub) {
+            out.notice(Notice::Refused { sub, reason: Reason::StaleEpoch });
+            Reason::StaleEpoch
+        } else {
+            Reason::UnknownSubscription
+        };
+        out.send(sub, epoch, Message::Cancel(reason));
+        out.close(sub);
     }
 
     /// We want to end a subscription; the producer's answer ends it. What is on its way until then

@@ -17,7 +17,11 @@
 
 mod words;
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    time::Duration,
+};
 
 pub use words::{Call, Ending, Input, Notice, Rejected, Returned, Transmit};
 
@@ -73,6 +77,9 @@ pub struct StageOptions {
     pub poll: Option<Duration>,
     /// What it consumes.
     pub upstreams: Vec<UpstreamOptions>,
+    /// Sources of which nothing is taken from an owner once a later one is known: those whose names a
+    /// majority gives. Of any other a former owner hands out what it has.
+    pub fenced: BTreeSet<StageName>,
     /// The most events one guest call is asked for.
     pub call_events_max: u32,
     /// Larger messages are split. Unit: bytes.
@@ -93,6 +100,7 @@ impl StageOptions {
             demand_mode: DemandMode::default(),
             poll: None,
             upstreams: Vec::new(),
+            fenced: BTreeSet::new(),
             call_events_max: 65_536,
             message_bytes_max: 4 << 20,
         }
@@ -155,13 +163,14 @@ pub struct Stage {
 impl Stage {
     /// A stage at its start. It does nothing before the first input.
     pub fn new(options: StageOptions) -> Self {
-        let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, .. } = options;
+        let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, fenced, .. } =
+            options;
         Self {
             role,
             poll: options.poll,
             call_events_max: options.call_events_max,
             producer: Producer::new(epoch, dispatcher, buffer, options.message_bytes_max, demand_mode),
-            consumer: Consumer::new(pipeline, name, upstreams),
+            consumer: Consumer::new(pipeline, name, upstreams, fenced),
             ids: SubIds::default(),
             out: Outputs::default(),
             calling: None,
@@ -186,13 +195,17 @@ impl Stage {
         }
         let (consumer, out) = (&mut self.consumer, &mut self.out);
         match input {
-            Input::Owner { source, owner } => consumer.on_owner(&source, owner.as_ref(), &mut self.ids, out),
+            Input::Owner { source, owner } => {
+                consumer.on_owner(&source, owner.as_ref(), &mut self.ids, out);
+                self.abandon_fenced();
+            }
             Input::Subscribe { options, .. } if self.role == Role::Producer => {
                 out.notice(Notice::NotAConsumer { source: options.source });
             }
             Input::SetDemandMode(_) if self.role == Role::Consumer => out.notice(Notice::NotAProducer),
             Input::Subscribe { options, owner } => {
                 consumer.subscribe(&options, &owner, &mut self.ids, out);
+                self.abandon_fenced();
             }
             Input::Received { sub, envelope } => self.on_message(sub, envelope),
             Input::Down { sub, reason } => self.on_ended(sub, Ending::Down, reason),
@@ -281,7 +294,8 @@ impl Stage {
                 Some(Call::HandleEvents { sub, source, epoch, attempt: attempt + 1, runs, events })
             }
         };
-        if self.draining.is_none() {
+        let is_fenced = matches!(&call, Some(Call::HandleEvents { sub, .. }) if self.consumer.is_fenced(*sub));
+        if self.draining.is_none() && !is_fenced {
             self.held = Some(Held { until: now + self.call_backoff.fail(), call });
         } else {
             self.abandon_call();
@@ -294,6 +308,15 @@ impl Stage {
         self.consumer.abandon();
         if let Some(reason) = &self.draining {
             self.consumer.stop(reason, &mut self.out);
+        }
+    }
+
+    /// A call that was to be repeated with events of a former owner is not.
+    fn abandon_fenced(&mut self) {
+        if let Some(Held { call: Some(Call::HandleEvents { sub, .. }), .. }) = &self.held
+            && self.consumer.is_fenced(*sub)
+        {
+            self.abandon_call();
         }
     }
 

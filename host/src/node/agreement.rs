@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
     ids::NodeName,
+    names::quorum::{Answer, Request},
     wire::{self, Frame},
 };
 
@@ -31,7 +32,7 @@ impl Peers for Directory {
     }
 }
 
-async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, ChannelError> {
+pub(super) async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, ChannelError> {
     let mut channel = connection.open().await?;
     channel.sender.send(wire::encode(&Frame::Agreement(request))).await?;
     let frame = channel.receiver.receive().await?;
@@ -40,6 +41,18 @@ async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, Chann
         Ok(Frame::Agreement(answer)) => Ok(answer),
         Ok(_) | Err(_) => Err(ChannelError::Lost("the peer answered with something else".to_owned())),
     }
+}
+
+/// Whether others wait for the answer, rather than for what it brings about.
+pub(crate) fn is_consensus(request: &Bytes) -> bool {
+    matches!(Request::decode(request), Ok(Request::Raft { .. } | Request::Renew { .. }))
+}
+
+/// Tells who asks that there is no place for this request now.
+pub(crate) async fn put_off(mut channel: Channel) {
+    let answer = Answer::NotNow("too many requests are being answered".to_owned()).encode();
+    // Dropped, it ends behind its answer; nobody waits for that.
+    let _ = channel.sender.send(wire::encode(&Frame::Agreement(answer))).await;
 }
 
 /// Answers the request that a channel began with.

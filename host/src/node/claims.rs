@@ -26,6 +26,13 @@ use crate::registry::ClaimError;
 /// The pause before a claim is made again that the group did not answer, or refused.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
 
+/// Claims that are under way at a time; the others stay due. A node that comes to own much must not fill
+/// the places that its peers have for requests.
+const CLAIMS_MAX: usize = 16;
+
+/// Why a name is given up that an operator wants elsewhere.
+const DRAINED: &str = "an operator drains the node";
+
 /// What is under way of names.
 #[derive(Debug)]
 pub(super) struct Claims {
@@ -45,7 +52,8 @@ pub(super) struct Claims {
 #[derive(Debug)]
 pub(super) enum Done {
     Claimed(GlobalName, Result<Claim, ClaimError>),
-    Released,
+    /// With the reason, and whether it was agreed on.
+    Released(GlobalName, Epoch, String, bool),
 }
 
 impl Claims {
@@ -57,9 +65,9 @@ impl Claims {
 }
 
 impl Core {
-    /// A node that ends, or that the group cannot hear, claims nothing.
+    /// A node that ends, or that the group cannot hear, claims nothing; one that claims enough nothing more.
     pub(super) fn may_claim(&self) -> bool {
-        !self.ending && self.claims.quorum && !self.claims.draining
+        !self.ending && self.claims.quorum && !self.claims.draining && self.claims.claiming.len() < CLAIMS_MAX
     }
 
     pub(super) fn claim_due(&mut self) {
@@ -88,22 +96,51 @@ impl Core {
 
     pub(super) fn begin_release(&mut self, name: &GlobalName, epoch: Epoch, why: &str) {
         self.tracer.released(name, epoch);
-        let (registry, name, why) = (Arc::clone(&self.registry), name.clone(), why.to_owned());
+        self.release_after(Duration::ZERO, name.clone(), epoch, why.to_owned());
+    }
+
+    fn release_after(&mut self, wait: Duration, name: GlobalName, epoch: Epoch, why: String) {
+        let registry = Arc::clone(&self.registry);
         self.claims.tasks.spawn(async move {
-            registry.release(&name, epoch, &why).await;
-            Done::Released
+            tokio::time::sleep(wait).await;
+            let agreed = registry.release(&name, epoch, &why).await;
+            Done::Released(name, epoch, why, agreed)
         });
     }
 
+    /// A name that is not given up stays ours, for our lease is renewed: nobody else could have it.
+    fn on_released(&mut self, name: GlobalName, epoch: Epoch, why: String, agreed: bool) {
+        let is_ours = self.own_epoch(&name) == Some(epoch);
+        let is_idle = !self.is_running(&name) && !self.claims.claiming.contains(&name);
+        if !agreed && is_ours && is_idle && !self.ending {
+            self.release_after(CLAIM_AGAIN, name.clone(), epoch, why);
+        }
+        self.review(&name);
+    }
+
+    /// The epoch of the claim of this process that stands.
+    fn own_epoch(&self, name: &GlobalName) -> Option<Epoch> {
+        let claim = self.registry.lookup(name)?;
+        (claim.node == self.name && claim.boot == self.boot).then_some(claim.epoch)
+    }
+
     pub(super) fn on_claim(&mut self, done: Result<Done, JoinError>) {
-        let Ok(Done::Claimed(name, claimed)) = done else { return };
+        let (name, claimed) = match done {
+            Ok(Done::Claimed(name, claimed)) => (name, claimed),
+            Ok(Done::Released(name, epoch, why, agreed)) => return self.on_released(name, epoch, why, agreed),
+            Err(error) => return tracing::error!(%error, "a bug of the host: a claim's task has failed"),
+        };
         self.claims.claiming.remove(&name);
         match claimed {
             Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
-                let why = if self.claims.draining { "an operator drains the node" } else { "the node is ending" };
+                let why = match (self.claims.draining, self.ending) {
+                    (true, _) => DRAINED,
+                    (_, true) => "the node is ending",
+                    _ => "an earlier instance of its stage still runs",
+                };
                 self.begin_release(&name, claim.epoch, why);
             }
-            Ok(claim) if self.registry.lookup(&name).is_none_or(|standing| standing.epoch == claim.epoch) => {
+            Ok(claim) if self.registry.lookup(&name).is_some_and(|standing| standing.epoch == claim.epoch) => {
                 let epoch = claim.epoch;
                 self.tracer.granted(&claim);
                 self.report(NodeEvent::Owner(claim));
@@ -120,9 +157,18 @@ impl Core {
                 self.counters.one(if is_refused { Count::RefusedClaims } else { Count::UnansweredClaims });
                 tracing::debug!(%name, %error, "a claim came to nothing");
                 self.placement.bar(&name, self.now() + CLAIM_AGAIN);
-                self.review(&name);
+                self.put_off(&name);
             }
         }
+    }
+
+    /// A stage of ours does not run and cannot have its new epoch now: it is claimed in time, unless an
+    /// operator wants its name elsewhere.
+    pub(super) fn put_off(&mut self, name: &GlobalName) {
+        if let Some(epoch) = self.own_epoch(name).filter(|_| self.claims.draining && !self.is_running(name)) {
+            self.begin_release(name, epoch, DRAINED);
+        }
+        self.review(name);
     }
 
     fn is_running(&mut self, name: &GlobalName) -> bool {
@@ -131,7 +177,7 @@ impl Core {
 
     /// Looks who owns a name now, and claims it in time if nobody does. A claim of ours whose stage
     /// does not run is as good as none: that of a proposal whose answer was lost.
-    fn review(&mut self, name: &GlobalName) {
+    pub(super) fn review(&mut self, name: &GlobalName) {
         let standing = self.registry.lookup(name);
         let idle = self.stage_mut(name).is_some_and(|state| state.running.is_none() && state.restart_at.is_none());
         let is_ours = standing.as_ref().is_some_and(|claim| claim.node == self.name && claim.boot == self.boot);
@@ -260,13 +306,13 @@ impl Core {
             let Some(state) = self.stage_mut(&name) else { continue };
             let was_to_restart = state.restart_at.take().is_some();
             if state.running.is_some() {
-                state.drains = Some("an operator drains the node");
+                state.drains = Some(DRAINED);
                 state.stop_at = Some(deadline);
                 state.order(Order::Drain(Reason::Shutdown(Some("the node is being drained".to_owned()))));
                 return;
             }
             if was_to_restart {
-                self.leave(&name, Duration::ZERO, "an operator drains the node");
+                self.leave(&name, Duration::ZERO, DRAINED);
             }
         }
     }
@@ -277,3 +323,6 @@ fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

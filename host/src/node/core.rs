@@ -1,7 +1,7 @@
 //! The node's core task: starts, supervises and stops stages, and tells peers and stages who owns what.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -14,7 +14,7 @@ use forebay_proto::{
     names::Placement,
     pipeline::Scope,
     supervise::{self, Decision},
-    wire::{Frame, Hello, Member, Names, VERSION},
+    wire::{Agreement, Frame, Hello, Member, Names, VERSION},
 };
 use forebay_trace::Event;
 use tokio::{
@@ -231,7 +231,7 @@ impl Core {
     }
 
     pub(super) fn start_stage(&mut self, key: &StageKey, epoch: Epoch) {
-        let owners = self.owners_for(key);
+        let (owners, fenced) = (self.owners_for(key), self.fenced_for(key));
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let owned = self.registry.tenure(key, epoch);
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
@@ -253,6 +253,7 @@ impl Core {
             tracer,
             counters,
             finished,
+            fenced,
             tenure,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
@@ -271,6 +272,17 @@ impl Core {
         let Some(state) = pipeline.stages.get(&key.stage) else { return Owners::new() };
         let sources = state.settings.subscribe.iter().map(|subscription| &subscription.to);
         sources.filter_map(|source| Some((source.clone(), self.owner_of(pipeline, source)?))).collect()
+    }
+
+    /// What a stage consumes of which a majority decides who owns it.
+    fn fenced_for(&self, key: &StageKey) -> BTreeSet<StageName> {
+        let by_majority = self.registry.agreement() == Agreement::Quorum;
+        let Some(pipeline) = self.pipeline(key).filter(|_| by_majority) else { return BTreeSet::new() };
+        let Some(state) = pipeline.stages.get(&key.stage) else { return BTreeSet::new() };
+        let is_global = |source: &&StageName| {
+            pipeline.pipeline.stage(source).is_some_and(|settings| settings.scope == Scope::Global)
+        };
+        state.settings.subscribe.iter().map(|subscription| &subscription.to).filter(is_global).cloned().collect()
     }
 
     fn pipeline(&self, key: &StageKey) -> Option<&RunningPipeline> {
@@ -316,7 +328,7 @@ impl Core {
         let now = self.now();
         let standing = self.registry.lookup(&key);
         // At the end of an input stages that fail are started again: what is left is still to be done.
-        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run;
+        let restarts = *self.inboxes.wanted.borrow() == Wanted::Run && self.expelled.is_none();
         let Some(state) = self.stage_mut(&key) else { return };
         state.running = None;
         state.stop_at = None;
@@ -360,6 +372,8 @@ impl Core {
         if let Some(why) = drained.filter(|_| is_ours) {
             self.leave(&key, Duration::ZERO, why);
         }
+        // A name of ours whose stage does not run, for whatever reason, is claimed anew, or kept by none.
+        self.review(&key);
         self.drain_next();
     }
 
@@ -390,7 +404,7 @@ impl Core {
         state.restart_at = None;
         if state.is_global() {
             // A new instance needs a new epoch.
-            return self.begin_claim(key);
+            return if self.may_claim() { self.begin_claim(key) } else { self.put_off(key) };
         }
         let epoch = Epoch { lamport: state.epoch.lamport + 1, ..state.epoch };
         self.start_stage(key, epoch);

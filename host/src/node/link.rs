@@ -23,7 +23,7 @@ use forebay_proto::{
     wire::{self, Agreement, Frame, Hello, Member, Names},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, MissedTickBehavior},
 };
 
@@ -44,8 +44,19 @@ const OUTGOING_LEN: usize = 256;
 /// How long a peer may take for its Hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 
-/// Subscriptions of one peer whose first frame has not come yet. Further ones wait.
+/// Channels of one peer whose first frame has not come yet. Further ones wait.
 const OPENING_MAX: usize = 64;
+
+/// Calls of the consensus and renewals of one peer that are being answered. Further ones wait; they have
+/// places of their own, for whoever leads must be heard however much else is asked.
+const CONSENSUS_MAX: usize = 64;
+
+/// Other requests of one peer that are being answered: proposals take as long as the group takes. Further
+/// ones are to be made again.
+const PROPOSALS_MAX: usize = 64;
+
+/// Subscriptions of one peer that wait for stages that are starting. Further ones are to be made again.
+const SUBSCRIBING_MAX: usize = 64;
 
 /// What all links of a node share.
 #[derive(Debug)]
@@ -348,7 +359,8 @@ async fn watch_over(
 
 /// Takes in the subscriptions the peer opens.
 async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> String {
-    let opening = Arc::new(tokio::sync::Semaphore::new(OPENING_MAX));
+    let opening = Arc::new(Semaphore::new(OPENING_MAX));
+    let places = Arc::new(Places::new());
     loop {
         let Ok(permit) = Arc::clone(&opening).acquire_owned().await else { return "the node has ended".to_owned() };
         let channel = match connection.accept().await {
@@ -356,20 +368,51 @@ async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> St
             Err(error) => return error.to_string(),
         };
         let (shared, connection) = (Arc::clone(shared), Arc::clone(connection));
-        tokio::spawn(async move {
-            admit(channel, &*connection, &shared).await;
-            drop(permit);
-        });
+        let places = Arc::clone(&places);
+        tokio::spawn(async move { admit(channel, &*connection, &shared, &places, permit).await });
     }
 }
 
-/// Hands a new subscription to its stage, and a request to the registry.
-async fn admit(mut channel: Channel, connection: &dyn Connection, shared: &LinkShared) {
+/// Places for what a peer asks for, once it is known what that is.
+struct Places {
+    consensus: Semaphore,
+    proposals: Semaphore,
+    subscribing: Semaphore,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            consensus: Semaphore::new(CONSENSUS_MAX),
+            proposals: Semaphore::new(PROPOSALS_MAX),
+            subscribing: Semaphore::new(SUBSCRIBING_MAX),
+        }
+    }
+}
+
+/// Hands a new subscription to its stage, and a request to the registry. Gives its place among those that
+/// are opening up as soon as it has one of its kind.
+async fn admit(
+    mut channel: Channel,
+    connection: &dyn Connection,
+    shared: &LinkShared,
+    places: &Places,
+    opening: OwnedSemaphorePermit,
+) {
     let first = match line::read_first(&mut channel).await {
         Ok(First::Subscribe(first)) => first,
         Ok(First::Agreement(request)) => {
+            let place = match agreement::is_consensus(&request) {
+                true => places.consensus.acquire().await,
+                false => match places.proposals.try_acquire() {
+                    Ok(place) => Ok(place),
+                    Err(_) => return agreement::put_off(channel).await,
+                },
+            };
+            drop(opening);
             let peer = (connection.peer(), connection.remote_addr());
-            return agreement::answer(channel, &*shared.registry, peer, request).await;
+            agreement::answer(channel, &*shared.registry, peer, request).await;
+            return drop(place);
         }
         Err((code, reason)) => {
             tracing::warn!(%reason, "a peer's stream was refused");
@@ -383,17 +426,74 @@ async fn admit(mut channel: Channel, connection: &dyn Connection, shared: &LinkS
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
     let peer = connection.peer().clone();
     let caller = Caller::Remote { channel, first, max_demand, peer };
-    let refused = match shared.directory.stage(&key) {
-        Some(callers) => match callers.send(caller).await {
-            Ok(()) => return,
-            Err(mpsc::error::SendError(caller)) => caller,
-        },
-        None => caller,
+    let place = places.subscribing.try_acquire();
+    let (refused, reason) = match (shared.directory.stage(&key), &place) {
+        (Some(_), Err(_)) => (caller, Reason::Unreachable("too many subscriptions wait for their stages".to_owned())),
+        (Some(callers), Ok(_)) => {
+            drop(opening);
+            match callers.send(caller).await {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(caller)) => (caller, Reason::NotOwner),
+            }
+        }
+        (None, _) => (caller, Reason::NotOwner),
     };
     if let Caller::Remote { mut channel, .. } = refused {
-        let cancel = Frame::Stage(Envelope { epoch, message: Message::Cancel(Reason::NotOwner) });
+        let cancel = Frame::Stage(Envelope { epoch, message: Message::Cancel(reason) });
         // The peer may be gone; then there is nobody to tell.
         let _ = channel.sender.send(wire::encode(&cancel)).await;
         channel.sender.finish().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use forebay_proto::names::quorum::{Answer, MemberNo, Request};
+
+    use super::*;
+    use crate::{node::claims::tests::Scripted, transport::memory::Network};
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn raft() -> Bytes {
+        let (from, to) = (MemberNo(1), MemberNo(2));
+        Request::Raft { group: GROUP, from, to, call: Bytes::from_static(b"vote") }.encode()
+    }
+
+    /// Of a group that never answers proposals.
+    #[tokio::test(start_paused = true)]
+    async fn the_consensus_is_heard_however_many_proposals_wait() {
+        let network = Network::new();
+        let addr = |last| SocketAddr::from(([10, 0, 0, last], 1));
+        let a = network.bind(addr(1), "a".parse().unwrap()).unwrap();
+        let b = network.bind(addr(2), "b".parse().unwrap()).unwrap();
+        let (asking, asked) = tokio::join!(b.connect(addr(1)), a.accept());
+        let (asking, asked): (Arc<dyn Connection>, _) = (Arc::from(asking.unwrap()), Arc::from(asked.unwrap()));
+        let (events, _events) = mpsc::channel(1);
+        let agreement = Agreement::Quorum;
+        let hello = Hello { version: wire::VERSION, boot: BootId(1), agreement, advertise: None, group: None };
+        let directory = Arc::new(Directory::new("a".parse().unwrap()));
+        let registry = Arc::new(Scripted::default());
+        let pings = (Duration::from_secs(1), 5);
+        let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, events));
+        let serving = tokio::spawn(async move { serve(&asked, &shared).await });
+        let proposal = Request::Propose { group: GROUP, proposal: Bytes::from_static(b"claim") }.encode();
+        let mut proposing = tokio::task::JoinSet::new();
+        for _ in 0..PROPOSALS_MAX + 10 {
+            let (asking, proposal) = (Arc::clone(&asking), proposal.clone());
+            proposing.spawn(async move { agreement::ask(&*asking, proposal).await });
+        }
+        for _ in 0..10 {
+            let answer = proposing.join_next().await.unwrap().unwrap().unwrap();
+            assert!(matches!(Answer::decode(&answer), Ok(Answer::NotNow(_))), "{answer:?}");
+        }
+        let answered = tokio::time::timeout(Duration::from_secs(1), agreement::ask(&*asking, raft())).await;
+        assert_eq!(answered.expect("at once").unwrap(), raft());
+        let waits = tokio::time::timeout(Duration::from_secs(1), proposing.join_next()).await;
+        assert!(waits.is_err(), "the others wait for the group: {waits:?}");
+        serving.abort();
     }
 }

@@ -8,7 +8,8 @@
 //! 3. Release names, so that others take them up at once.
 //! 4. Tell the peers, and close.
 //!
-//! A second order to end cuts step 2 short.
+//! A second order to end cuts step 2 short. A node that its group has expelled ends as on an order, and
+//! its global stages stop where they are.
 
 use forebay_proto::message::Reason;
 use forebay_trace::Event;
@@ -26,7 +27,7 @@ use super::{
 impl Core {
     pub(super) async fn shut_down(mut self) -> NodeExit {
         self.report(NodeEvent::Draining);
-        let ordered = *self.inboxes.wanted.borrow() != Wanted::Run;
+        let ordered = *self.inboxes.wanted.borrow() != Wanted::Run || self.expelled.is_some();
         // At the end of its input a node takes the time it needs; on an order, what it is given.
         let mut deadline = ordered.then(|| Instant::now() + self.drain_timeout);
         self.stop_meeting();
@@ -52,13 +53,17 @@ impl Core {
         let Some(state) = self.stage_mut(key) else { return true };
         state.restart_at = None;
         state.cut_short = false;
+        let is_global = state.is_global();
         state.order(Order::Drain(reason.clone()));
         while self.stage_mut(key).is_some_and(|state| state.running.is_some()) {
             let wanted = *self.inboxes.wanted.borrow();
+            let expelled = self.expelled.is_some();
             match wanted {
+                // Nobody accepts what an owner says whose node was expelled.
+                _ if expelled && is_global => self.order_stop(key, &reason),
                 Wanted::Stop => self.order_stop(key, &reason),
                 // What a stage that gave up would have consumed is waited for no longer than that.
-                Wanted::Run if self.gave_up.is_empty() => {}
+                Wanted::Run if self.gave_up.is_empty() && !expelled => {}
                 Wanted::Run | Wanted::Drain => {
                     let at = *deadline.get_or_insert_with(|| Instant::now() + self.drain_timeout);
                     self.limit(key, at, &reason);

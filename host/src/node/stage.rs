@@ -13,7 +13,7 @@
 //! the instance.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -68,6 +68,8 @@ pub(crate) struct StageSpec {
     pub(crate) counters: Counters,
     /// Hears when the producer has come to its end.
     pub(crate) finished: mpsc::Sender<StageKey>,
+    /// Sources of which a former owner is not heard any more.
+    pub(crate) fenced: BTreeSet<StageName>,
     /// Whether it may go on: an owner whose node the group cannot hear waits.
     pub(crate) tenure: TenureWatch,
 }
@@ -164,6 +166,7 @@ impl StageSpec {
             cancel: subscription.cancel,
         };
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
+        options.fenced.clone_from(&self.fenced);
         options
     }
 }

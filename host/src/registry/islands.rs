@@ -62,8 +62,9 @@ impl Registry for IslandsRegistry {
         self.change(|table| table.claim(now, name)).map_err(ClaimError::Held)
     }
 
-    async fn release(&self, name: &GlobalName, epoch: Epoch, _why: &str) {
+    async fn release(&self, name: &GlobalName, epoch: Epoch, _why: &str) -> bool {
         self.change(|table| table.release(name, epoch));
+        true
     }
 
     async fn checkpoint(

@@ -67,11 +67,14 @@ pub trait Registry: Send + Sync + fmt::Debug {
     async fn claim(&self, name: &GlobalName) -> Result<Claim, ClaimError>;
 
     /// Gives a name up, with the reason for the history. Harmless if it is not ours, or ours in
-    /// another epoch. Bounded in time; if the group cannot be reached the name ends with its lease.
+    /// another epoch. Bounded in time.
+    ///
+    /// `false`: the claim may still stand, for the group cannot be reached; release again. It does not end
+    /// by itself while this process lives: what is renewed is the lease of all that the process owns.
     ///
     /// # Cancel safety
     /// As for `claim`; release again.
-    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str);
+    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str) -> bool;
 
     /// Records that everything up to `seq` was processed.
     ///

@@ -118,7 +118,7 @@ impl Agreed {
         let Applied { outcome, changed } = table.ledger.apply(index, proposal);
         for name in changed {
             let claim = table.ledger.claim_of(&name).cloned();
-            if let Some(lost) = before.get(&name).filter(|lost| claim.as_ref() != Some(*lost)) {
+            if let Some(lost) = before.get(&name).filter(|own| table.has_lost(own)) {
                 table.changes.push_back(Change::Lost { claim: lost.clone(), to: claim.clone() });
             }
             table.settle(&name, claim);
@@ -136,10 +136,10 @@ impl Agreed {
         table.ledger = ledger;
         for (name, before) in before {
             let after = table.ledger.claim_of(&name).cloned();
-            if before == after {
+            if before.as_ref().map(identity) == after.as_ref().map(identity) {
                 continue;
             }
-            if let Some(claim) = before.filter(|claim| self.is_ours(claim)) {
+            if let Some(claim) = before.filter(|claim| self.is_ours(claim) && table.has_lost(claim)) {
                 table.changes.push_back(Change::Lost { claim, to: after.clone() });
             }
             table.settle(&name, after);
@@ -157,6 +157,14 @@ impl Table {
         granted.or_else(|| record?.claim()).cloned()
     }
 
+    /// Whether the ledger has come to know of this claim and has another, or none, by now. A claim that
+    /// was granted and that the ledger is still to hear of is not lost by what was agreed on before.
+    fn has_lost(&self, own: &Claim) -> bool {
+        let record = self.ledger.record(&own.name);
+        let is_known = record.is_some_and(|record| own.epoch <= record.last_epoch());
+        is_known && record.and_then(Record::claim).map(identity) != Some(identity(own))
+    }
+
     /// The ledger says now that this claim stands.
     fn settle(&mut self, name: &GlobalName, claim: Option<Claim>) {
         let granted = self.granted.get(name).map(|granted| granted.epoch);
@@ -172,6 +180,11 @@ impl Table {
             self.changes.push_back(Change::Owner { name: name.clone(), claim });
         }
     }
+}
+
+/// What makes a claim that claim: its progress does not.
+fn identity(claim: &Claim) -> (&NodeName, BootId, Epoch) {
+    (&claim.node, claim.boot, claim.epoch)
 }
 
 /// What the consensus protocol drives.
@@ -196,5 +209,96 @@ impl Machine for LedgerMachine {
         let ledger = Ledger::decode(snapshot).map_err(|error| format!("snapshot of the ledger: {error}"))?;
         self.0.replace(ledger);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use forebay_proto::{ids::Seq, names::quorum::MemberNo};
+
+    use super::*;
+
+    const BOOT: BootId = BootId(7);
+
+    fn node() -> NodeName {
+        "a".parse().unwrap()
+    }
+
+    fn name() -> GlobalName {
+        GlobalName { pipeline: "p".parse().unwrap(), stage: "s".parse().unwrap() }
+    }
+
+    fn claim(request: u64) -> Command {
+        Command::Claim { name: name(), node: node(), boot: BOOT, request }
+    }
+
+    fn vacate() -> Command {
+        Command::Vacate { node: node(), boot: BOOT, why: "test".to_owned() }
+    }
+
+    fn checkpoint(epoch: Epoch) -> Command {
+        Command::Checkpoint { name: name(), epoch, previous: Seq(0), seq: Seq(9), snapshot: Bytes::new() }
+    }
+
+    /// Lets node a boot in a ledger and claim the name there; that claim.
+    fn claimed(agreed: &Agreed) -> Claim {
+        let boot = Command::Boot { node: node(), member: MemberNo::FOUNDER, boot: BOOT, addr: None, pipelines: vec![] };
+        apply(agreed, 1, Command::Admit { node: node(), store: 1, addr: None });
+        apply(agreed, 2, boot);
+        apply(agreed, 3, claim(1));
+        agreed.lookup(&name()).unwrap()
+    }
+
+    fn apply(agreed: &Agreed, index: u64, command: Command) {
+        agreed.apply(index, Proposal { at_ms: 0, command });
+    }
+
+    fn losses(agreed: &Agreed) -> Vec<Epoch> {
+        let changes = std::mem::take(&mut agreed.table().changes);
+        let lost = |change| match change {
+            Change::Lost { claim, .. } => Some(claim.epoch),
+            _ => None,
+        };
+        changes.into_iter().filter_map(lost).collect()
+    }
+
+    fn snapshot(agreed: &Agreed) -> Ledger {
+        agreed.read(|ledger| Ledger::decode(&ledger.encode()).unwrap())
+    }
+
+    #[test]
+    fn a_snapshot_with_a_checkpoint_of_a_claim_does_not_end_it() {
+        let (owner, other) = (Agreed::new(node(), BOOT), Agreed::new("b".parse().unwrap(), BootId(8)));
+        let own = claimed(&owner);
+        claimed(&other);
+        apply(&other, 4, checkpoint(own.epoch));
+        owner.replace(snapshot(&other));
+        assert_eq!(losses(&owner), []);
+        assert_eq!(owner.lookup(&name()).map(|claim| claim.progress), Some(Seq(9)));
+        apply(&other, 5, vacate());
+        owner.replace(snapshot(&other));
+        assert_eq!(losses(&owner), [own.epoch]);
+    }
+
+    /// The follower has the answer of the leader, and applies what was agreed on before it only now.
+    #[test]
+    fn a_claim_that_was_granted_is_not_lost_by_what_happened_before_it() {
+        let (late, leader) = (Agreed::new(node(), BOOT), Agreed::new("b".parse().unwrap(), BootId(8)));
+        claimed(&late);
+        claimed(&leader);
+        apply(&leader, 4, vacate());
+        let before = snapshot(&leader);
+        apply(&leader, 5, claim(2));
+        let granted = leader.lookup(&name()).unwrap();
+        late.grant(granted.clone());
+        apply(&late, 4, vacate());
+        assert_eq!((losses(&late), late.lookup(&name())), (vec![], Some(granted.clone())));
+        late.replace(before);
+        assert_eq!((losses(&late), late.lookup(&name())), (vec![], Some(granted.clone())));
+        late.replace(snapshot(&leader));
+        assert_eq!((losses(&late), late.lookup(&name())), (vec![], Some(granted.clone())));
+        apply(&late, 6, vacate());
+        assert_eq!(losses(&late), [granted.epoch]);
     }
 }

@@ -284,13 +284,18 @@ impl Registry for QuorumRegistry {
         }
     }
 
-    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str) {
-        if self.inner.agreed.own().iter().any(|claim| claim.name == *name && claim.epoch == epoch) {
-            let command = Command::Release { name: name.clone(), epoch, why: why.to_owned() };
-            if let Err(error) = self.inner.propose(command).await {
-                tracing::warn!(%name, %epoch, %error, "the name could not be given up; it ends with its lease");
-            }
+    async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str) -> bool {
+        if !self.inner.agreed.own().iter().any(|claim| claim.name == *name && claim.epoch == epoch) {
+            return true;
         }
+        let command = Command::Release { name: name.clone(), epoch, why: why.to_owned() };
+        let error = match self.inner.propose(command).await {
+            Ok(Outcome::Done) => return true,
+            Ok(other) => format!("{other:?}"),
+            Err(error) => error,
+        };
+        tracing::warn!(%name, %epoch, %error, "the name could not be given up");
+        false
     }
 
     async fn checkpoint(

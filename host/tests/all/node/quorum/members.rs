@@ -107,6 +107,25 @@ async fn assert_removed(mut node: Node) {
     assert!(matches!(exit.expelled, Some(Expelled::Removed(_))), "{exit:?}");
 }
 
+/// It went on waiting for what its consumers had not taken, for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_removed_owner_whose_consumer_never_returns_ends_all_the_same() {
+    let (world, gate, open) = (World::of_quorum(), Gate::open(), Gate::open());
+    let _end = OpenAtEnd(&gate);
+    let mut options = world.joining("a", &[], world.numbers(&gate));
+    options.drain_timeout = Duration::from_millis(500);
+    let a = Node::start(options);
+    let (_, old) = world.log.owner(0).await;
+    let b = world.start("b", &["a"], world.numbers(&open));
+    world.log.taken_by(0, &["a", "b"], old).await;
+    gate.set(false);
+    gate.holds().await;
+    let mark = world.log.mark();
+    order(&b, remove("a")).await;
+    assert_removed(a).await;
+    world.log.owner(mark).await;
+}
+
 fn remove(node: &str) -> Command {
     Command::Remove { node: node.parse().unwrap() }
 }
