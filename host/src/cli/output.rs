@@ -22,13 +22,15 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::OutputFormat,
     node::{NodeEvent, Observer},
+    registry::raft,
     runtime::{GuestOutput, LineKind},
 };
 
 /// Logs to standard error, at what `filter` lets through.
 pub(super) fn start_log(filter: &str) {
-    // openraft tells of every call that a dead peer does not answer; whoever wants that names it.
-    let filter = EnvFilter::try_new(format!("openraft=off,{filter}")).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Whoever wants to hear the consensus library names it.
+    let filter =
+        EnvFilter::try_new(format!("{}=off,{filter}", raft::LOG_TARGET)).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call, in tests, keeps the first log.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).try_init();
 }

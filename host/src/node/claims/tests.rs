@@ -1,3 +1,5 @@
+//! What becomes of claims whose answers come late, and of names that cannot be given up.
+
 use std::{
     net::SocketAddr,
     sync::{Mutex, atomic::AtomicUsize, atomic::Ordering},
@@ -68,7 +70,7 @@ impl Registry for Scripted {
         Agreement::Quorum
     }
 
-    fn tenure(&self) -> TenureWatch {
+    fn tenure(&self, _: &GlobalName, _: Epoch) -> TenureWatch {
         TenureWatch::unlimited()
     }
 

@@ -1,7 +1,8 @@
 //! From a node without a place to a member: found a group, or be let into one.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -31,7 +32,11 @@ impl Inner {
         let mut place = self.at_home(|home, node| home.load(node)).await?;
         self.store.store(place.store, Ordering::Relaxed);
         let (group, member) = match place.member {
-            Some(member) => member,
+            Some(member) => {
+                // Peers are told from now on: those of another group do not stay connected.
+                let _ = self.group.set(member.0);
+                member
+            }
             None => {
                 let member = self.seek_place(place).await?;
                 place.member = Some(member);
@@ -40,7 +45,8 @@ impl Inner {
                 member
             }
         };
-        let peers = Arc::new(RaftPeers { group, member, peers: Arc::clone(&self.peers) });
+        let _ = self.group.set(group);
+        let peers = Arc::new(RaftPeers { group, member, peers: Arc::clone(&self.peers), refused: Mutex::default() });
         let options = GroupOptions {
             member: MemberId(member.0),
             node: self.me.node.clone(),
@@ -155,6 +161,17 @@ struct RaftPeers {
     group: GroupId,
     member: MemberNo,
     peers: Arc<dyn Peers>,
+    /// Why each peer last refused, so that it is told once.
+    refused: Mutex<BTreeMap<NodeName, String>>,
+}
+
+impl RaftPeers {
+    fn tell_refusal(&self, peer: &NodeName, why: &str) {
+        let before = lock(&self.refused).insert(peer.clone(), why.to_owned());
+        if before.as_deref() != Some(why) {
+            tracing::warn!(%peer, %why, "refuses what this member says");
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -170,7 +187,11 @@ impl raft::Peers for RaftPeers {
         let answer = self.peers.ask(node, request.encode(), within).await.map_err(raft::Unreachable)?;
         match Answer::decode(&answer) {
             Ok(Answer::Raft(answer)) => Ok(answer),
-            Ok(Answer::NotNow(why) | Answer::Refused(why)) => Err(raft::Unreachable(why)),
+            Ok(Answer::NotNow(why)) => Err(raft::Unreachable(why)),
+            Ok(Answer::Refused(why)) => {
+                self.tell_refusal(node, &why);
+                Err(raft::Unreachable(why))
+            }
             Ok(other) => Err(raft::Unreachable(format!("an answer to something else: {other:?}"))),
             Err(error) => Err(raft::Unreachable(error.to_string())),
         }

@@ -28,7 +28,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -131,6 +131,8 @@ struct Inner {
     store: AtomicU64,
     /// Processes whose claims this leader is having ended: they are not renewed meanwhile.
     vacating: Mutex<BTreeSet<(NodeName, BootId)>>,
+    /// The group it belongs to, from the moment in which that is known.
+    group: OnceLock<GroupId>,
     /// Requests that were refused.
     refused: AtomicU64,
     /// The last term in which this leader has carried out all that was agreed on before.
@@ -183,6 +185,7 @@ impl QuorumRegistry {
             woken: Notify::new(),
             store: AtomicU64::new(0),
             vacating: Mutex::default(),
+            group: OnceLock::new(),
             refused: AtomicU64::new(0),
             term_begun: AtomicU64::new(0),
             looked: Mutex::new(Looked { at: options.clock.now(), resumed: None }),
@@ -339,7 +342,7 @@ impl Registry for QuorumRegistry {
     }
 
     fn group(&self) -> Option<GroupId> {
-        self.inner.membership().map(|membership| membership.group)
+        self.inner.group.get().copied()
     }
 
     fn on_peer_up(&self, peer: &NodeName, boot: BootId) {

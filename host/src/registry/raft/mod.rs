@@ -19,4 +19,7 @@ pub use store::{
     Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey, recover, recover_with,
     survey,
 };
+/// What the library logs as: a line for each call that a dead member does not answer.
+pub const LOG_TARGET: &str = "openraft";
+
 pub use types::{COMMAND_BYTES_MAX, Machine, MemberId};
