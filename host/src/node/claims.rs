@@ -197,6 +197,9 @@ impl Core {
                 self.tracer.owner(&name, claim.as_ref());
                 self.review(&name);
                 let owner = claim.and_then(|claim| self.reachable(claim));
+                // Of a stage here its consumers hear once it runs.
+                let runs = self.is_running(&name);
+                let owner = owner.filter(|owner| owner.node != self.name || runs);
                 self.tell_consumers(&name, owner.as_ref());
             }
             Change::Quorum { holds, why } => {

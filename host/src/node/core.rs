@@ -260,10 +260,8 @@ impl Core {
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
         state.running = Some(handle);
-        if !state.is_global() {
-            let owner = Owner { node: self.name.clone(), epoch };
-            self.tell_consumers(key, Some(&owner));
-        }
+        let owner = Owner { node: self.name.clone(), epoch };
+        self.tell_consumers(key, Some(&owner));
     }
 
     /// Who owns what a stage consumes, as it starts.
