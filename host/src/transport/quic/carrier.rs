@@ -4,15 +4,16 @@ use std::{io, net::SocketAddr};
 
 use quinn::EndpointConfig;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::time::Instant;
 
-use super::QuicOptions;
+use super::{QuicOptions, refusals::Refusals};
 use crate::transport::probe;
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
 pub(super) enum Carrier {
     /// The system's UDP, at this address.
-    System(SocketAddr),
+    System(SocketAddr, Refusals),
     #[cfg(feature = "simulated")]
     Simulated(super::simulated::SimulatedMachine),
 }
@@ -21,7 +22,7 @@ impl Carrier {
     /// The address asked for.
     pub(super) fn listen(&self) -> SocketAddr {
         match self {
-            Self::System(listen) => *listen,
+            Self::System(listen, _) => *listen,
             #[cfg(feature = "simulated")]
             Self::Simulated(machine) => machine.addr(),
         }
@@ -36,7 +37,14 @@ impl Carrier {
     ) -> io::Result<quinn::Endpoint> {
         let runtime = std::sync::Arc::new(quinn::TokioRuntime);
         match self {
-            Self::System(listen) => quinn::Endpoint::new(config, Some(server), socket(*listen, options)?, runtime),
+            Self::System(listen, refusals) => {
+                let socket = socket(*listen, options)?;
+                // Without it a dead peer is noticed later.
+                if let Err(error) = refusals.watch(&socket) {
+                    tracing::info!(%error, "the system does not tell who refuses datagrams");
+                }
+                quinn::Endpoint::new(config, Some(server), socket, runtime)
+            }
             #[cfg(feature = "simulated")]
             Self::Simulated(machine) => {
                 let (mut config, socket) = (config, std::sync::Arc::new(machine.open()?));
@@ -46,10 +54,19 @@ impl Carrier {
         }
     }
 
-    /// See [`crate::transport::Connection::is_port_closed`].
-    pub(super) async fn is_port_closed(&self, addr: SocketAddr) -> bool {
+    /// Lets the port go, as far as it is held beside the endpoint.
+    pub(super) fn stop(&self) {
         match self {
-            Self::System(_) => probe::is_port_closed(addr).await,
+            Self::System(_, refusals) => refusals.stop(),
+            #[cfg(feature = "simulated")]
+            Self::Simulated(_) => {}
+        }
+    }
+
+    /// See [`crate::transport::Connection::is_port_closed`]; for a connection that is there `since` then.
+    pub(super) async fn is_port_closed(&self, addr: SocketAddr, since: Instant) -> bool {
+        match self {
+            Self::System(_, refusals) => refusals.any(addr, since) || probe::is_port_closed(addr).await,
             #[cfg(feature = "simulated")]
             Self::Simulated(machine) => machine.is_port_closed(addr).await,
         }

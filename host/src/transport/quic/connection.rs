@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use forebay_proto::ids::NodeName;
 use quinn::{ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use super::{
     carrier::Carrier,
@@ -39,11 +40,12 @@ pub(super) struct QuicConnection {
     terms: Terms,
     /// Where it is counted, if the peer opened it.
     peers: Option<Arc<Peers>>,
+    since: Instant,
 }
 
 impl QuicConnection {
     pub(super) fn new(connection: quinn::Connection, peer: NodeName, terms: Terms, peers: Option<Arc<Peers>>) -> Self {
-        Self { connection, peer, terms, peers }
+        Self { connection, peer, terms, peers, since: Instant::now() }
     }
 
     fn lost(&self, error: &ConnectionError) -> ChannelError {
@@ -86,7 +88,7 @@ impl Connection for QuicConnection {
     }
 
     async fn is_port_closed(&self) -> bool {
-        self.terms.carrier.is_port_closed(self.remote_addr()).await
+        self.terms.carrier.is_port_closed(self.remote_addr(), self.since).await
     }
 
     fn close(&self, code: CloseCode, reason: &str) {

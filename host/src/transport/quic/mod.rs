@@ -22,6 +22,7 @@ mod channel;
 mod connection;
 mod endpoint;
 mod peers;
+mod refusals;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod tls;
@@ -45,6 +46,7 @@ use self::{
     connection::{QuicConnection, Terms},
     endpoint::Acceptor,
     peers::Peers,
+    refusals::Refusals,
 };
 use super::{CloseCode, ConnectError, Connection, Transport, identity::NodeIdentity};
 
@@ -171,7 +173,7 @@ impl Quic {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind(listen: SocketAddr, identity: NodeIdentity, options: QuicOptions) -> Result<Self, BindError> {
-        Self::open(Carrier::System(listen), identity, options)
+        Self::open(Carrier::System(listen, Refusals::default()), identity, options)
     }
 
     /// Opens the port of `machine`, as the node of `identity`.
@@ -213,6 +215,7 @@ impl Quic {
 impl Drop for Quic {
     fn drop(&mut self) {
         self.acceptor.abort();
+        self.carrier.stop();
     }
 }
 
@@ -245,5 +248,6 @@ impl Transport for Quic {
         // Quinn drains for three round trips, so that a lost close is sent again, and as long as a
         // second for peers that never answered: those need no goodbye.
         let _ = time::timeout(CLOSE_WAIT, self.endpoint.wait_idle()).await;
+        self.carrier.stop();
     }
 }
