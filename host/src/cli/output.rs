@@ -24,13 +24,14 @@ use crate::{
     node::{NodeEvent, Observer},
     registry::raft,
     runtime::{GuestOutput, LineKind},
+    transport::quic,
 };
 
 /// Logs to standard error, at what `filter` lets through.
 pub(super) fn start_log(filter: &str) {
-    // Whoever wants to hear the consensus library names it.
-    let filter =
-        EnvFilter::try_new(format!("{}=off,{filter}", raft::LOG_TARGET)).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Whoever wants to hear these libraries names them.
+    let quiet = [raft::LOG_TARGET, quic::LOG_TARGET].map(|target| format!("{target}=off,")).concat();
+    let filter = EnvFilter::try_new(quiet + filter).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call, in tests, keeps the first log.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).try_init();
 }

@@ -65,7 +65,7 @@ pub(crate) enum ClusterError {
         #[source]
         error: Box<ClusterError>,
     },
-    #[error("after {moves} moves of the owner it is still not the `{wanted}` that was asked for")]
+    #[error("after {moves} restarts of the owner or the leader it is still not the `{wanted}` that was asked for")]
     NoSuchRole { wanted: String, moves: usize },
     #[error("cannot write or read a trace")]
     Trace(#[from] io::Error),

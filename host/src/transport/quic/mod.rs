@@ -50,6 +50,9 @@ use self::{
 };
 use super::{CloseCode, ConnectError, Connection, Transport, identity::NodeIdentity};
 
+/// What sending datagrams logs as: that the machine of a dead peer refuses them, which the node tells by itself.
+pub const LOG_TARGET: &str = "quinn_udp";
+
 /// How long [`Transport::close`] waits for the peers to hear of it.
 const CLOSE_WAIT: Duration = Duration::from_millis(200);
 
