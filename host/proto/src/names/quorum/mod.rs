@@ -4,7 +4,7 @@
 //!   order and holds the same claims, epochs, checkpoints and node records.
 //! - [`Leases`]: for the leader, whose claims to take away because their node is not heard any more.
 //! - [`Tenure`]: for an owner, whether it may go on just now.
-//! - [`voters`]: which members vote.
+//! - [`voters()`]: which members vote.
 //! - [`Founding`]: whether a node without data founds a group, joins one, or waits.
 //!
 //! Safety comes from epochs alone: an epoch is the place of the claim in the log, so no two claims
