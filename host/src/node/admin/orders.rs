@@ -46,9 +46,22 @@ impl Desk {
     async fn order(&self, command: Command) -> Result<(), String> {
         let registry = self.registry()?;
         match registry.as_quorum() {
-            Some(quorum) => quorum.order(command).await,
+            Some(quorum) => quorum.order(command).await.map_err(|why| unreached(&quorum.report(), why)),
             None => Err("this node runs in islands mode".to_owned()),
         }
+    }
+}
+
+/// Why an order came to nothing, in terms of the group if that is why.
+fn unreached(report: &QuorumReport, why: String) -> String {
+    let voters: Vec<_> = report.members.iter().filter(|member| member.votes).collect();
+    let (connected, needed) = (voters.iter().filter(|member| member.connected).count(), voters.len() / 2 + 1);
+    match connected < needed {
+        true => format!(
+            "the group cannot be reached: {connected} of {} voters are connected, and {needed} are needed to agree on anything",
+            voters.len()
+        ),
+        false => why,
     }
 }
 
@@ -103,6 +116,15 @@ mod tests {
             generation: 0,
             refused_requests: 0,
         }
+    }
+
+    #[test]
+    fn an_order_that_reaches_nobody_says_who_is_missing() {
+        let why = || "this member does not lead the group".to_owned();
+        let cut_off = report(&[("a", true, true), ("b", true, false), ("c", true, false), ("d", false, true)]);
+        let told = unreached(&cut_off, why());
+        assert!(told.ends_with("1 of 3 voters are connected, and 2 are needed to agree on anything"), "{told}");
+        assert_eq!(unreached(&report(&[("a", true, true)]), why()), why());
     }
 
     #[test]

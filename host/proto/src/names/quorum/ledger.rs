@@ -181,6 +181,10 @@ impl Ledger {
     /// ledger knows; epochs from here on are above all that the lost quorum can have given.
     pub fn recover(&mut self, survivor: &NodeName, at_ms: u64) {
         self.generation = self.generation.saturating_add(1);
+        if let Some(record) = self.nodes.get_mut(survivor) {
+            // There is nobody else to own anything.
+            record.draining = false;
+        }
         let lost: Vec<_> = self.nodes.keys().filter(|node| *node != survivor).cloned().collect();
         for node in lost {
             self.remove(at_ms, &node);

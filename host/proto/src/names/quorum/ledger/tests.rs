@@ -161,6 +161,7 @@ fn after_a_recovery_epochs_are_above_all_that_were() {
     log.index += 1_000_000;
     let lost = log.claimed("b", 1, 2);
     log.index -= 1_000_000;
+    log.apply(Command::Drain { node: node("a"), drain: true });
     log.ledger.recover(&node("a"), 0);
     assert_eq!(log.ledger.nodes().map(|(node, _)| node.as_str()).collect::<Vec<_>>(), ["a"]);
     let after = log.claimed("a", 1, 1);
