@@ -11,6 +11,8 @@
 //! A second order to end cuts step 2 short. A node that its group has expelled ends as on an order, and
 //! its global stages stop where they are.
 
+use std::sync::Arc;
+
 use forebay_proto::message::Reason;
 use forebay_trace::Event;
 use tokio::time::Instant;
@@ -31,8 +33,7 @@ impl Core {
         // At the end of its input a node takes the time it needs; on an order, what it is given.
         let mut deadline = ordered.then(|| Instant::now() + self.drain_timeout);
         self.stop_meeting();
-        // Whoever leads the group from here on need not be missed first.
-        self.registry.leave().await;
+        self.pass_on().await;
         let mut cut_short = Vec::new();
         let keys: Vec<StageKey> = self.pipelines.iter().flat_map(in_order).collect();
         for key in keys {
@@ -45,6 +46,20 @@ impl Core {
         self.registry.stop().await;
         self.tracer.write(|| Event::NodeStop {});
         NodeExit { gave_up: std::mem::take(&mut self.gave_up), cut_short, expelled: self.expelled.take() }
+    }
+
+    /// Whoever leads the group from here on need not be missed first. Stages go on meanwhile, and so does what
+    /// there is to tell of them.
+    async fn pass_on(&mut self) {
+        let registry = Arc::clone(&self.registry);
+        let mut leaving = registry.leave();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut leaving => return,
+                change = registry.next_change() => self.on_change(change),
+            }
+        }
     }
 
     /// Whether the stage ended in good order.
