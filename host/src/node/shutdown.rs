@@ -50,7 +50,7 @@ impl Core {
 
     /// Whoever leads the group from here on need not be missed first. Stages go on meanwhile, and so does what
     /// there is to tell of them.
-    async fn pass_on(&mut self) {
+    pub(super) async fn pass_on(&mut self) {
         let registry = Arc::clone(&self.registry);
         let mut leaving = registry.leave();
         loop {

@@ -31,6 +31,8 @@ pub(in crate::node) struct Scripted {
     released: Mutex<Vec<Epoch>>,
     unanswered: usize,
     claimed: AtomicUsize,
+    /// What there is to tell.
+    changes: Mutex<Vec<Change>>,
 }
 
 #[async_trait]
@@ -63,7 +65,11 @@ impl Registry for Scripted {
     }
 
     async fn next_change(&self) -> Change {
-        std::future::pending().await
+        let change = self.changes.lock().unwrap().pop();
+        match change {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
     }
 
     fn agreement(&self) -> Agreement {
@@ -89,7 +95,10 @@ impl Registry for Scripted {
         if crate::node::agreement::is_consensus(&request) { request } else { std::future::pending().await }
     }
 
-    async fn leave(&self) {}
+    /// Takes as long as another leader takes to be elected.
+    async fn leave(&self) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 
     async fn stop(&self) {}
 }
@@ -228,4 +237,13 @@ async fn a_stage_that_is_to_be_restarted_on_a_drained_node_leaves_its_name() {
     core.on_claim(Ok(Done::Claimed(name(), Err(ClaimError::Refused("draining".to_owned())))));
     next_done(&mut core).await;
     assert!(group.released.lock().unwrap().len() >= 2, "given up, whether it was to be claimed or was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_passes_the_lead_on_hears_of_its_group_meanwhile() {
+    let Played { mut core, group, .. } = play(1);
+    core.claims.quorum = false;
+    group.changes.lock().unwrap().push(Change::Quorum { holds: true, why: "test".to_owned() });
+    core.pass_on().await;
+    assert!(core.claims.quorum, "it was told before it went on");
 }
