@@ -12,7 +12,7 @@ use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
     node::{
         Expelled, Node, NodeControl, NodeOptions, Tracer,
-        admin::{self, AdminSocket},
+        admin::{self, BoundAdmin},
     },
     runtime::wasm::Wasm,
     transport::{
@@ -66,8 +66,10 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.tracer = tracer(&options)?;
     let signals = Signals::new();
+    // Before the node says that it listens: whoever reads that may ask at once.
+    let admin = bind_admin(&config.data);
     let mut node = Node::start(options);
-    let _admin = open_admin(&config.data, &node);
+    let _admin = admin.map(|admin| admin.serve(node.desk()));
     tokio::spawn(end_on_signals(signals, node.control()));
     if args.orders_on_stdin {
         tokio::spawn(obey_stdin(node.control()));
@@ -87,13 +89,13 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
 }
 
 /// A node does its work without it, too.
-fn open_admin(data: &Path, node: &Node) -> Option<AdminSocket> {
-    let opened = admin::serve(data, node.desk());
+fn bind_admin(data: &Path) -> Option<BoundAdmin> {
+    let bound = admin::bind(data);
     let warn = |error: &std::io::Error| {
         let path = admin::socket_path(data);
         tracing::warn!(%error, "cannot make {}: `forebay status` and its like will not find this node", path.display());
     };
-    opened.inspect_err(warn).ok()
+    bound.inspect_err(warn).ok()
 }
 
 fn raft_dir(data: &Path) -> String {

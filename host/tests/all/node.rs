@@ -286,7 +286,8 @@ impl World {
         self.log.taken_by(mark, &ABC, epoch).await;
         if self.quorum.is_some() {
             for node in nodes.values() {
-                until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing).await;
+                until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds)
+                    .await;
             }
         }
         nodes

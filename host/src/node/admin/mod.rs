@@ -17,7 +17,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    serve::{AdminSocket, LINE_BYTES_MAX, serve},
+    serve::{AdminSocket, BoundAdmin, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
 };
 use crate::registry::Registry;

@@ -44,16 +44,29 @@ impl Drop for AdminSocket {
     }
 }
 
-/// Answers on a socket in the data directory, from now on until the result is dropped.
+/// A node's socket before there is a node: who connects waits.
+#[derive(Debug)]
+pub struct BoundAdmin {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+/// Makes the socket in a data directory.
 ///
 /// # Errors
 /// If it cannot be made.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn serve(data: &Path, desk: Desk) -> io::Result<AdminSocket> {
-    let listener = socket::bind(data)?;
-    Ok(AdminSocket { path: socket::socket_path(data), task: tokio::spawn(accept(listener, desk)) })
+pub fn bind(data: &Path) -> io::Result<BoundAdmin> {
+    Ok(BoundAdmin { path: socket::socket_path(data), listener: socket::bind(data)? })
+}
+
+impl BoundAdmin {
+    /// Answers from now on until the result is dropped.
+    pub fn serve(self, desk: Desk) -> AdminSocket {
+        AdminSocket { path: self.path, task: tokio::spawn(accept(self.listener, desk)) }
+    }
 }
 
 async fn accept(listener: UnixListener, desk: Desk) {

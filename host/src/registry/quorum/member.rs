@@ -139,10 +139,12 @@ impl Inner {
     }
 
     /// Whether this member takes part no more. One that was removed goes on voting until the others
-    /// have agreed to do without it: the last voter would take the group with it.
+    /// have agreed to do without it: the last voter would take the group with it. And one that leads goes
+    /// on until it knows that they have, however long that takes: it alone can tell them.
     fn look_at_place(&self, membership: &Membership, status: &GroupStatus, books: &mut Books) -> Option<Ended> {
         let member = membership.member;
-        if self.agreed.read(|ledger| ledger.retired().contains(&member)) {
+        let is_retired = self.agreed.read(|ledger| ledger.retired().contains(&member));
+        if is_retired {
             let number = member.0;
             let why = format!(
                 "member {number} was removed from the group, or its place was taken by other data of the same name"
@@ -150,7 +152,11 @@ impl Inner {
             books.leave(Ended::Removed(why));
         }
         let votes = status.voters.contains_key(&MemberId(member.0));
-        let (_, ended) = books.leaving.take_if(|(since, _)| !votes || since.elapsed() >= GOODBYE_WITHIN)?;
+        let may_go = |since: &Instant| match is_retired && status.is_leader {
+            true => !votes && status.is_settled,
+            false => !votes || since.elapsed() >= GOODBYE_WITHIN,
+        };
+        let (_, ended) = books.leaving.take_if(|(since, _)| may_go(since))?;
         Some(ended)
     }
 
@@ -194,8 +200,9 @@ impl Inner {
         let me = self.me.clone();
         let member = membership.member;
         let command = match member {
-            // The founder is a member before the ledger knows of it.
-            MemberNo::FOUNDER if self.agreed.read(|ledger| ledger.node(&me.node).is_none()) => {
+            // The founder is a member before the ledger knows of it. Only then: one that was removed would
+            // let itself in again.
+            MemberNo::FOUNDER if self.agreed.read(|ledger| ledger.nodes().next().is_none()) => {
                 Command::Admit { node: me.node, store: self.store(), addr: me.addr }
             }
             _ => Command::Boot { node: me.node, member, boot: me.boot, addr: me.addr, pipelines: me.pipelines },

@@ -102,7 +102,7 @@ impl QuorumRegistry {
         let in_protocol = status.iter().flat_map(|status| status.voters.keys().chain(status.learners.keys()));
         let is_member = |number: &u64| members.iter().any(|member: &MemberReport| member.member == *number);
         QuorumReport {
-            changing: status.as_ref().is_some_and(|status| status.is_joint),
+            changing: status.as_ref().is_some_and(|status| status.is_joint || !status.is_settled),
             leaving: in_protocol.map(|id| id.0).filter(|number| !is_member(number)).collect(),
             refused_requests: inner.refused.load(Ordering::Relaxed),
             group: membership.as_ref().map(|membership| membership.group),

@@ -33,6 +33,8 @@ pub struct GroupStatus {
     pub learners: BTreeMap<MemberId, NodeName>,
     /// A change of voters is under way.
     pub is_joint: bool,
+    /// The group has agreed on these members, and this member has carried that out; they count before that already.
+    pub is_settled: bool,
     /// Index of the last entry of the log.
     pub last_log: Option<u64>,
     /// Index of the last entry that the group agreed on, as far as this member knows.
@@ -80,6 +82,7 @@ impl GroupStatus {
             voters: named(true),
             learners: named(false),
             is_joint: membership.get_joint_config().len() > 1,
+            is_settled: *metrics.membership_config.log_id() <= metrics.last_applied,
             last_log: metrics.last_log_index,
             committed: metrics.cluster_committed.map(|log_id| log_id.index),
             last_applied: metrics.last_applied.map(|log_id| log_id.index),

@@ -67,7 +67,8 @@ async fn a_node_that_lost_its_data_is_another_member() {
     world.lose_data("b");
     let again = world.start("b", &["a", "c"], world.numbers(&gate));
     for node in [&nodes["a"], &nodes["c"], &again] {
-        let is_new = |report: &QuorumReport| votes(report) == 3 && member(report, "b") != before;
+        // As long as they change who votes, they need the former b for it.
+        let is_new = |report: &QuorumReport| votes(report) == 3 && !report.changing && member(report, "b") != before;
         until_report(node, "three vote, b with a new number", is_new).await;
     }
     // If the former number had a vote still, two of four could agree on nothing.
@@ -164,6 +165,29 @@ async fn a_leader_and_owner_that_is_removed_hands_over() {
     assert_ne!(owner, "a");
     world.log.taken_by(mark, &["b", "c"], epoch).await;
     until_report(&nodes["b"], "one of two votes", |report| votes(report) == 1 && report.members.len() == 2).await;
+}
+
+/// It went as soon as it had written down who votes from then on, or after two seconds, whether or not the
+/// other knew; who then waited for it for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_only_voter_that_is_removed_waits_for_one_to_take_over() {
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let mut a = world.start("a", &[], world.numbers(&gate));
+    world.log.owner(0).await;
+    let b = world.start("b", &["a"], world.numbers(&gate));
+    until_report(&b, "both are members", |report| report.members.len() == 2 && report.holds).await;
+    let mark = world.log.mark();
+    world.network.cut(world.addr("a"), world.addr("b"));
+    let lost = |by: &str, event: &NodeEvent| (by == "a" && matches!(event, NodeEvent::PeerDown { .. })).then_some(());
+    world.log.event(mark, "a misses b", lost).await;
+    order(&a, remove("a")).await;
+    let early = tokio::time::timeout(Duration::from_secs(3), a.wait()).await;
+    assert!(early.is_err(), "it left b without a vote: {early:?}");
+    let mark = world.log.mark();
+    world.network.heal(world.addr("a"), world.addr("b"));
+    assert_removed(a).await;
+    let (owner, _) = world.log.owner(mark).await;
+    assert_eq!(owner, "b");
 }
 
 /// It took the group with it: its number was retired, and nobody was left who had a vote.

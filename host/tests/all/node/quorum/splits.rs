@@ -24,7 +24,8 @@ async fn start_with_bare_leader(world: &World, gate: &Gate) -> (BTreeMap<&'stati
     let (owner, epoch) = world.log.owner(0).await;
     world.log.taken_by(0, &["b", "c"], epoch).await;
     for node in nodes.values() {
-        let is_ready = |report: &QuorumReport| votes(report) == 3 && report.holds && leads(report, "a");
+        let is_ready =
+            |report: &QuorumReport| votes(report) == 3 && !report.changing && report.holds && leads(report, "a");
         until_report(node, "all three vote", is_ready).await;
     }
     (nodes, owner, epoch)
