@@ -3,13 +3,16 @@
 
 pub mod backoff;
 pub mod batch;
+pub mod checkpoints;
 mod chunks;
 pub mod consumer;
 pub mod dispatch;
 pub mod ids;
 pub mod message;
 pub mod names;
+mod owed;
 pub mod pipeline;
+mod poison;
 pub mod producer;
 pub mod stage;
 pub mod supervise;

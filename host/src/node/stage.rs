@@ -142,6 +142,7 @@ impl StageSpec {
             instance: 0,
             config: self.settings.config.clone(),
             limits: self.settings.limits,
+            restore: None,
             output,
         };
         self.plugin.start(spec).await.map_err(|error| Exit::Failed(error.to_string()))
