@@ -12,7 +12,7 @@ pub mod message;
 pub mod names;
 mod owed;
 pub mod pipeline;
-mod poison;
+pub mod poison;
 pub mod producer;
 pub mod stage;
 pub mod supervise;

@@ -48,11 +48,20 @@ pub(crate) struct Suspects {
     /// The part being tried has failed before.
     is_suspect: bool,
     found: VecDeque<Duration>,
+    traps: VecDeque<Duration>,
 }
+
+/// So many guests may be lost in [`TRAPS_WITHIN`] without a pause: enough to find two poison events.
+const TRAPS_AT_ONCE: usize = 32;
+
+const TRAPS_WITHIN: Duration = Duration::from_secs(10);
+
+/// From then on. A guest that fails now and then keeps its stage, and leaves the processor to others.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Suspects {
     pub(crate) fn new(limit: PoisonLimit) -> Self {
-        Self { limit, parts: VecDeque::new(), is_suspect: false, found: VecDeque::new() }
+        Self { limit, parts: VecDeque::new(), is_suspect: false, found: VecDeque::new(), traps: VecDeque::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,6 +82,13 @@ impl Suspects {
         let part = self.parts.pop_front();
         self.is_suspect = part.is_some();
         part
+    }
+
+    /// How long to wait before another guest is started.
+    pub(crate) fn pause(&mut self, now: Duration) -> Option<Duration> {
+        self.traps.retain(|at| now.saturating_sub(*at) <= TRAPS_WITHIN);
+        self.traps.push_back(now);
+        (self.traps.len() > TRAPS_AT_ONCE).then_some(PAUSE)
     }
 
     /// The guest did not survive this call with events.
@@ -185,6 +201,15 @@ mod tests {
             let extra = calls - 1;
             assert!(extra <= 21, "{extra} extra calls; 2 log2(1000) is 19.9, and one for the whole");
         }
+    }
+
+    #[test]
+    fn a_guest_that_fails_again_and_again_is_started_once_a_second() {
+        let mut suspects = Suspects::new(PoisonLimit::default());
+        let second = Duration::from_secs(1);
+        let pauses: Vec<_> = (0..40).map(|_| suspects.pause(Duration::ZERO)).collect();
+        assert!(pauses[..32].iter().all(Option::is_none) && pauses[32..].iter().all(|pause| *pause == Some(second)));
+        assert_eq!(suspects.pause(11 * second), None);
     }
 
     #[test]

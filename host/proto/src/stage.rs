@@ -348,6 +348,7 @@ impl Stage {
             return None;
         }
         let call = if self.renew && self.draining.is_none() {
+            self.held = None;
             Some(Call::Renew)
         } else if let Some(call) = self.held.take().and_then(|held| held.call).or_else(|| self.next_suspect()) {
             Some(call)

@@ -343,7 +343,8 @@ impl Node {
                 }
             }
             // Of groups, which there are none of here.
-            Change::Quorum { .. }
+            Change::Checkpoint { .. }
+            | Change::Quorum { .. }
             | Change::Leads { .. }
             | Change::Addresses(_)
             | Change::Draining(_)

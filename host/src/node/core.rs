@@ -33,7 +33,7 @@ use super::{
     event::{NodeEvent, Observer},
     link::{self, Link, LinkEvent, LinkId, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
-    stage::{Exit, Order, Owners, StageHandle, StageSpec},
+    stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
 };
 use crate::{
@@ -96,6 +96,8 @@ pub(super) struct Core {
     finishing: mpsc::Sender<StageKey>,
     pub(super) inboxes: Inboxes,
     pub(super) counters: Counters,
+    /// Checkpoints of stages that every node has its own of.
+    on_node: NodeRecords,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
@@ -157,6 +159,7 @@ impl Core {
             finishing,
             inboxes,
             counters: Counters::default(),
+            on_node: NodeRecords::default(),
             gave_up: Vec::new(),
             expelled: None,
             ending: false,
@@ -236,8 +239,11 @@ impl Core {
         let owned = self.registry.tenure(key, epoch);
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let counters = self.counters.clone();
+        let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
+        let records = if state.is_global() { Records::Name(registry) } else { Records::Node(on_node) };
+        let start = records.start(key);
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
@@ -255,6 +261,8 @@ impl Core {
             finished,
             fenced,
             tenure,
+            start,
+            records,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());

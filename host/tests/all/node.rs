@@ -6,6 +6,7 @@
 mod links;
 mod owners;
 mod quorum;
+mod resume;
 mod shutdown;
 mod supervision;
 

@@ -129,6 +129,9 @@ impl Stage {
     /// The guest did not survive a call with events: they are tried again on another, in ever smaller parts.
     fn on_trapped(&mut self, now: Duration, call: Call, why: &str) {
         self.renew = true;
+        if let Some(pause) = self.suspects.pause(now) {
+            self.held = Some(Held { until: now + pause, call: None });
+        }
         let in_hand = self.consumer.put_down();
         let is_fenced = self.consumer.is_fenced(in_hand.sub);
         if self.draining.is_some() || is_fenced {
