@@ -37,6 +37,7 @@ use super::{
     trace::Tracer,
 };
 use crate::{
+    dlq::DeadLetters,
     registry::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
@@ -96,6 +97,7 @@ pub(super) struct Core {
     finishing: mpsc::Sender<StageKey>,
     pub(super) inboxes: Inboxes,
     pub(super) counters: Counters,
+    pub(super) letters: DeadLetters,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
@@ -157,6 +159,7 @@ impl Core {
             finishing,
             inboxes,
             counters: Counters::default(),
+            letters: options.dead_letters,
             gave_up: Vec::new(),
             expelled: None,
             ending: false,

@@ -249,6 +249,7 @@ impl World {
             ping_misses: 50,
             drain_timeout: Duration::from_secs(10),
             pipelines: vec![pipeline],
+            dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
             until_finished: false,
