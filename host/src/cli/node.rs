@@ -66,6 +66,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.dead_letters = DeadLetters::open(&config.data, config.dead_letters)?;
+    let letters = options.dead_letters.clone();
     options.tracer = tracer(&options)?;
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
@@ -77,6 +78,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         tokio::spawn(obey_stdin(node.control()));
     }
     let exit = node.wait().await;
+    letters.close().await;
     for stage in &exit.cut_short {
         tracing::warn!(%stage, "did not hand out all it had within the drain time");
     }

@@ -170,6 +170,10 @@ fn damaged(found: &str) -> Failed {
 fn failed(error: redb::Error) -> Failed {
     match error {
         redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => Failed::Disk(error),
+        redb::Error::DatabaseAlreadyOpen => {
+            let text = "another process has it open; one node runs on a data directory at a time";
+            Failed::Disk(io::Error::new(io::ErrorKind::ResourceBusy, text))
+        }
         error => damaged(&error.to_string()),
     }
 }

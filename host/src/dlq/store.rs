@@ -52,18 +52,26 @@ struct Disk {
     index: Index,
     /// A letter was refused, and none was removed since.
     refused: bool,
+    /// Nothing is read or written any more.
+    closed: bool,
 }
+
+/// Who waits for the numbers of letters.
+type TellPut = oneshot::Sender<Result<Vec<LetterId>, PutError>>;
+
+/// Who waits for the numbers that were not there.
+type TellRemoved = oneshot::Sender<Result<Vec<LetterId>, DiskError>>;
 
 #[derive(Debug)]
 enum Asked {
-    Put(Vec<(Letter, Vec<u8>)>, oneshot::Sender<Result<Vec<LetterId>, PutError>>),
-    Remove(Vec<LetterId>, oneshot::Sender<Result<Vec<LetterId>, DiskError>>),
+    Put(Vec<(Letter, Vec<u8>)>, TellPut),
+    Remove(Vec<LetterId>, TellRemoved),
 }
 
 /// Who is told what once it is on disk.
 enum Done {
-    Put(Vec<LetterId>, oneshot::Sender<Result<Vec<LetterId>, PutError>>),
-    Removed(Vec<LetterId>, oneshot::Sender<Result<Vec<LetterId>, DiskError>>),
+    Put(Vec<LetterId>, TellPut),
+    Removed(Vec<LetterId>, TellRemoved),
 }
 
 /// What one commit holds.
@@ -72,7 +80,7 @@ struct Group {
     writes: Vec<Write>,
     undo: Vec<Before>,
     done: Vec<Done>,
-    refused: Vec<(oneshot::Sender<Result<Vec<LetterId>, PutError>>, PutError)>,
+    refused: Vec<(TellPut, PutError)>,
 }
 
 impl DeadLetters {
@@ -94,7 +102,7 @@ impl DeadLetters {
     pub(super) fn at(place: Place, bounds: Bounds) -> Result<Self, OpenError> {
         let (database, index) = Database::open(&place).map_err(|failed| cannot_open(&place, failed))?;
         let lost = database.lost();
-        let disk = Disk { database: Some(database), lost, index, refused: false };
+        let disk = Disk { database: Some(database), lost, index, refused: false, closed: false };
         let count = Mutex::new(disk.count(bounds));
         Ok(Self(Arc::new(Shared { place, bounds, queue: Mutex::default(), disk: Mutex::new(disk), count })))
     }
@@ -163,6 +171,25 @@ impl DeadLetters {
             found.map_err(|failed| cannot_open(&shared.place, failed))
         });
         read.await.unwrap_or_else(|error| Err(self.0.disk_error(io::Error::other(error)).into()))
+    }
+
+    /// Closes the file, so that it can be opened again at once. What was not answered before fails, and whatever is
+    /// asked for later.
+    ///
+    /// A store that is not closed is so some time after its last handle was dropped, or with the process.
+    ///
+    /// # Cancel safety
+    /// It may stay open for a moment.
+    pub async fn close(&self) {
+        let shared = Arc::clone(&self.0);
+        let close = move || {
+            // Whoever waits in the queue is told that it is closed.
+            let mut disk = shared.disk();
+            disk.closed = true;
+            disk.database = None;
+        };
+        // A runtime that ends runs nothing any more; the process ends with it.
+        let _ = self.read(close).await;
     }
 
     /// How much is kept, as of the last commit.
@@ -274,6 +301,9 @@ impl Disk {
 
     /// The database, opened again if need be. What it holds then is what counts.
     fn open(&mut self, place: &Place) -> Result<&Database, Failed> {
+        if self.closed {
+            return Err(Failed::Disk(io::Error::other("the store is closed")));
+        }
         if self.lost.is_so() {
             let text = "data could not be flushed, and what is on disk is not known; see to the disk, and start the node again";
             return Err(Failed::Disk(io::Error::other(text)));
@@ -286,13 +316,7 @@ impl Disk {
         Ok(self.database.as_ref().expect("it was just opened"))
     }
 
-    fn put(
-        &mut self,
-        letters: Vec<(Letter, Vec<u8>)>,
-        told: oneshot::Sender<Result<Vec<LetterId>, PutError>>,
-        group: &mut Group,
-        bounds: &Bounds,
-    ) {
+    fn put(&mut self, letters: Vec<(Letter, Vec<u8>)>, told: TellPut, group: &mut Group, bounds: &Bounds) {
         let begin = (group.writes.len(), group.undo.len());
         let mut ids = Vec::with_capacity(letters.len());
         for (letter, bytes) in letters {
@@ -322,12 +346,7 @@ impl Disk {
         }
     }
 
-    fn remove(
-        &mut self,
-        ids: Vec<LetterId>,
-        told: oneshot::Sender<Result<Vec<LetterId>, DiskError>>,
-        group: &mut Group,
-    ) {
+    fn remove(&mut self, ids: Vec<LetterId>, told: TellRemoved, group: &mut Group) {
         let mut missing = Vec::new();
         for id in ids {
             if self.index.contains(id) {

@@ -70,6 +70,7 @@ impl Asked {
         let store = DeadLetters::open(&asked.data(), Bounds::default()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(store.put(letters)).unwrap();
+        runtime.block_on(store.close());
         asked
     }
 
