@@ -1,8 +1,10 @@
 //! A node of a Forebay cluster: runs stages written as WebAssembly components and joins them with
 //! those of other nodes over QUIC. `forebay-proto` decides; this crate does.
 
+mod checksum;
 pub mod cli;
 pub mod config;
+pub mod dlq;
 pub mod node;
 pub mod registry;
 pub mod runtime;

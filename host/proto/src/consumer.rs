@@ -5,17 +5,22 @@
 //! cut into batches of at most `max_demand - min_demand` events; batches never span messages. The
 //! end of a subscription waits in the same queue, behind the events that came before it.
 
+mod in_hand;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
+
+pub(crate) use in_hand::InHand;
+use in_hand::Recent;
 
 use crate::{
     backoff::Backoff,
     batch::Batch,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Demand, Events, Message, Reason, SeqRun, Subscribe},
-    stage::{Call, Ending, Notice, Outputs},
+    stage::{Call, Ending, Letter, Notice, Outputs},
 };
 
 /// What the end of a subscription does to its consumer (GenStage's `:cancel`).
@@ -89,6 +94,8 @@ struct Fence {
 enum Queued {
     Events(SubId, Events),
     Ended(SubId, Ending, Reason),
+    /// By a person.
+    Resent(Letter),
 }
 
 /// A message being handled, and how far it is.
@@ -98,63 +105,6 @@ struct Current {
     attempt: u32,
     runs: VecDeque<SeqRun>,
     rest: Batch,
-}
-
-/// Events that were handed to the guest, until they are acknowledged.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct InHand {
-    pub(crate) sub: SubId,
-    pub(crate) source: StageName,
-    pub(crate) epoch: Epoch,
-    pub(crate) runs: Vec<SeqRun>,
-}
-
-impl InHand {
-    fn count(&self) -> u32 {
-        self.runs.iter().map(|run| run.count).sum()
-    }
-
-    /// The events at these places, in rising order, and the others.
-    pub(crate) fn split(self, indexes: &[u32]) -> (Self, Self) {
-        let (mut chosen, mut others) = (Vec::new(), Vec::new());
-        let mut indexes = indexes.iter().copied().peekable();
-        let mut at = 0;
-        for run in &self.runs {
-            for seq in run.first.0..run.end().0 {
-                let side = if indexes.next_if_eq(&at).is_some() { &mut chosen } else { &mut others };
-                push_number(side, Seq(seq));
-                at += 1;
-            }
-        }
-        (Self { runs: chosen, ..self.clone() }, Self { runs: others, ..self })
-    }
-}
-
-fn push_number(runs: &mut Vec<SeqRun>, seq: Seq) {
-    match runs.last_mut() {
-        Some(last) if last.end() == seq => last.count += 1,
-        _ => runs.push(SeqRun { first: seq, count: 1 }),
-    }
-}
-
-/// What was processed of a source lately: it is told again after a lost subscription, since the last
-/// acknowledgements may be lost with it.
-#[derive(Debug)]
-struct Recent {
-    epoch: Epoch,
-    runs: VecDeque<SeqRun>,
-    events: u64,
-}
-
-impl Recent {
-    /// What an acknowledgement can be under way for is bounded by what was granted.
-    fn add(&mut self, runs: &[SeqRun], events_max: u64) {
-        self.runs.extend(runs);
-        self.events += runs.iter().map(|run| u64::from(run.count)).sum::<u64>();
-        while self.events > events_max && self.runs.len() > 1 {
-            self.events -= self.runs.pop_front().map_or(0, |run| u64::from(run.count));
-        }
-    }
 }
 
 /// See the module's documentation.
@@ -397,9 +347,23 @@ impl Consumer {
                     self.current = Some(Current { sub, attempt, runs: runs.into(), rest: events });
                 }
                 Some(Queued::Ended(sub, ending, reason)) => self.finish(now, sub, ending, reason, out)?,
+                Some(Queued::Resent(letter)) => return Ok(Some(self.take_letter(letter))),
             }
         }
         Ok(self.cut_batch())
+    }
+
+    /// A person sends a dead letter to this stage again.
+    pub(crate) fn resend(&mut self, letter: Letter) {
+        if !self.draining {
+            self.queue.push_back(Queued::Resent(letter));
+        }
+    }
+
+    fn take_letter(&mut self, Letter { source, epoch, seq, attempts, event, .. }: Letter) -> Call {
+        let (sub, runs) = (SubId::RESENT, vec![SeqRun { first: seq, count: 1 }]);
+        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
+        Call::HandleEvents { sub, source, epoch, attempt: attempts.saturating_add(1), runs, events: event }
     }
 
     /// Takes up a call of these events, which were received before.
@@ -434,6 +398,10 @@ impl Consumer {
 
     /// These are done with: acknowledges them, and asks for more where it is time.
     pub(crate) fn acknowledge(&mut self, done: InHand, out: &mut Outputs) {
+        if done.sub == SubId::RESENT {
+            let InHand { source, epoch, runs, .. } = done;
+            return out.notice(Notice::Resent { source, epoch, runs });
+        }
         self.remember_processed(&done);
         let count = done.count();
         let Some(subscription) = self.subs.get_mut(&done.sub).filter(|subscription| !subscription.ended) else {

@@ -86,6 +86,11 @@ pub struct BootId(pub u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SubId(pub u64);
 
+impl SubId {
+    /// No subscription: events that a person sends to a stage again.
+    pub const RESENT: Self = Self(0);
+}
+
 impl fmt::Display for SubId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s{}", self.0)

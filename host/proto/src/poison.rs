@@ -4,10 +4,7 @@
 //! Of n events with one poison among them that takes one further call for the whole and two for each
 //! halving, so about 2 log2(n); the others are processed on the way, in their order.
 
-use std::{
-    collections::VecDeque,
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{consumer::take_runs, stage::Call};
 

@@ -18,8 +18,8 @@
 //!
 //! Time is a [`Duration`] since any fixed moment; it only has to rise.
 
-mod work;
 mod words;
+mod work;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -274,6 +274,7 @@ impl Stage {
                 }
             }
             Input::Lettered { letters, kept } => self.on_lettered(letters, kept),
+            Input::Resend(letter) => self.consumer.resend(letter),
         }
         self.pay();
     }

@@ -3,6 +3,8 @@
 //! It owns a table of claims, a placement and one state machine per running stage; it carries what
 //! these say to the network, makes the guest calls they want, and starts, drains and ends them.
 
+mod running;
+
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use forebay_proto::{
@@ -12,14 +14,16 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
-    stage::{Call, Input, Letter, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, Input, Returned, Role, Stage, StageOptions},
 };
 use rand::{RngExt, seq::IndexedRandom};
 
+use running::{numbered, payloads};
+
 use crate::{
     agenda::{Due, Env},
-    facts::{Exit, Instance, InstanceNo, NodeNo, Numbered, Side, StageNo, StreamNo, Visible, What},
-    guest::{Guest, Outcome, Phase},
+    facts::{Exit, Instance, InstanceNo, NodeNo, Side, StageNo, StreamNo, Visible, What},
+    guest::{Guest, Outcome},
     network::{Frame, Hello, SessionNo},
     workload::{Scope, StagePlan, Workload},
 };
@@ -619,149 +623,6 @@ impl Node {
         let subs = self.running[&no].subs.values();
         subs.filter(|(_, side)| *side == Side::Consumer).map(|(stream, _)| *stream)
     }
-}
-
-impl Running {
-    fn visible(&self) -> Visible {
-        let stage = &self.stage;
-        Visible { unacked: stage.unacked(), buffered: stage.buffered(), queued: stage.queued() }
-    }
-
-    /// Does all that waits in the pollers; says whether there was anything.
-    fn step(&mut self, env: &mut Env) -> bool {
-        let mut moved = false;
-        while let Some(transmit) = self.stage.poll_transmit() {
-            self.carry(env, transmit);
-            moved = true;
-        }
-        while let Some(notice) = self.stage.poll_notice() {
-            self.log(env, &notice);
-        }
-        while let Some((no, letters)) = self.stage.poll_letters() {
-            // The disk may be full.
-            let kept = env.phase != Phase::Faults || env.rng.random_bool(0.8);
-            if kept {
-                self.note_letters(env, &letters);
-            }
-            self.stage.handle(env.now, Input::Lettered { letters: no, kept });
-            moved = true;
-        }
-        if let Some(call) = self.stage.poll_call(env.now) {
-            self.note_call(env, &call);
-            let takes = self.guest.call_takes(&mut env.rng);
-            env.after(takes, Due::Return(self.me.node, self.me.no));
-            self.call = Some(call);
-            moved = true;
-        }
-        moved
-    }
-
-    fn carry(&mut self, env: &mut Env, transmit: Transmit) {
-        match transmit {
-            Transmit::Open { sub, node } => {
-                let stream = env.open_stream(self.me.node, (self.me.no, sub), node_no(&node));
-                self.subs.insert(sub, (stream, Side::Consumer));
-            }
-            Transmit::Send { sub, envelope } => {
-                let Some(&(stream, side)) = self.subs.get(&sub) else { return };
-                self.note_sent(env, stream, &envelope);
-                env.send_frame(stream, side.other(), Frame::Envelope(envelope));
-            }
-            Transmit::Close { sub } => {
-                if let Some(&(stream, side)) = self.subs.get(&sub) {
-                    close(env, stream, side, "by the stage");
-                }
-            }
-        }
-    }
-
-    fn note_sent(&self, env: &mut Env, stream: StreamNo, envelope: &Envelope) {
-        let consumer = self.me;
-        match &envelope.message {
-            Message::Subscribe(subscribe) => {
-                let (source, demand) = (stage_no(&subscribe.producer), subscribe.demand);
-                env.note(What::Subscribed { stream, consumer, source, epoch: envelope.epoch, demand });
-            }
-            Message::Ask { granted, acked } => {
-                env.note(What::AskSent { stream, granted: *granted, acked: acked.clone() });
-            }
-            Message::Events(events) => env.note(What::EventsSent { stream, events: numbered(events) }),
-            Message::Retry { runs, .. } => env.note(What::RetrySent { stream, runs: runs.clone() }),
-            Message::Cancel(_) | Message::Processed { .. } => {}
-        }
-    }
-
-    fn log(&self, env: &mut Env, notice: &Notice) {
-        match notice {
-            Notice::ConsumerJoined { sub, .. } => {
-                env.note(What::Joined { stream: self.subs[sub].0, producer: self.me });
-            }
-            Notice::Refused { sub, reason } => {
-                let stale = *reason == Reason::StaleEpoch;
-                env.note(What::Refused { stream: self.subs[sub].0, stale, why: reason.to_string() });
-            }
-            _ => {}
-        }
-    }
-
-    fn note_letters(&self, env: &mut Env, letters: &[Letter]) {
-        for letter in letters {
-            let (source, runs) = (stage_no(&letter.source), vec![SeqRun { first: letter.seq, count: 1 }]);
-            env.note(What::Lettered { consumer: self.me, source, epoch: letter.epoch, runs });
-        }
-    }
-
-    fn note_call(&self, env: &mut Env, call: &Call) {
-        match call {
-            Call::Snapshot | Call::Renew => {}
-            Call::HandleDemand { demand } => env.note(What::Demanded { producer: self.me, demand: *demand }),
-            Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
-                let events = Numbered { attempt: *attempt, runs: runs.clone(), payloads: payloads(events) };
-                let (stream, source) = (self.subs[sub].0, stage_no(source));
-                env.note(What::Called { consumer: self.me, stream, source, epoch: *epoch, events });
-            }
-        }
-    }
-
-    fn note_outcome(&self, env: &mut Env, call: &Call, outcome: &Outcome) {
-        let me = self.me;
-        let Outcome::Returned(returned) = outcome else {
-            env.note(What::Trapped { instance: me });
-            return;
-        };
-        match (call, returned) {
-            (Call::HandleDemand { .. }, Returned::Retry) => env.note(What::Answered { producer: me, retry: true }),
-            (Call::HandleEvents { sub, runs, .. }, Returned::Retry | Returned::Trapped(_)) => {
-                env.note(What::WantsRetry { consumer: me, stream: self.subs[sub].0, runs: runs.clone() });
-            }
-            (Call::HandleEvents { sub, source, epoch, runs, .. }, Returned::Processed { events, rejected }) => {
-                let (stream, source, runs) = (self.subs[sub].0, stage_no(source), accepted(runs, rejected));
-                env.note(What::Processed { consumer: me, stream, source, epoch: *epoch, runs });
-                env.note(What::Emitted { producer: me, payloads: payloads(events) });
-            }
-            (_, Returned::Renewed | Returned::Snapshot(_) | Returned::NoSnapshot(_) | Returned::Retry) => {}
-            (_, Returned::Trapped(_)) => env.note(What::Trapped { instance: me }),
-            (_, Returned::Produced { events, .. } | Returned::Processed { events, .. }) => {
-                env.note(What::Answered { producer: me, retry: false });
-                env.note(What::Emitted { producer: me, payloads: payloads(events) });
-            }
-        }
-    }
-}
-
-/// The numbers of events that were not rejected.
-fn accepted(runs: &[SeqRun], rejected: &[Rejected]) -> Vec<SeqRun> {
-    let is_rejected = |index: usize| rejected.iter().any(|rejected| rejected.index as usize == index);
-    let kept = crate::facts::seqs(runs).enumerate().filter(|(index, _)| !is_rejected(*index));
-    kept.map(|(_, first)| SeqRun { first, count: 1 }).collect()
-}
-
-fn payloads(events: &Batch) -> Vec<Vec<u8>> {
-    events.iter().map(|event| event.payload.to_vec()).collect()
-}
-
-fn numbered(events: &Events) -> Numbered {
-    Numbered { attempt: events.attempt, runs: events.runs.clone(), payloads: payloads(&events.events) }
 }
 
 /// Closes one end, if it is open: the other side learns of it behind what was said before.

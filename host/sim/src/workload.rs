@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use forebay_proto::{consumer::CancelMode, message::Demand, stage::{Ack, Role}};
+use forebay_proto::{
+    consumer::CancelMode,
+    message::Demand,
+    stage::{Ack, Role},
+};
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{

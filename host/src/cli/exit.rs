@@ -7,6 +7,7 @@ use forebay_proto::pipeline::ManifestError;
 use super::build::BuildError;
 use crate::{
     config::ConfigError,
+    dlq::OpenError,
     node::RoleError,
     runtime::{LoadError, wasm::SetupError},
     transport::{identity::IdentityError, quic::BindError},
@@ -112,6 +113,12 @@ impl From<ConfigError> for Failure {
 impl From<ManifestError> for Failure {
     fn from(error: ManifestError) -> Self {
         Self::of(Exit::Data, &error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::of(Exit::Io, &error)
     }
 }
 

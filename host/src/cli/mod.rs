@@ -46,6 +46,12 @@ enum Command {
     Status(operate::StatusArgs),
     Owners(operate::OwnersArgs),
     Drain(operate::DrainArgs),
+    /// Look at dead letters, and have them processed once more
+    ///
+    /// An event that a stage could not process for good becomes a dead letter on the node where it failed. It
+    /// stays there until it is resent and processed, or dropped. Each node is asked for its own.
+    #[command(subcommand)]
+    Dlq(operate::DlqArgs),
     Recover(operate::RecoverArgs),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -128,6 +134,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Status(args) => operate::status(&args),
         Command::Owners(args) => operate::owners(&args),
         Command::Drain(args) => operate::drain(&args),
+        Command::Dlq(args) => operate::dlq(&args),
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),

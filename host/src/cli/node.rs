@@ -10,6 +10,7 @@ use tokio::{
 use super::{Exit, Failure, load, operate, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
+    dlq::DeadLetters,
     node::{
         Expelled, Node, NodeControl, NodeOptions, Tracer,
         admin::{self, BoundAdmin},
@@ -64,6 +65,8 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
+    options.dead_letters = DeadLetters::open(&config.data, config.dead_letters)?;
+    let letters = options.dead_letters.clone();
     options.tracer = tracer(&options)?;
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
@@ -75,6 +78,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         tokio::spawn(obey_stdin(node.control()));
     }
     let exit = node.wait().await;
+    letters.close().await;
     for stage in &exit.cut_short {
         tracing::warn!(%stage, "did not hand out all it had within the drain time");
     }

@@ -93,6 +93,11 @@ pub struct NodeArgs {
     #[arg(long, value_name = "DURATION")]
     pub drain_timeout: Option<String>,
 
+    /// How many events that could not be processed are kept; separate the two by a comma
+    /// [env: FOREBAY_DEAD_LETTERS] [default: letters_max=10000,bytes_max=64MiB]
+    #[arg(long, value_name = "BOUNDS")]
+    pub dead_letters: Vec<String>,
+
     /// Form of what is printed: `text` or `json` [env: FOREBAY_OUTPUT] [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
@@ -110,6 +115,7 @@ impl NodeArgs {
             "join" => return super::split_list(&self.join),
             "pipeline" => return self.pipeline.clone(),
             "labels" => return super::split_list(&self.labels),
+            "dead_letters" => return super::split_list(&self.dead_letters),
             "name" => &self.name,
             "listen" => &self.listen,
             "join_after" => &self.join_after,

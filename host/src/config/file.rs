@@ -40,8 +40,24 @@ struct Keys {
     ping_interval: Option<String>,
     ping_misses: Option<i64>,
     drain_timeout: Option<String>,
+    dead_letters: Option<DeadLetters>,
     output: Option<String>,
     log: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeadLetters {
+    letters_max: Option<i64>,
+    bytes_max: Option<String>,
+}
+
+impl DeadLetters {
+    /// As an argument has it.
+    fn bounds(&self) -> Vec<String> {
+        let letters = self.letters_max.map(|count| format!("letters_max={count}"));
+        letters.into_iter().chain(self.bytes_max.iter().map(|size| format!("bytes_max={size}"))).collect()
+    }
 }
 
 impl ConfigFile {
@@ -73,6 +89,7 @@ impl ConfigFile {
             "join" => return keys.join.clone(),
             "pipeline" => return keys.pipeline.clone(),
             "labels" => return keys.labels.clone(),
+            "dead_letters" => return keys.dead_letters.as_ref().map(DeadLetters::bounds),
             "expect" => return keys.expect.map(|count| vec![count.to_string()]),
             "voters" => return keys.voters.map(|count| vec![count.to_string()]),
             "ping_misses" => return keys.ping_misses.map(|count| vec![count.to_string()]),

@@ -3,6 +3,7 @@
 #![doc = include_str!("keys.md")]
 
 mod args;
+mod bounds;
 mod file;
 mod peer;
 
@@ -18,6 +19,8 @@ use std::{
 
 use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
+
+use crate::dlq::Bounds;
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -60,6 +63,8 @@ pub struct NodeConfig {
     pub ping_misses: u32,
     /// How long a stopping stage may take for events in flight.
     pub drain_timeout: Duration,
+    /// How many events that could not be processed it keeps.
+    pub dead_letters: Bounds,
     /// The form of what is printed.
     pub output: OutputFormat,
     /// The log filter, in the form of tracing's `EnvFilter`; checked.
@@ -107,6 +112,7 @@ impl NodeConfig {
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
+            dead_letters: Bounds::default(),
             output: OutputFormat::default(),
             log: "info".to_owned(),
         }
@@ -261,6 +267,7 @@ impl Values<'_> {
             ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
+            dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
             output: self.one("output", output).unwrap_or(default.output),
             log: self.one("log", log_filter).unwrap_or(default.log),
             name: default.name,
@@ -285,7 +292,11 @@ impl Values<'_> {
             return Some((given, Source::CommandLine(argument(key))));
         }
         if let Some(text) = (self.env)(&variable(key)).filter(|text| !text.is_empty()) {
-            let texts = if matches!(key, "join" | "pipeline" | "labels") { split_list(&[text]) } else { vec![text] };
+            let texts = if matches!(key, "join" | "pipeline" | "labels" | "dead_letters") {
+                split_list(&[text])
+            } else {
+                vec![text]
+            };
             return Some((texts, Source::Environment(variable(key))));
         }
         let file = self.file?;

@@ -56,6 +56,23 @@ fn lists_are_given_in_the_ways_of_each_layer() {
 }
 
 #[test]
+fn bounds_are_given_in_the_ways_of_each_layer() {
+    let expected = Bounds { letters_max: 7, bytes_max: 32 << 20 };
+    let args = NodeArgs { dead_letters: vec!["letters_max=7,bytes_max=32MiB".into()], ..named() };
+    assert_eq!(NodeConfig::resolve(&args, &no_env, None).unwrap().dead_letters, expected);
+    let env =
+        |variable: &str| (variable == "FOREBAY_DEAD_LETTERS").then(|| "bytes_max=32MiB, letters_max=7".to_owned());
+    assert_eq!(NodeConfig::resolve(&named(), &env, None).unwrap().dead_letters, expected);
+    let table = "name = \"n\"\ndead_letters = { letters_max = 7, bytes_max = \"32MiB\" }";
+    assert_eq!(from_file(table).unwrap().dead_letters, expected);
+    let wrong = from_file("name = \"n\"\n[dead_letters]\nletters_max = 0\n").unwrap_err().to_string();
+    assert!(
+        wrong.starts_with("`dead_letters` in etc/node.toml is \"letters_max=0\"; expected letters_max=COUNT"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn paths_of_a_file_count_from_its_directory() {
     let config = from_file("name = \"n\"\ndata = \"data\"\npipeline = [\"a.toml\", \"/b.toml\"]").unwrap();
     assert_eq!(config.data, Path::new("etc/data"));
@@ -168,6 +185,11 @@ fn the_help_of_every_argument_names_its_variable_and_its_default() {
         let default = match default {
             "required" => "required".to_owned(),
             "[]" => "[default: none]".to_owned(),
+            // An argument has it without the signs of TOML.
+            table if table.starts_with('{') => {
+                let bare = table.replace(['{', '}', ' ', '"'], "");
+                format!("[default: {bare}]")
+            }
             default => format!("[default: {default}]"),
         };
         assert!(help.contains(&default), "{key}: `{default}` is not in `{help}`");

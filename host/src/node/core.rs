@@ -14,7 +14,7 @@ use forebay_proto::{
     names::Placement,
     pipeline::Scope,
     supervise::{self, Decision},
-    wire::{Agreement, Frame, Hello, Member, Names, VERSION},
+    wire::{Agreement, Frame, Hello, VERSION},
 };
 use forebay_trace::Event;
 use tokio::{
@@ -31,12 +31,13 @@ use super::{
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
-    link::{self, Link, LinkEvent, LinkId, LinkShared},
+    link::{self, Link, LinkEvent, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
 };
 use crate::{
+    dlq::DeadLetters,
     registry::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
@@ -46,7 +47,7 @@ use crate::{
 
 /// A node that others tell of is usually joining, and about to connect by itself: dialling it at once
 /// would make two connections.
-const HEARSAY_WAIT: Duration = Duration::from_millis(50);
+pub(super) const HEARSAY_WAIT: Duration = Duration::from_millis(50);
 
 /// Events of all links that the core has not taken. When full, links wait: their peers are read a
 /// little later.
@@ -80,24 +81,25 @@ pub(super) struct Core {
     pub(super) links: BTreeMap<NodeName, Link>,
     /// Further links to the same peers, made at the same time. Closing one would break what it
     /// carries already.
-    spare: Vec<Link>,
+    pub(super) spare: Vec<Link>,
     link_events: mpsc::Receiver<LinkEvent>,
-    dialler: Dialler,
+    pub(super) dialler: Dialler,
     accept: JoinSet<()>,
     met: mpsc::Receiver<TargetIndex>,
     /// Entries of `join` that were not met yet.
-    unmet: HashSet<TargetIndex>,
+    pub(super) unmet: HashSet<TargetIndex>,
     /// Peers whose names have come.
-    heard: HashSet<NodeName>,
+    pub(super) heard: HashSet<NodeName>,
     /// Nodes that peers told of and that were never met. Nothing is claimed for `settle` after each.
-    strangers: HashSet<NodeName>,
-    settle: Duration,
+    pub(super) strangers: HashSet<NodeName>,
+    pub(super) settle: Duration,
     finished: mpsc::Receiver<StageKey>,
     finishing: mpsc::Sender<StageKey>,
     pub(super) inboxes: Inboxes,
     pub(super) counters: Counters,
     /// Checkpoints of stages that every node has its own of.
     on_node: NodeRecords,
+    pub(super) letters: DeadLetters,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
@@ -160,6 +162,7 @@ impl Core {
             inboxes,
             counters: Counters::default(),
             on_node: NodeRecords::default(),
+            letters: options.dead_letters,
             gave_up: Vec::new(),
             expelled: None,
             ending: false,
@@ -238,7 +241,7 @@ impl Core {
         let (node, directory, observer) = (self.name.clone(), Arc::clone(&self.directory), Arc::clone(&self.observer));
         let owned = self.registry.tenure(key, epoch);
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
-        let counters = self.counters.clone();
+        let (counters, letters) = (self.counters.clone(), self.letters.clone());
         let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
@@ -263,6 +266,7 @@ impl Core {
             tenure,
             start,
             records,
+            letters,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
@@ -419,134 +423,6 @@ impl Core {
     fn on_finished(&mut self, key: &StageKey) {
         if let Some(state) = self.stage_mut(key) {
             state.finished = true;
-        }
-    }
-
-    // Peers.
-
-    pub(super) fn on_link(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Up(link) => self.on_up(link),
-            LinkEvent::Names { id, names } => self.on_names(id, names),
-            LinkEvent::Members { members } => self.on_members(members),
-            LinkEvent::Down { id, peer, reason, ended } => self.on_down(id, &peer, reason, ended),
-        }
-    }
-
-    fn on_up(&mut self, link: Link) {
-        let peer = link.peer.clone();
-        match self.links.remove(&peer) {
-            Some(old) if old.boot != link.boot => {
-                // The peer has started anew; what it said before is void.
-                old.connection.close(CloseCode::Duplicate, "the node has connected anew");
-                self.forget(&peer, old.boot, true);
-                self.tracer.peer_up(&link);
-                self.serve(link);
-            }
-            Some(old) if self.goes_before(&old, &link) => {
-                link.send(Frame::Names(self.names()));
-                self.spare.push(link);
-                self.links.insert(peer, old);
-            }
-            Some(old) => {
-                self.spare.push(old);
-                self.serve(link);
-            }
-            None => {
-                self.tracer.peer_up(&link);
-                self.report(NodeEvent::PeerUp(peer));
-                self.serve(link);
-            }
-        }
-    }
-
-    /// Of two connections made at the same time that serves which the node with the lower name
-    /// opened; in any other case the newer.
-    fn goes_before(&self, old: &Link, new: &Link) -> bool {
-        let opener = |link: &Link| if link.ours { self.name.clone() } else { link.peer.clone() };
-        opener(old) < opener(new)
-    }
-
-    /// New subscriptions go over this link, and the peer hears on it what there is to hear.
-    fn serve(&mut self, link: Link) {
-        self.registry.on_peer_up(&link.peer, link.boot);
-        self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
-        link.send(Frame::Names(self.names()));
-        let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
-        link.send(Frame::Members(self.links.values().map(member).collect()));
-        let joined = Frame::Members(vec![member(&link)]);
-        self.links.values().for_each(|other| other.send(joined.clone()));
-        let peer = link.peer.clone();
-        self.links.insert(peer.clone(), link);
-        self.review_owners(&peer);
-    }
-
-    fn on_names(&mut self, id: LinkId, names: Names) {
-        // On a spare one, too: the peer may take that for the one that serves, for a moment.
-        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
-        let peer = link.peer.clone();
-        self.placement.on_peer(&peer, names.candidates);
-        self.registry.on_names(&peer, names.claims);
-        self.strangers.remove(&peer);
-        self.heard.insert(peer);
-        self.look_settled();
-    }
-
-    /// A node that is heard of is usually about to connect by itself.
-    pub(super) fn dial_hearsay(&self, addr: SocketAddr) {
-        self.dialler.add(addr, 6 * HEARSAY_WAIT);
-    }
-
-    /// Nodes that a peer knows and we do not: one of them may own a name that looks vacant from here.
-    fn on_members(&mut self, members: Vec<Member>) {
-        let until = self.now() + self.settle;
-        for Member { node, addr } in members {
-            if node == self.name || self.links.contains_key(&node) {
-                continue;
-            }
-            // One of the two does; the other only if that fails.
-            let wait = if self.name < node { HEARSAY_WAIT } else { 6 * HEARSAY_WAIT };
-            self.dialler.add(addr, wait);
-            if self.strangers.insert(node) {
-                self.placement.hold(until);
-            }
-        }
-    }
-
-    fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String, ended: bool) {
-        self.spare.retain(|link| link.id != id);
-        if self.links.get(peer).is_none_or(|link| link.id != id) {
-            return;
-        }
-        let Some(Link { boot, .. }) = self.links.remove(peer) else { return };
-        if let Some(at) = self.spare.iter().position(|link| link.peer == *peer) {
-            let spare = self.spare.swap_remove(at);
-            return self.serve(spare);
-        }
-        self.directory.remove_peer(peer);
-        self.forget(peer, boot, ended);
-        self.review_owners(peer);
-        self.tracer.peer_down(peer, &reason);
-        self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
-    }
-
-    fn forget(&mut self, peer: &NodeName, boot: BootId, ended: bool) {
-        self.heard.remove(peer);
-        self.placement.on_peer_down(peer);
-        self.registry.on_peer_down(peer, boot, ended);
-    }
-
-    fn on_met(&mut self, target: TargetIndex) {
-        self.unmet.remove(&target);
-        self.look_settled();
-    }
-
-    /// Once everybody in `join` has told its names, waiting longer gains nothing.
-    fn look_settled(&mut self) {
-        let all_met = self.unmet.is_empty() && self.strangers.is_empty();
-        if all_met && self.links.keys().all(|peer| self.heard.contains(peer)) {
-            let now = self.now();
-            self.placement.settle(now);
         }
     }
 

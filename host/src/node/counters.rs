@@ -30,6 +30,10 @@ pub(super) enum Count {
     RetriedCalls,
     /// Guest calls with events that the guest did not survive.
     TrappedCalls,
+    /// Events that were given up and are kept.
+    DeadLetters,
+    /// Events that were given up and could not be kept: they are tried again.
+    UnkeptLetters,
     /// Times a guest gave no state to put on record.
     MissedSnapshots,
     /// Claims that were too late: another node has the name.
@@ -48,7 +52,7 @@ pub(super) enum Count {
 
 use Count::*;
 
-const ALL: [(Count, &str); 17] = [
+const ALL: [(Count, &str); 19] = [
     (StaleSubscriptions, "stale_subscriptions"),
     (StaleAsks, "stale_asks"),
     (StaleEvents, "stale_events"),
@@ -59,6 +63,8 @@ const ALL: [(Count, &str); 17] = [
     (RejectedEvents, "rejected_events"),
     (RetriedCalls, "retried_calls"),
     (TrappedCalls, "trapped_calls"),
+    (DeadLetters, "dead_letters"),
+    (UnkeptLetters, "unkept_letters"),
     (MissedSnapshots, "missed_snapshots"),
     (HeldClaims, "held_claims"),
     (RefusedClaims, "refused_claims"),

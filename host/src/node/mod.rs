@@ -22,8 +22,10 @@ mod counters;
 mod dial;
 mod directory;
 mod event;
+mod letters;
 mod line;
 mod link;
+mod peers;
 mod pipelines;
 mod shutdown;
 mod stage;
@@ -52,6 +54,7 @@ pub use trace::Tracer;
 
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
+    dlq::DeadLetters,
     registry::{
         Registry,
         quorum::{Home, QuorumOptions},
@@ -99,6 +102,8 @@ pub struct NodeOptions {
     pub drain_timeout: Duration,
     /// What it runs.
     pub pipelines: Vec<LoadedPipeline>,
+    /// Where it keeps events that could not be processed.
+    pub dead_letters: DeadLetters,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// Who is told what crosses its edges.
@@ -109,7 +114,8 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// What a node's configuration says, with the parts that were made from it.
+    /// What a node's configuration says, with the parts that were made from it. Dead letters are kept in
+    /// memory; who has a data directory gives them a place there.
     pub fn new(
         config: &NodeConfig,
         transport: Arc<dyn Transport>,
@@ -130,6 +136,7 @@ impl NodeOptions {
             ping_misses: config.ping_misses,
             drain_timeout: config.drain_timeout,
             pipelines,
+            dead_letters: DeadLetters::in_memory(config.dead_letters),
             observer,
             tracer: Tracer::OFF,
             until_finished: false,
@@ -204,7 +211,7 @@ impl Node {
         let (joins, joining) = mpsc::channel(JOINS_LEN);
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
-        let desk = admin::Desk::new(questions, &core.registry);
+        let desk = admin::Desk::new(questions, &core.registry, core.letters.clone());
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, task: tokio::spawn(core.run()) }
     }

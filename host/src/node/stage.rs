@@ -24,7 +24,7 @@ use std::{
 
 use forebay_proto::{
     consumer::{Owner, UpstreamOptions},
-    ids::{Epoch, NodeName, PipelineName, StageName, SubId},
+    ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
     poison::PoisonLimit,
@@ -43,10 +43,11 @@ use super::{
     line::{Caller, Inlet, Line},
     trace::{StageTrace, Tracer},
 };
-pub(crate) use records::{NodeRecords, Records, Start};
+pub(crate) use records::{NodeRecords, Records, Resend, Start};
 use worker::Worker;
 
 use crate::{
+    dlq::{DeadLetters, LetterId},
     registry::TenureWatch,
     runtime::{CallError, Instance, InstanceSpec, Plugin, StageError},
 };
@@ -81,6 +82,19 @@ pub(crate) struct StageSpec {
     pub(crate) start: Start,
     /// Where it puts on record how far it is.
     pub(crate) records: Records,
+    /// Where it keeps events that it could not process.
+    pub(crate) letters: DeadLetters,
+}
+
+/// Letters to be tried again that the stage has not taken in. When full, the operator is told.
+const RESENDS_LEN: usize = 1024;
+
+/// What comes to a stage from its node.
+struct Inboxes {
+    orders: watch::Receiver<Order>,
+    owners: watch::Receiver<Owners>,
+    callers: mpsc::Receiver<Caller>,
+    resends: mpsc::Receiver<Resend>,
 }
 
 /// What the node wants of a stage.
@@ -110,6 +124,8 @@ pub(crate) struct StageHandle {
     pub(crate) orders: watch::Sender<Order>,
     /// Who owns what the stage consumes; only the latest counts, however long its `init` takes.
     pub(crate) owners: watch::Sender<Owners>,
+    /// Dead letters that are to be tried again.
+    pub(crate) resends: mpsc::Sender<Resend>,
     pub(crate) task: task::Id,
 }
 
@@ -123,17 +139,19 @@ impl StageHandle {
         let (owners, mut owned) = watch::channel(owners);
         owned.mark_changed();
         let (callers, called) = mpsc::channel(CALLERS_LEN);
+        let (resends, resent) = mpsc::channel(RESENDS_LEN);
         spec.directory.add_stage(spec.key(), callers);
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
+            let inboxes = Inboxes { orders: ordered, owners: owned, callers: called, resends: resent };
             let exit = match spec.start().await {
-                Ok(instance) => StageTask::new(spec, instance, ordered, owned, called).run().await,
+                Ok(instance) => StageTask::new(spec, instance, inboxes).run().await,
                 Err(exit) => exit,
             };
             directory.remove_stage(&key);
             exit
         });
-        Self { orders, owners, task: task.id() }
+        Self { orders, owners, resends, task: task.id() }
     }
 }
 
@@ -207,6 +225,9 @@ struct StageTask {
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
     callers: mpsc::Receiver<Caller>,
+    resends: mpsc::Receiver<Resend>,
+    /// Letters that are being tried again.
+    resent: BTreeMap<(StageName, Epoch, Seq), LetterId>,
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
     trace: Option<Box<StageTrace>>,
@@ -221,13 +242,8 @@ struct StageTask {
 }
 
 impl StageTask {
-    fn new(
-        spec: StageSpec,
-        instance: Box<dyn Instance>,
-        orders: watch::Receiver<Order>,
-        owners: watch::Receiver<Owners>,
-        callers: mpsc::Receiver<Caller>,
-    ) -> Self {
+    fn new(spec: StageSpec, instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
+        let Inboxes { orders, owners, callers, resends } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let machine = Stage::new(spec.options());
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
@@ -242,6 +258,8 @@ impl StageTask {
             orders,
             owners,
             callers,
+            resends,
+            resent: BTreeMap::new(),
             inbox,
             inlet,
             trace,
@@ -352,6 +370,7 @@ impl StageTask {
             returned = self.worker.returns.recv() => self.returned(returned),
             Some(recorded) = self.recording.join_next() => self.recorded(recorded),
             Some(caller) = self.callers.recv() => self.accept(caller),
+            Some(resend) = self.resends.recv() => self.resend(resend),
             Some(input) = self.inbox.recv() => self.handle(input),
             () = self.spec.tenure.renewed(), if waits => {}
             () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
@@ -494,6 +513,7 @@ impl StageTask {
                     self.count(format!("event {index} of a batch was rejected: {reason}"));
                 }
             }
+            Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
             Notice::Trapped { why } => {
                 self.spec.counters.one(Count::TrappedCalls);
                 self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));

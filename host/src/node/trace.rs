@@ -13,7 +13,7 @@ use forebay_proto::{
 };
 use forebay_trace::{Clock, Event, File, Run, Sink, Text, Writer};
 
-pub(super) use stage::StageTrace;
+pub(super) use stage::{DeadTrace, StageTrace};
 
 use super::{directory::StageKey, link::Link, stage::Exit};
 

@@ -4,6 +4,7 @@
 mod admin;
 mod cli;
 mod demo;
+mod dlq;
 mod node;
 mod peer;
 mod plugins;

@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod letters;
 mod links;
 mod owners;
 mod quorum;
@@ -250,6 +251,7 @@ impl World {
             ping_misses: 50,
             drain_timeout: Duration::from_secs(10),
             pipelines: vec![pipeline],
+            dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
             until_finished: false,

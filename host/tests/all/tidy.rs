@@ -12,7 +12,7 @@ use std::{
 const FILE_LINES_MAX: usize = 600;
 
 /// Files that are longer, and how long they may be until they are split.
-const LONGER: [(&str, usize); 1] = [("host/sim/src/node.rs", 750)];
+const LONGER: [(&str, usize); 1] = [("host/sim/src/node.rs", 650)];
 
 /// Lines a function may have. Most have under 25.
 const FUNCTION_LINES_MAX: usize = 70;
@@ -120,10 +120,14 @@ fn openraft_is_used_under_registry_raft_only() {
 }
 
 #[test]
-fn redb_is_used_under_registry_raft_store_only() {
-    let found = uses(&sources(&["host/src"]), "host/src/registry/raft/store", &["redb"]);
-    assert_none(found, "redb outside of host/src/registry/raft/store");
-    assert!(sources(&["host/src/registry/raft/store"]).iter().any(|source| !source.uses(&["redb"]).is_empty()));
+fn redb_is_used_where_things_are_stored_only() {
+    let stores = ["host/src/registry/raft/store", "host/src/dlq/"];
+    let mut elsewhere = sources(&["host/src"]);
+    elsewhere.retain(|source| !stores.iter().any(|store| source.path.starts_with(store)));
+    assert_none(uses(&elsewhere, NOWHERE, &["redb"]), "redb outside of the stores");
+    for store in stores {
+        assert!(sources(&[store]).iter().any(|source| !source.uses(&["redb"]).is_empty()), "none in {store}");
+    }
 }
 
 #[test]
@@ -197,10 +201,11 @@ fn calls_go_down_only() {
         ("host/src/registry", &["node", "cli", "runtime"][..]),
         ("host/src/runtime", &["node", "cli", "registry", "transport"]),
         ("host/src/transport", &["node", "cli", "registry", "runtime"]),
+        ("host/src/dlq", &["node", "cli", "registry", "runtime", "transport"]),
         ("host/src/config", &["node", "cli", "registry", "runtime", "transport"]),
         ("host/src/node", &["cli"]),
     ] {
-        for source in sources(&[below]) {
+        for source in sources(&[below]).into_iter().filter(Source::is_product) {
             let named = modules_named(&source);
             let found: Vec<_> = named.iter().filter(|name| above.contains(&name.as_str())).collect();
             assert!(found.is_empty(), "{} uses {found:?}, which is above it", source.path);

@@ -121,6 +121,7 @@ impl Machine {
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
             pipelines: vec![site.workload.pipeline(boot)?],
+            dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(site.story.clone()),
             until_finished: false,
             tracer,

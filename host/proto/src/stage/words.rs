@@ -58,6 +58,9 @@ pub enum Input {
     Emit(Batch),
     /// Hold demand back, or let it through.
     SetDemandMode(DemandMode),
+    /// A person sends a dead letter to its stage again, as one more attempt. [`Notice::Resent`] says when it was
+    /// processed; until then the letter stays.
+    Resend(Letter),
     /// What came of the last [`poll_commit`](super::Stage::poll_commit). That it came too late, of an owner
     /// that is none any more, is [`Input::Stop`] instead.
     Committed(Committed),
@@ -295,6 +298,15 @@ pub enum Notice {
     NoSnapshot {
         /// Its words.
         why: String,
+    },
+    /// Events that were sent again by a person are processed.
+    Resent {
+        /// The stage that had emitted them.
+        source: StageName,
+        /// In this epoch.
+        epoch: Epoch,
+        /// With these numbers.
+        runs: Vec<SeqRun>,
     },
     /// The producer has come to its end.
     Finished,

@@ -7,6 +7,7 @@ use super::{Ack, Call, Held, Letter, LettersNo, Notice, Rejected, Returned, Role
 use crate::{
     batch::Batch,
     consumer::InHand,
+    ids::SubId,
     message::Reason,
     poison::{Verdict, again},
 };
@@ -119,6 +120,10 @@ impl Stage {
     /// Letters are on disk, or could not be written; then their events stay where they came from.
     pub(super) fn on_lettered(&mut self, letters: LettersNo, kept: bool) {
         let Some(in_hand) = self.letters.remove(&letters) else { return };
+        // One that was sent again is kept as it was.
+        if in_hand.sub == SubId::RESENT {
+            return;
+        }
         if kept {
             self.consumer.acknowledge(in_hand, &mut self.out);
         } else {

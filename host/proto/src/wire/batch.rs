@@ -51,13 +51,17 @@ pub(super) fn read_events(reader: &mut Reader<'_>, limits: &BatchLimits) -> Resu
         return Err(wrong("attempt", &0, "at least 1"));
     }
     let runs = reader.runs("runs")?;
-    let events = Batch::new(read_columns(reader)?, limits)?;
+    let events = read(reader, limits)?;
     let numbered = runs.iter().map(|run| u64::from(run.count)).sum::<u64>();
     if numbered != events.len() as u64 {
         let found = format!("{numbered} numbers for {} events", events.len());
         return Err(wrong("runs", &found, "one number for each event"));
     }
     Ok(Events { attempt, runs, events })
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, limits: &BatchLimits) -> Result<Batch, WireError> {
+    Ok(Batch::new(read_columns(reader)?, limits)?)
 }
 
 fn read_columns(reader: &mut Reader<'_>) -> Result<Columns, WireError> {

@@ -71,7 +71,8 @@ impl Known {
         for seq in seqs {
             let Some((first, end)) = self.outputs.get(&(*consumer, stream, seq)) else { continue };
             if let Some(open) = (*first..*end).find(|output| !self.settled.contains(&(*consumer, Seq(*output)))) {
-                let what = format!("event {} of {stream} is acknowledged, and {open} that was made of it is not", seq.0);
+                let what =
+                    format!("event {} of {stream} is acknowledged, and {open} that was made of it is not", seq.0);
                 return Err(Violation::at(fact, what));
             }
         }

@@ -24,8 +24,12 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     for fact in &run.facts {
         subscriptions.learn(fact);
         let end = match &fact.what {
-            What::AskSent { stream, .. } | What::RetrySent { stream, .. } | What::EventsTaken { stream, .. } => (*stream, Side::Consumer),
-            What::AskTaken { stream, .. } | What::RetryTaken { stream, .. } | What::EventsSent { stream, .. } => (*stream, Side::Producer),
+            What::AskSent { stream, .. } | What::RetrySent { stream, .. } | What::EventsTaken { stream, .. } => {
+                (*stream, Side::Consumer)
+            }
+            What::AskTaken { stream, .. } | What::RetryTaken { stream, .. } | What::EventsSent { stream, .. } => {
+                (*stream, Side::Producer)
+            }
             _ => continue,
         };
         let Some(subscription) = subscriptions.get(end.0) else { continue };

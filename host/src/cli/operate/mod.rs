@@ -1,5 +1,6 @@
 //! Commands for operators of running nodes: each asks a node over the socket in its data directory.
 
+mod dlq;
 mod drain;
 mod owners;
 mod recover;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub(super) use self::{
+    dlq::{Args as DlqArgs, dlq},
     drain::{Args as DrainArgs, drain},
     owners::{Args as OwnersArgs, owners},
     recover::{Args as RecoverArgs, recover},

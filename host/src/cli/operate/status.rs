@@ -3,7 +3,7 @@
 use super::{Client, NodeChoice, text};
 use crate::{
     cli::{Exit, Failure, OutputArgs, OutputChoice, output::print_line},
-    node::admin::wire::{Group, Owned, Status},
+    node::admin::wire::{Group, LettersKept, Owned, Status},
 };
 
 /// Show a running node, its group, and whose loss stops what.
@@ -47,6 +47,7 @@ fn describe(status: &Status) -> String {
         let rows: Vec<_> = status.stages.iter().map(row).collect();
         out += &format!("\nstages of this node\n{}", text::table(&["name", "scope", "state"], &rows));
     }
+    out += &describe_letters(&status.dead_letters);
     out + &describe_counts(status)
 }
 
@@ -123,6 +124,20 @@ pub(super) fn owner_row(name: &Owned) -> Vec<String> {
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let since = name.since_ms.map_or_else(|| "-".to_owned(), text::moment);
     vec![name.name.clone(), or_none(&name.owner), or_none(&name.epoch), since]
+}
+
+fn describe_letters(kept: &LettersKept) -> String {
+    let LettersKept { letters, bytes, letters_max, bytes_max, full } = *kept;
+    if letters == 0 && !full {
+        return "\ndead letters: none\n".to_owned();
+    }
+    let kept = format!("{letters} of {letters_max} letters, {bytes} of {bytes_max} bytes");
+    match full {
+        true => format!(
+            "\ndead letters: full, {kept}\n  events that fail stay unacknowledged, and their stages wait; resend or drop some with `forebay dlq`\n"
+        ),
+        false => format!("\ndead letters: {kept}; `forebay dlq list` shows them\n"),
+    }
 }
 
 fn describe_counts(status: &Status) -> String {

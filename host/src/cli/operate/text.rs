@@ -40,6 +40,48 @@ pub(super) fn duration(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
+/// Whether a terminal could obey a character, or show others in another order than they stand.
+fn is_harmful(c: char) -> bool {
+    let turns_text = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns_text
+}
+
+/// A guest's words in one line, with whatever a terminal could obey as `\u{1b}`.
+pub(super) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmful(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Lines of a guest's words, each two spaces in.
+pub(super) fn indented(text: &str) -> String {
+    text.split('\n').map(|line| format!("  {}\n", harmless(&line.replace('\t', "    ")))).collect()
+}
+
+/// The text these bytes are, if nothing in it is for a terminal to obey but ends of lines and tabs.
+pub(super) fn printable(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.chars().all(|c| !is_harmful(c) || matches!(c, '\n' | '\t')).then_some(text)
+}
+
+/// JSON in one line. What a terminal could obey stands only in its texts, where it can be escaped.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).expect("it has string keys");
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_harmful(c) {
+            true => out += &format!("\\u{:04x}", u32::from(c)),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn list(words: &[String]) -> String {
     match words {
@@ -57,6 +99,21 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_word() {
         let rows = [vec!["a".to_owned(), "x".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(table(&["n", "value"], &rows), "  n     value\n  a     x\n  long\n");
+    }
+
+    #[test]
+    fn a_terminal_is_given_nothing_to_obey() {
+        let hostile = "a\u{1b}[31mb\u{9b}2J\u{7f}\r\n\u{202e}c\tä";
+        let shown = r"a\u{1b}[31mb\u{9b}2J\u{7f}\u{d}\u{a}\u{202e}c\u{9}ä";
+        assert_eq!(harmless(hostile), shown);
+        assert_eq!(indented("a\n\tb\u{1b}"), "  a\n      b\\u{1b}\n");
+        let said = json(&hostile);
+        assert!(!said.contains(is_harmful), "{said:?}");
+        assert_eq!(serde_json::from_str::<String>(&said).unwrap(), hostile);
+        assert_eq!(printable("a\tb\nä".as_bytes()), Some("a\tb\nä"));
+        for hostile in [&b"\x1b[31m"[..], b"a\rb", b"\0", b"\xff", "\u{9b}".as_bytes(), "\u{202e}".as_bytes()] {
+            assert_eq!(printable(hostile), None, "{hostile:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! - `socket.rs`: the socket, and where it is.
 //! - `serve.rs`: the task that answers.
 //! - `report.rs`: what the core and the registry say of themselves.
+//! - `letters.rs`: dead letters, listed, shown, resent and dropped.
 //! - `orders.rs`: draining and removing nodes.
 
+mod letters;
 mod orders;
 mod report;
 mod serve;
@@ -17,28 +19,45 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    letters::{DROP_MAX, RESEND_MAX},
     serve::{AdminSocket, BoundAdmin, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
 };
-use crate::registry::Registry;
+use crate::{
+    dlq::{DeadLetters, Letter, LetterId},
+    node::letters::Resent,
+    registry::Registry,
+};
 use report::CoreReport;
 
 /// Questions the core has not taken. When full, who asks waits.
 pub(super) const QUESTIONS_LEN: usize = 8;
 
 /// A question to the core.
-pub(super) type Question = oneshot::Sender<CoreReport>;
+#[derive(Debug)]
+pub(super) enum Question {
+    /// What it knows.
+    Report(oneshot::Sender<CoreReport>),
+    /// Have letters processed once more.
+    Resend {
+        /// Which.
+        letters: Vec<(LetterId, Letter)>,
+        /// What became of each.
+        answer: oneshot::Sender<Vec<Resent>>,
+    },
+}
 
 /// Where a node's insides are asked for. Does not keep the node up.
 #[derive(Clone, Debug)]
 pub struct Desk {
     core: mpsc::Sender<Question>,
     registry: Weak<dyn Registry>,
+    letters: DeadLetters,
 }
 
 impl Desk {
-    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>) -> Self {
-        Self { core, registry: Arc::downgrade(registry) }
+    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>, letters: DeadLetters) -> Self {
+        Self { core, registry: Arc::downgrade(registry), letters }
     }
 
     /// What only the core knows.
@@ -46,9 +65,15 @@ impl Desk {
     /// # Errors
     /// If the node has ended.
     async fn core(&self) -> Result<CoreReport, String> {
+        self.ask(Question::Report).await
+    }
+
+    /// # Errors
+    /// If the node has ended.
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, String> {
         let (asking, answer) = oneshot::channel();
         let ended = || "the node has ended".to_owned();
-        self.core.send(asking).await.map_err(|_| ended())?;
+        self.core.send(question(asking)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())
     }
 

@@ -34,8 +34,15 @@ pub(in crate::node) struct CoreReport {
 
 impl Core {
     /// Answers a question; who asked may have left.
-    pub(in crate::node) fn on_question(&self, question: Question) {
-        let _ = question.send(CoreReport {
+    pub(in crate::node) fn on_question(&mut self, question: Question) {
+        match question {
+            Question::Report(answer) => drop(answer.send(self.core_report())),
+            Question::Resend { letters, answer } => drop(answer.send(self.resend(letters))),
+        }
+    }
+
+    fn core_report(&self) -> CoreReport {
+        CoreReport {
             node: self.name.to_string(),
             boot: self.boot,
             addr: self.transport.local_addr(),
@@ -46,7 +53,7 @@ impl Core {
             counts: self.counters.read(),
             quorum: self.claims.quorum,
             quorum_since_ms: self.claims.quorum_since_ms,
-        });
+        }
     }
 
     fn stage_reports(&self) -> Vec<wire::Stage> {
@@ -98,6 +105,7 @@ impl Desk {
             peers: core.peers,
             names: names.into_iter().map(|name| name.now).collect(),
             stages: core.stages,
+            dead_letters: self.letters_kept(),
             counts,
         })
     }

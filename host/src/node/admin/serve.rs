@@ -147,6 +147,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Status => desk.status().await.map(|status| Answer::Status(Box::new(status))),
         Request::Owners => desk.owners().await.map(Answer::Owners),
         Request::Drain { node, drain } => desk.drain(&node, drain).await.map(|()| Answer::Done),
+        Request::DeadLetters(asked) => desk.dead_letters(asked).await.map(Answer::DeadLetters),
         Request::Remove { node, only_check } => desk.remove(&node, only_check).await.map(|()| Answer::Done),
     };
     answered.unwrap_or_else(Answer::Error)

@@ -8,9 +8,13 @@
 //! Spoken only between a node and the `forebay` command of the same installation. What `--output json`
 //! prints are the objects within.
 
+mod letters;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use letters::{AboutLetters, Letter, LetterPart, LettersAsked, LettersKept, LettersPage, Outcome, OutcomeOf};
 
 /// The version of this language.
 pub const VERSION: u16 = 1;
@@ -39,6 +43,8 @@ pub enum Request {
         /// Whether it drains.
         drain: bool,
     },
+    /// Something about dead letters.
+    DeadLetters(LettersAsked),
     /// Have it agreed on that a node is a member no more.
     Remove {
         /// Which.
@@ -66,6 +72,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To `Owners`.
     Owners(Vec<Name>),
+    /// To `DeadLetters`.
+    DeadLetters(AboutLetters),
     /// It is agreed on.
     Done,
     /// It was refused, or could not be done, with the reason.
@@ -95,6 +103,8 @@ pub struct Status {
     pub names: Vec<Owned>,
     /// Stages that may run on it.
     pub stages: Vec<Stage>,
+    /// How many events it keeps that could not be processed.
+    pub dead_letters: LettersKept,
     /// What it refused or lost since it started, by kind.
     pub counts: BTreeMap<String, u64>,
 }

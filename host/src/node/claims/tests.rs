@@ -138,6 +138,7 @@ fn play(stages: usize) -> Played {
         ping_misses: 5,
         drain_timeout: Duration::from_secs(1),
         pipelines: vec![LoadedPipeline::new(pipeline, plugins).unwrap()],
+        dead_letters: crate::dlq::DeadLetters::in_memory(crate::dlq::Bounds::default()),
         observer: Arc::new(Silent),
         tracer: Tracer::OFF,
         until_finished: false,

@@ -1,4 +1,5 @@
-//! What a stage puts on record besides its work, each in a task of its own: its checkpoints.
+//! What a stage puts on record besides its work, each in a task of its own: its checkpoints
+//! and the events it could not process.
 
 use std::{
     collections::BTreeMap,
@@ -8,16 +9,17 @@ use std::{
 use bytes::Bytes;
 use forebay_proto::{
     checkpoints::{Commit, Committed},
-    ids::{Epoch, Seq},
-    message::Reason,
+    ids::{Epoch, Seq, StageName},
+    message::{Reason, SeqRun},
     names::GlobalName,
-    stage::Input,
+    stage::{self, Input, LettersNo},
 };
 use tokio::task::JoinError;
 
 use super::StageTask;
 use crate::{
-    node::directory::StageKey,
+    dlq::{Letter, LetterId},
+    node::{claims::now_ms as wall_ms, counters::Count, directory::StageKey, trace::DeadTrace},
     registry::{CheckpointError, Registry},
 };
 
@@ -28,6 +30,13 @@ pub(crate) struct Start {
     pub(crate) seq: Seq,
     /// In this state; `None`: as its plugin begins.
     pub(crate) snapshot: Option<Bytes>,
+}
+
+/// A dead letter that is to be tried again.
+#[derive(Debug)]
+pub(crate) struct Resend {
+    pub(crate) id: LetterId,
+    pub(crate) letter: Letter,
 }
 
 /// Where a stage puts its checkpoints.
@@ -79,8 +88,8 @@ impl Records {
 impl StageTask {
     /// Begins to put on record what is due. A stage that waits for the group has nothing to say to it.
     pub(super) fn record(&mut self) {
-        while let Some((letters, _)) = self.machine.poll_letters() {
-            self.handle(Input::Lettered { letters, kept: true });
+        while let Some((no, letters)) = self.machine.poll_letters() {
+            self.keep(no, letters);
         }
         if !self.holds() {
             return;
@@ -107,6 +116,60 @@ impl StageTask {
                 }
             });
         }
+    }
+
+    /// Keeps events that could not be processed. If they cannot be kept they stay with their source.
+    fn keep(&mut self, no: LettersNo, letters: Vec<stage::Letter>) {
+        let name = self.spec.key();
+        let trace = self.trace.as_ref().map(|trace| trace.dead(&letters));
+        let kept = letters.into_iter().map(|letter| Letter {
+            pipeline: name.pipeline.clone(),
+            stage: name.stage.clone(),
+            source: letter.source,
+            epoch: letter.epoch,
+            seq: letter.seq,
+            attempts: letter.attempts,
+            at_ms: wall_ms(),
+            reason: letter.reason.into(),
+            event: letter.event,
+        });
+        let (kept, store): (Vec<_>, _) = (kept.collect(), self.spec.letters.clone());
+        let counters = self.spec.counters.clone();
+        self.recording.spawn(async move {
+            let count = kept.len() as u64;
+            let put = store.put(kept).await;
+            match &put {
+                Ok(_) => {
+                    counters.many(Count::DeadLetters, count);
+                    trace.into_iter().for_each(DeadTrace::write);
+                }
+                Err(error) => {
+                    counters.many(Count::UnkeptLetters, count);
+                    tracing::error!(%name, %error, count, "dead letters cannot be kept; their events are tried again");
+                }
+            }
+            Input::Lettered { letters: no, kept: put.is_ok() }
+        });
+    }
+
+    /// A person wants a letter tried again.
+    pub(super) fn resend(&mut self, Resend { id, letter }: Resend) {
+        let Letter { source, epoch, seq, attempts, reason, event, .. } = letter;
+        self.resent.insert((source.clone(), epoch, seq), id);
+        let reason = reason.as_str().to_owned();
+        self.handle(Input::Resend(stage::Letter { source, epoch, seq, attempts, reason, event }));
+    }
+
+    /// Letters are processed.
+    pub(super) fn forget_letters(&mut self, source: &StageName, epoch: Epoch, runs: &[SeqRun]) {
+        let numbers = runs.iter().flat_map(|run| run.first.0..run.end().0).map(Seq);
+        let ids: Vec<_> = numbers.filter_map(|seq| self.resent.remove(&(source.clone(), epoch, seq))).collect();
+        let (store, name) = (self.spec.letters.clone(), self.spec.key());
+        tokio::spawn(async move {
+            if let Err(error) = store.remove(ids).await {
+                tracing::error!(%name, %error, "letters that were processed stay; drop them with `forebay dlq drop`");
+            }
+        });
     }
 
     pub(super) fn recorded(&mut self, recorded: Result<Input, JoinError>) {

@@ -8,7 +8,7 @@ use forebay_proto::{
     ids::{NodeName, Seq, SubId},
     message::{Envelope, Events, Message, Reason},
     names::Fenced,
-    stage::{Call, Input, Notice, Rejected, Returned, Transmit},
+    stage::{Call, Input, Letter, Notice, Rejected, Returned, Transmit},
 };
 use forebay_trace::{Epoch, Event, Run, Side, Text, runs_of};
 
@@ -157,6 +157,18 @@ impl StageTrace {
         })
     }
 
+    /// What writes down that these are kept as dead letters.
+    pub(in crate::node) fn dead(&self, letters: &[Letter]) -> DeadTrace {
+        let event = |letter: &Letter| {
+            let known = self.sources.values().find(|source| source.epoch == number(letter.epoch));
+            let stage = known.map_or_else(|| letter.source.as_str().into(), |source| source.stage.clone());
+            let runs = vec![Run { first: letter.seq.0, count: 1 }];
+            let (epoch, serials) = (number(letter.epoch), self.serials(&letter.event));
+            Event::Dead { stage, epoch, consumer: self.stage.clone(), runs, serials }
+        };
+        DeadTrace { tracing: Arc::clone(&self.tracing), events: letters.iter().map(event).collect() }
+    }
+
     /// A call is about to be made.
     pub(in crate::node) fn calling(&mut self, call: &Call) {
         self.call = Some(match call {
@@ -279,6 +291,19 @@ impl StageTrace {
         }
         let numbers: Option<Vec<u64>> = events.iter().map(|event| serial(event.payload)).collect();
         runs_of(numbers.unwrap_or_default())
+    }
+}
+
+/// Writes down that events are kept as dead letters, once they are.
+#[derive(Debug)]
+pub(in crate::node) struct DeadTrace {
+    tracing: Arc<Tracing>,
+    events: Vec<Event>,
+}
+
+impl DeadTrace {
+    pub(in crate::node) fn write(self) {
+        self.events.into_iter().for_each(|event| self.tracing.writer.write(event));
     }
 }
 

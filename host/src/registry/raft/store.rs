@@ -11,7 +11,7 @@ mod record;
 mod recover;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{
     fs, io,

@@ -10,7 +10,7 @@ use openraft::{
 };
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
-mod disk;
+pub(in crate::registry::raft) mod disk;
 mod power;
 
 use super::*;

@@ -1,0 +1,144 @@
+//! Peers of this node: links that come and go, what is heard on them, and who is known by hearsay.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use forebay_proto::{
+    ids::{BootId, NodeName},
+    wire::{Frame, Member, Names},
+};
+
+use super::{
+    core::{Core, HEARSAY_WAIT},
+    dial::TargetIndex,
+    event::NodeEvent,
+    link::{Link, LinkEvent, LinkId},
+};
+use crate::transport::CloseCode;
+
+impl Core {
+    pub(super) fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(link) => self.on_up(link),
+            LinkEvent::Names { id, names } => self.on_names(id, names),
+            LinkEvent::Members { members } => self.on_members(members),
+            LinkEvent::Down { id, peer, reason, ended } => self.on_down(id, &peer, reason, ended),
+        }
+    }
+
+    fn on_up(&mut self, link: Link) {
+        let peer = link.peer.clone();
+        match self.links.remove(&peer) {
+            Some(old) if old.boot != link.boot => {
+                // The peer has started anew; what it said before is void.
+                old.connection.close(CloseCode::Duplicate, "the node has connected anew");
+                self.forget(&peer, old.boot, true);
+                self.tracer.peer_up(&link);
+                self.serve(link);
+            }
+            Some(old) if self.goes_before(&old, &link) => {
+                link.send(Frame::Names(self.names()));
+                self.spare.push(link);
+                self.links.insert(peer, old);
+            }
+            Some(old) => {
+                self.spare.push(old);
+                self.serve(link);
+            }
+            None => {
+                self.tracer.peer_up(&link);
+                self.report(NodeEvent::PeerUp(peer));
+                self.serve(link);
+            }
+        }
+    }
+
+    /// Of two connections made at the same time that serves which the node with the lower name
+    /// opened; in any other case the newer.
+    fn goes_before(&self, old: &Link, new: &Link) -> bool {
+        let opener = |link: &Link| if link.ours { self.name.clone() } else { link.peer.clone() };
+        opener(old) < opener(new)
+    }
+
+    /// New subscriptions go over this link, and the peer hears on it what there is to hear.
+    fn serve(&mut self, link: Link) {
+        self.registry.on_peer_up(&link.peer, link.boot);
+        self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
+        link.send(Frame::Names(self.names()));
+        let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
+        link.send(Frame::Members(self.links.values().map(member).collect()));
+        let joined = Frame::Members(vec![member(&link)]);
+        self.links.values().for_each(|other| other.send(joined.clone()));
+        let peer = link.peer.clone();
+        self.links.insert(peer.clone(), link);
+        self.review_owners(&peer);
+    }
+
+    fn on_names(&mut self, id: LinkId, names: Names) {
+        // On a spare one, too: the peer may take that for the one that serves, for a moment.
+        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
+        let peer = link.peer.clone();
+        self.placement.on_peer(&peer, names.candidates);
+        self.registry.on_names(&peer, names.claims);
+        self.strangers.remove(&peer);
+        self.heard.insert(peer);
+        self.look_settled();
+    }
+
+    /// A node that is heard of is usually about to connect by itself.
+    pub(super) fn dial_hearsay(&self, addr: SocketAddr) {
+        self.dialler.add(addr, 6 * HEARSAY_WAIT);
+    }
+
+    /// Nodes that a peer knows and we do not: one of them may own a name that looks vacant from here.
+    fn on_members(&mut self, members: Vec<Member>) {
+        let until = self.now() + self.settle;
+        for Member { node, addr } in members {
+            if node == self.name || self.links.contains_key(&node) {
+                continue;
+            }
+            // One of the two does; the other only if that fails.
+            let wait = if self.name < node { HEARSAY_WAIT } else { 6 * HEARSAY_WAIT };
+            self.dialler.add(addr, wait);
+            if self.strangers.insert(node) {
+                self.placement.hold(until);
+            }
+        }
+    }
+
+    fn on_down(&mut self, id: LinkId, peer: &NodeName, reason: String, ended: bool) {
+        self.spare.retain(|link| link.id != id);
+        if self.links.get(peer).is_none_or(|link| link.id != id) {
+            return;
+        }
+        let Some(Link { boot, .. }) = self.links.remove(peer) else { return };
+        if let Some(at) = self.spare.iter().position(|link| link.peer == *peer) {
+            let spare = self.spare.swap_remove(at);
+            return self.serve(spare);
+        }
+        self.directory.remove_peer(peer);
+        self.forget(peer, boot, ended);
+        self.review_owners(peer);
+        self.tracer.peer_down(peer, &reason);
+        self.report(NodeEvent::PeerDown { peer: peer.clone(), reason });
+    }
+
+    fn forget(&mut self, peer: &NodeName, boot: BootId, ended: bool) {
+        self.heard.remove(peer);
+        self.placement.on_peer_down(peer);
+        self.registry.on_peer_down(peer, boot, ended);
+    }
+
+    pub(super) fn on_met(&mut self, target: TargetIndex) {
+        self.unmet.remove(&target);
+        self.look_settled();
+    }
+
+    /// Once everybody in `join` has told its names, waiting longer gains nothing.
+    fn look_settled(&mut self) {
+        let all_met = self.unmet.is_empty() && self.strangers.is_empty();
+        if all_met && self.links.keys().all(|peer| self.heard.contains(peer)) {
+            let now = self.now();
+            self.placement.settle(now);
+        }
+    }
+}
