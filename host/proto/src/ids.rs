@@ -89,6 +89,8 @@ pub struct SubId(pub u64);
 impl SubId {
     /// No subscription: events that a person sends to a stage again.
     pub const RESENT: Self = Self(0);
+    /// No subscription: events of the stage's inbox.
+    pub const INBOX: Self = Self(u64::MAX);
 }
 
 impl fmt::Display for SubId {

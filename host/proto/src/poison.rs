@@ -127,11 +127,16 @@ pub(crate) fn again(mut call: Call) -> Call {
 
 /// The two halves of a call, as a further attempt each; `None` if it has one event, or none.
 fn halves(call: &Call) -> Option<(Call, Call)> {
-    let Call::HandleEvents { sub, source, epoch, attempt, runs, events } = call else { return None };
+    let (Call::HandleEvents { events, .. } | Call::HandleIngest { events, .. }) = call else { return None };
     let middle = events.len() / 2;
     if middle == 0 {
         return None;
     }
+    let Call::HandleEvents { sub, source, epoch, attempt, runs, events } = call else {
+        let Call::HandleIngest { first, events } = call else { return None };
+        let half = |first, range| Call::HandleIngest { first, events: events.slice(range) };
+        return Some((half(*first, 0..middle), half(first + middle as u64, middle..events.len())));
+    };
     let mut rest = VecDeque::from(runs.clone());
     let first = take_runs(&mut rest, middle);
     let half = |runs, range| Call::HandleEvents {

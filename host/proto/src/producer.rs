@@ -208,6 +208,11 @@ impl Producer {
         }
     }
 
+    /// How many events consumers wait for.
+    pub(crate) fn wanted(&self) -> u32 {
+        if self.is_wanted() { u32::try_from(self.dispatcher.open()).unwrap_or(u32::MAX) } else { 0 }
+    }
+
     /// Whether consumers wait for events; what a producer-consumer looks at before it takes a message.
     pub(crate) fn is_wanted(&self) -> bool {
         self.mode == DemandMode::Forward && self.dispatcher.open() > 0

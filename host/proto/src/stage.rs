@@ -31,10 +31,11 @@ pub use words::{Ack, Call, Ending, Input, Letter, LettersNo, Notice, Rejected, R
 
 use crate::{
     backoff::Backoff,
-    checkpoints::{Checkpoints, Commit},
+    checkpoints::{Checkpoints, Commit, Committed},
     consumer::{Consumer, InHand, SubIds, UpstreamOptions},
     dispatch::{DemandDispatcher, Dispatcher},
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
+    intake::{Fetch, Intake},
     message::{Envelope, Message, Reason},
     owed::Owed,
     poison::{PoisonLimit, Suspects},
@@ -95,6 +96,8 @@ pub struct StageOptions {
     pub first_seq: Seq,
     /// How often its state is put on record, if it has one. For a producer.
     pub checkpoint: Option<Duration>,
+    /// Where its inbox is processed from on, if it has one. For a producer.
+    pub inbox: Option<u64>,
     /// When a producer-consumer acknowledges what it made other events of.
     pub ack: Ack,
     /// What happens to events that it could not process.
@@ -122,6 +125,7 @@ impl StageOptions {
             message_bytes_max: 4 << 20,
             first_seq: Seq(0),
             checkpoint: None,
+            inbox: None,
             ack: Ack::default(),
             retry: RetryPolicy::default(),
             poison: PoisonLimit::default(),
@@ -154,6 +158,9 @@ impl Outputs {
     }
 }
 
+/// How often a stage without a checkpoint puts on record how far it is with its inbox.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
+
 /// The guest wants a call again: nothing is called until then.
 #[derive(Debug)]
 struct Held {
@@ -184,6 +191,8 @@ pub struct Stage {
     retry: RetryPolicy,
     owed: Owed<InHand>,
     checkpoints: Option<Checkpoints>,
+    intake: Option<Intake>,
+    name: StageName,
     suspects: Suspects,
     /// The guest did not survive its last call: another takes its place before the next.
     renew: bool,
@@ -210,7 +219,7 @@ impl Stage {
                 demand_mode,
                 options.first_seq,
             ),
-            consumer: Consumer::new(pipeline, name, upstreams, fenced),
+            consumer: Consumer::new(pipeline, name.clone(), upstreams, fenced),
             ids: SubIds::default(),
             out: Outputs::default(),
             calling: None,
@@ -224,6 +233,8 @@ impl Stage {
             retry: options.retry,
             owed: Owed::default(),
             checkpoints: options.checkpoint.map(|every| Checkpoints::new(every, options.first_seq)),
+            intake: options.inbox.map(|position| Intake::new(position, options.checkpoint.unwrap_or(RECORD_EVERY))),
+            name,
             suspects: Suspects::new(options.poison),
             renew: false,
             letters: BTreeMap::new(),
@@ -271,6 +282,19 @@ impl Stage {
             Input::Committed(committed) => {
                 if let Some(checkpoints) = &mut self.checkpoints {
                     checkpoints.on_committed(now, committed);
+                }
+                if let Some(intake) = self.intake.as_mut().filter(|_| committed == Committed::Done) {
+                    intake.on_checkpoint();
+                }
+            }
+            Input::Arrived { first, events } => {
+                if let Some(intake) = self.intake.as_mut().filter(|_| self.draining.is_none()) {
+                    intake.on_arrived(first, events);
+                }
+            }
+            Input::ProcessedRecorded(committed) => {
+                if let Some(intake) = &mut self.intake {
+                    intake.on_recorded(now, committed);
                 }
             }
             Input::Lettered { letters, kept } => self.on_lettered(letters, kept),
@@ -357,6 +381,8 @@ impl Stage {
             Some(Call::Snapshot)
         } else if self.draining.is_some() {
             None
+        } else if let Some(call) = self.next_ingest() {
+            Some(call)
         } else if self.role == Role::Producer {
             self.next_demand(now)
         } else {
@@ -403,7 +429,8 @@ impl Stage {
         let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
         let checkpoint = self.checkpoints.as_ref().and_then(|taken| taken.timeout(self.producer.next_seq()));
         let checkpoint = checkpoint.filter(|_| self.calling.is_none() && self.held.is_none());
-        [held, poll, checkpoint, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
+        let intake = self.intake.as_ref().and_then(|intake| intake.timeout(self.is_recorded()));
+        [held, poll, checkpoint, intake, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
     }
 
     /// Why the stage stopped, once it has.
@@ -417,6 +444,19 @@ impl Stage {
         checkpoints.poll(now, self.producer.first_unsettled())
     }
 
+    /// What is to be read from the stage's inbox; [`Input::Arrived`] brings it.
+    pub fn poll_fetch(&mut self) -> Option<Fetch> {
+        let intake = self.intake.as_mut().filter(|_| self.stopped.is_none() && self.draining.is_none())?;
+        intake.poll_fetch(self.producer.wanted().min(self.call_events_max))
+    }
+
+    /// Up to which position the inbox is processed, when that is to be put on record;
+    /// [`Input::ProcessedRecorded`] says what came of it.
+    pub fn poll_processed(&mut self, now: Duration) -> Option<u64> {
+        let (is_covered, hurry) = (self.is_recorded(), self.draining.is_some() && self.has_settled());
+        self.intake.as_mut().filter(|_| self.stopped.is_none())?.poll_processed(now, is_covered, hurry)
+    }
+
     /// Events that are to be kept as dead letters; [`Input::Lettered`] says what came of it.
     pub fn poll_letters(&mut self) -> Option<(LettersNo, Vec<Letter>)> {
         self.unsent_letters.pop_front()
@@ -425,7 +465,9 @@ impl Stage {
     /// Whether nothing is left to do: no call, nothing received and unprocessed, nothing emitted and
     /// unacknowledged, nothing to put on record.
     pub fn is_drained(&self) -> bool {
-        self.calling.is_none() && self.held.is_none() && self.has_settled() && self.is_recorded()
+        let is_covered = self.is_recorded();
+        let intake = self.intake.as_ref().is_none_or(|intake| intake.is_recorded(is_covered));
+        self.calling.is_none() && self.held.is_none() && self.has_settled() && is_covered && intake
     }
 
     fn has_settled(&self) -> bool {

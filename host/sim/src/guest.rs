@@ -122,7 +122,7 @@ impl Guest {
                 *self = Self::new(self.habit, self.manners);
                 Returned::Renewed
             }
-            Call::Snapshot => unreachable!("no stage of the simulator has a state to move"),
+            Call::Snapshot | Call::HandleIngest { .. } => unreachable!("no stage of the simulator has that"),
         })
     }
 

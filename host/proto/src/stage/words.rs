@@ -64,6 +64,15 @@ pub enum Input {
     /// What came of the last [`poll_commit`](super::Stage::poll_commit). That it came too late, of an owner
     /// that is none any more, is [`Input::Stop`] instead.
     Committed(Committed),
+    /// Events of the inbox, as [`poll_fetch`](super::Stage::poll_fetch) has asked for.
+    Arrived {
+        /// The position of the first.
+        first: u64,
+        /// They themselves.
+        events: Batch,
+    },
+    /// What came of the last [`poll_processed`](super::Stage::poll_processed).
+    ProcessedRecorded(Committed),
     /// Letters of [`poll_letters`](super::Stage::poll_letters) are kept, or cannot be.
     Lettered {
         /// Which.
@@ -137,7 +146,7 @@ pub struct Letter {
 }
 
 /// What came back from the guest. A fatal error, and a trap in another call than
-/// [`Call::HandleEvents`], is [`Input::Stop`] instead.
+/// [`Call::HandleEvents`] and [`Call::HandleIngest`], is [`Input::Stop`] instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Returned {
     /// From [`Call::HandleDemand`].
@@ -154,13 +163,15 @@ pub enum Returned {
         /// What could not be processed, each event once.
         rejected: Vec<Rejected>,
     },
+    /// From [`Call::HandleIngest`]: what is emitted in their place.
+    Ingested(Batch),
     /// From [`Call::Snapshot`]: the state.
     Snapshot(Bytes),
     /// From [`Call::Snapshot`]: the guest gave none, for this reason.
     NoSnapshot(String),
     /// From [`Call::Renew`].
     Renewed,
-    /// From [`Call::HandleEvents`]: the guest did not survive it, or took too long.
+    /// From a call with events: the guest did not survive it, or took too long.
     Trapped(String),
     /// From either: the guest wants the call again, later. The same events; or to be asked for what
     /// is wanted then.
@@ -198,6 +209,13 @@ pub enum Call {
         attempt: u32,
         /// Their numbers.
         runs: Vec<SeqRun>,
+        /// They themselves.
+        events: Batch,
+    },
+    /// Hand over events of the stage's inbox.
+    HandleIngest {
+        /// The position of the first.
+        first: u64,
         /// They themselves.
         events: Batch,
     },

@@ -7,8 +7,8 @@ use super::{Ack, Call, Held, Letter, LettersNo, Notice, Rejected, Returned, Role
 use crate::{
     batch::Batch,
     consumer::InHand,
-    ids::SubId,
-    message::Reason,
+    ids::{Seq, SubId},
+    message::{Reason, SeqRun},
     poison::{Verdict, again},
 };
 
@@ -26,7 +26,11 @@ impl Stage {
                 if let Some(checkpoints) = &mut self.checkpoints {
                     checkpoints.on_snapshot(now, self.producer.next_seq(), snapshot);
                 }
+                if let Some(intake) = &mut self.intake {
+                    intake.on_snapshot();
+                }
             }
+            (Call::HandleIngest { .. }, Returned::Ingested(events)) => self.on_ingested(events),
             (Call::Snapshot, Returned::NoSnapshot(why)) => self.on_no_snapshot(now, why),
             (Call::Renew, Returned::Renewed) => self.renew = false,
             (call, Returned::Retry) => self.hold(now, call),
@@ -41,7 +45,7 @@ impl Stage {
             (call @ Call::HandleEvents { .. }, Returned::Processed { events, rejected }) => {
                 self.on_processed(&call, events, rejected);
             }
-            (call @ Call::HandleEvents { .. }, Returned::Trapped(why)) => self.on_trapped(now, call, &why),
+            (call @ (Call::HandleEvents { .. } | Call::HandleIngest { .. }), Returned::Trapped(why)) => self.on_trapped(now, call, &why),
             (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
         }
     }
@@ -53,6 +57,48 @@ impl Stage {
             taken if self.draining.is_some() => *taken = None,
             Some(checkpoints) => checkpoints.on_no_snapshot(now),
             None => {}
+        }
+    }
+
+    /// The next events of the inbox, if somebody waits for what is made of them.
+    pub(super) fn next_ingest(&mut self) -> Option<Call> {
+        let intake = self.intake.as_mut().filter(|_| self.producer.is_wanted())?;
+        let (first, events) = intake.take()?;
+        let call = Call::HandleIngest { first, events };
+        self.take_up(&call);
+        Some(call)
+    }
+
+    /// What a call with events has in hand.
+    fn take_up(&mut self, call: &Call) {
+        let in_hand = match call {
+            Call::HandleEvents { sub, source, epoch, runs, .. } => {
+                InHand { sub: *sub, source: source.clone(), epoch: *epoch, runs: runs.clone() }
+            }
+            Call::HandleIngest { first, events } => {
+                let count = u32::try_from(events.len()).expect("a batch has fewer events than 2^32");
+                let runs = vec![SeqRun { first: Seq(*first), count }];
+                InHand { sub: SubId::INBOX, source: self.name.clone(), epoch: self.producer.epoch(), runs }
+            }
+            Call::HandleDemand { .. } | Call::Snapshot | Call::Renew => return,
+        };
+        self.consumer.take_up(in_hand);
+    }
+
+    fn on_ingested(&mut self, outputs: Batch) {
+        let in_hand = self.consumer.put_down();
+        let first = self.producer.next_seq();
+        self.producer.emit(outputs, &mut self.out);
+        if let Some(done) = self.owed.add(in_hand, first, self.producer.next_seq()) {
+            self.acknowledge(done);
+        }
+    }
+
+    /// These are done with, wherever they came from.
+    fn acknowledge(&mut self, done: InHand) {
+        match &mut self.intake {
+            Some(intake) if done.sub == SubId::INBOX => intake.settle_runs(&done.runs),
+            _ => self.consumer.acknowledge(done, &mut self.out),
         }
     }
 
@@ -69,7 +115,7 @@ impl Stage {
             _ => Some(good),
         };
         if let Some(done) = done.filter(|done| !done.runs.is_empty()) {
-            self.consumer.acknowledge(done, &mut self.out);
+            self.acknowledge(done);
         }
     }
 
@@ -97,15 +143,20 @@ impl Stage {
 
     /// One for each of `rejected`, whose events those of `in_hand` are.
     fn write_letters(&mut self, call: &Call, in_hand: InHand, rejected: Vec<Rejected>) {
-        let Call::HandleEvents { source, epoch, attempt, events, .. } = call else { return };
+        let (attempts, events) = match call {
+            Call::HandleEvents { attempt, events, .. } => (*attempt, events),
+            // Whatever is in an inbox was tried as a whole, and in parts.
+            Call::HandleIngest { events, .. } => (2, events),
+            Call::HandleDemand { .. } | Call::Snapshot | Call::Renew => return,
+        };
         let numbers = in_hand.runs.iter().flat_map(|run| run.first.0..run.end().0);
         let letter = |(seq, rejected): (u64, Rejected)| {
             let index = rejected.index as usize;
             Letter {
-                source: source.clone(),
-                epoch: *epoch,
-                seq: crate::ids::Seq(seq),
-                attempts: *attempt,
+                source: in_hand.source.clone(),
+                epoch: in_hand.epoch,
+                seq: Seq(seq),
+                attempts,
                 reason: rejected.reason,
                 event: events.slice(index..index + 1),
             }
@@ -125,7 +176,10 @@ impl Stage {
             return;
         }
         if kept {
-            self.consumer.acknowledge(in_hand, &mut self.out);
+            self.acknowledge(in_hand);
+        } else if in_hand.sub == SubId::INBOX {
+            let why = "its plugin does not survive an event of its inbox, which cannot be kept as a dead letter";
+            self.stop(Reason::Failed(why.to_owned()));
         } else {
             self.consumer.give_back(in_hand, LETTER_AGAIN, &mut self.out);
         }
@@ -162,10 +216,7 @@ impl Stage {
             self.suspects.clear();
         }
         let part = self.suspects.next()?;
-        if let Call::HandleEvents { sub, source, epoch, runs, .. } = &part {
-            let (source, runs) = (source.clone(), runs.clone());
-            self.consumer.take_up(InHand { sub: *sub, source, epoch: *epoch, runs });
-        }
+        self.take_up(&part);
         Some(part)
     }
 
@@ -213,6 +264,9 @@ impl Stage {
     pub(super) fn drain(&mut self, reason: Reason) {
         self.consumer.drain();
         self.suspects.clear();
+        if let Some(intake) = &mut self.intake {
+            intake.stop();
+        }
         self.draining = Some(reason);
         if self.held.is_some() {
             self.abandon_call();
@@ -224,7 +278,7 @@ impl Stage {
     pub(super) fn pay(&mut self) {
         for run in self.producer.take_settled() {
             for done in self.owed.settle(run) {
-                self.consumer.acknowledge(done, &mut self.out);
+                self.acknowledge(done);
             }
         }
         if let Some(reason) = &self.draining

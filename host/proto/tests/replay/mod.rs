@@ -466,7 +466,7 @@ impl Player {
                 let line = format!("handle_events {} {} -> {}", self.names[&sub], json(&events), json(&output));
                 (line, Returned::Processed { events: batch(&output), rejected: Vec::new() })
             }
-            Call::Snapshot | Call::Renew => panic!("GenStage has no such thing: {call:?}"),
+            Call::HandleIngest { .. } | Call::Snapshot | Call::Renew => panic!("GenStage has no such thing: {call:?}"),
         };
         self.stage.handle(NOW, Input::Returned(returned));
         line

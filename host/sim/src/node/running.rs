@@ -107,7 +107,7 @@ impl Running {
 
     pub(super) fn note_call(&self, env: &mut Env, call: &Call) {
         match call {
-            Call::Snapshot | Call::Renew => {}
+            Call::HandleIngest { .. } | Call::Snapshot | Call::Renew => {}
             Call::HandleDemand { demand } => env.note(What::Demanded { producer: self.me, demand: *demand }),
             Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
                 let events = Numbered { attempt: *attempt, runs: runs.clone(), payloads: payloads(events) };
@@ -133,7 +133,14 @@ impl Running {
                 env.note(What::Processed { consumer: me, stream, source, epoch: *epoch, runs });
                 env.note(What::Emitted { producer: me, payloads: payloads(events) });
             }
-            (_, Returned::Renewed | Returned::Snapshot(_) | Returned::NoSnapshot(_) | Returned::Retry) => {}
+            (
+                _,
+                Returned::Renewed
+                | Returned::Snapshot(_)
+                | Returned::NoSnapshot(_)
+                | Returned::Ingested(_)
+                | Returned::Retry,
+            ) => {}
             (_, Returned::Trapped(_)) => env.note(What::Trapped { instance: me }),
             (_, Returned::Produced { events, .. } | Returned::Processed { events, .. }) => {
                 env.note(What::Answered { producer: me, retry: false });
