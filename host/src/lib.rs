@@ -3,6 +3,8 @@
 
 pub mod cli;
 pub mod config;
+pub mod disk;
+pub mod inbox;
 pub mod node;
 pub mod registry;
 pub mod runtime;

@@ -7,6 +7,7 @@ mod chunks;
 pub mod consumer;
 pub mod dispatch;
 pub mod ids;
+pub mod inbox;
 pub mod message;
 pub mod names;
 pub mod pipeline;
