@@ -383,13 +383,18 @@ impl InboxQueue {
         let begin = entries.first().map_or(end, |entry| entry.first);
         let mut queue = Self { position, end: begin, clients: clients.into_iter().collect(), ..Self::default() };
         for entry in entries {
-            let fits = entry.first == queue.end && entry.count > 0 && entry.first.checked_add(entry.count.into()).is_some();
+            let fits =
+                entry.first == queue.end && entry.count > 0 && entry.first.checked_add(entry.count.into()).is_some();
             if !fits {
-                return Err(format!("an entry of {} events at {}, expected at {}", entry.count, entry.first, queue.end));
+                return Err(format!(
+                    "an entry of {} events at {}, expected at {}",
+                    entry.count, entry.first, queue.end
+                ));
             }
             queue.push(entry);
         }
-        let is_within = queue.entries.front().map_or(position == end, |first| (first.first..first.end()).contains(&position));
+        let is_within =
+            queue.entries.front().map_or(position == end, |first| (first.first..first.end()).contains(&position));
         match queue.end == end && is_within {
             true => Ok(queue),
             false => Err(format!("entries from {begin} to {}, expected those from {position} to {end}", queue.end)),

@@ -7,6 +7,7 @@ use forebay_proto::pipeline::ManifestError;
 use super::build::BuildError;
 use crate::{
     config::ConfigError,
+    inbox::OpenError,
     node::RoleError,
     runtime::{LoadError, wasm::SetupError},
     transport::{identity::IdentityError, quic::BindError},
@@ -147,6 +148,17 @@ impl From<BindError> for Failure {
             BindError::InUse { .. } => Exit::Unavailable,
             BindError::NotAllowed { .. } => Exit::Permission,
             _ => Exit::CannotCreate,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit = match &error {
+            OpenError::InUse { .. } => Exit::Unavailable,
+            OpenError::Disk { source, .. } => Exit::of_io(source, Exit::Io),
+            OpenError::Damaged { .. } | OpenError::Version { .. } => Exit::Io,
         };
         Self::of(exit, &error)
     }

@@ -38,6 +38,21 @@ pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -
     Ok(LoadedPipeline::new(pipeline, plugins)?.with_digest(digest))
 }
 
+/// The pipeline, with the stages into which events can be pushed. Looks into plugins that were loaded before: what
+/// was compiled is in the cache by now.
+pub(super) async fn with_ingest(file: &Path, wasm: &Wasm, loaded: LoadedPipeline) -> Result<LoadedPipeline, Failure> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut ingesting = Vec::new();
+    for stage in loaded.pipeline().stages() {
+        if let PluginRef::File(path) = &stage.plugin
+            && wasm.inspect(&folder.join(path)).await?.optional.iter().any(|name| name == "ingest")
+        {
+            ingesting.push(stage.name.clone());
+        }
+    }
+    Ok(loaded.with_ingest(ingesting))
+}
+
 /// A pipeline file and its digest.
 fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
     let failed = |error| Failure::reading(file, error);

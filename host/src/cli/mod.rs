@@ -4,6 +4,7 @@ pub mod build;
 pub mod cluster;
 mod demo;
 mod exit;
+mod ingest;
 mod inspect;
 mod load;
 mod node;
@@ -46,6 +47,7 @@ enum Command {
     Status(operate::StatusArgs),
     Owners(operate::OwnersArgs),
     Drain(operate::DrainArgs),
+    Ingest(ingest::Args),
     Recover(operate::RecoverArgs),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -128,6 +130,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Status(args) => operate::status(&args),
         Command::Owners(args) => operate::owners(&args),
         Command::Drain(args) => operate::drain(&args),
+        Command::Ingest(args) => ingest::ingest(&args),
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),

@@ -10,6 +10,8 @@ use tokio::{
 use super::{Exit, Failure, load, operate, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
+    disk::DiskRoom,
+    inbox::LocalStore,
     node::{
         Expelled, Node, NodeControl, NodeOptions, Tracer,
         admin::{self, BoundAdmin},
@@ -59,12 +61,15 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let wasm = Wasm::new(Some(config.data.join("cache")))?;
     let mut pipelines = Vec::new();
     for file in &config.pipeline {
-        pipelines.push(load::load(file, &wasm, None).await?);
+        let loaded = load::load(file, &wasm, None).await?;
+        pipelines.push(load::with_ingest(file, &wasm, loaded).await?);
     }
     let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.tracer = tracer(&options)?;
+    let room = DiskRoom::of(&config.data, config.disk_reserve);
+    options.inboxes = LocalStore::open(config.name.clone(), &config.data, room)?;
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
     let admin = bind_admin(&config.data);

@@ -5,6 +5,7 @@
 mod args;
 mod file;
 mod peer;
+mod size;
 
 use std::{
     collections::BTreeSet,
@@ -18,6 +19,8 @@ use std::{
 
 use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
+
+use crate::disk::DISK_RESERVE_DEFAULT;
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -60,6 +63,8 @@ pub struct NodeConfig {
     pub ping_misses: u32,
     /// How long a stopping stage may take for events in flight.
     pub drain_timeout: Duration,
+    /// What must stay free on the disk of `data`; with less no events are ingested. Unit: bytes.
+    pub disk_reserve: u64,
     /// The form of what is printed.
     pub output: OutputFormat,
     /// The log filter, in the form of tracing's `EnvFilter`; checked.
@@ -107,6 +112,7 @@ impl NodeConfig {
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
+            disk_reserve: DISK_RESERVE_DEFAULT,
             output: OutputFormat::default(),
             log: "info".to_owned(),
         }
@@ -261,6 +267,7 @@ impl Values<'_> {
             ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
+            disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
             output: self.one("output", output).unwrap_or(default.output),
             log: self.one("log", log_filter).unwrap_or(default.log),
             name: default.name,

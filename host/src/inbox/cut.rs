@@ -27,7 +27,8 @@ impl Wish {
                 break;
             }
             events += entry.end() - from.max(entry.first);
-            bytes += entry.events.len();
+            // How much of the first is left is known once it is read.
+            bytes += if entry.first < from { 0 } else { entry.events.len() };
             taken.push(entry.clone());
         }
         taken

@@ -32,8 +32,8 @@ use forebay_proto::{
     wire::Agreement,
 };
 
-pub use crate::registry::{CheckpointError, IngestError};
 use crate::registry::Registry;
+pub use crate::registry::{CheckpointError, IngestError};
 pub use local::{LocalInbox, LocalStore, OpenError};
 pub use quorum::QuorumInbox;
 

@@ -37,6 +37,7 @@ use super::{
     trace::Tracer,
 };
 use crate::{
+    inbox::Inboxes as DurableInboxes,
     registry::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
@@ -71,6 +72,8 @@ pub(super) struct Core {
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) placement: Placement,
+    /// What is pushed into stages from outside.
+    pub(super) durable: Arc<DurableInboxes>,
     pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
     /// Ends of stage tasks; which stage a task runs stands in `task_of`.
@@ -128,6 +131,7 @@ impl Core {
         let placement = Placement::new(name.clone(), names, settle);
         let (finishing, finished) = mpsc::channel(64);
         Self {
+            durable: Arc::new(DurableInboxes::new(Arc::clone(&registry), options.inboxes)),
             claims: Claims::new(registry.agreement()),
             registry,
             name,

@@ -52,6 +52,8 @@ pub use trace::Tracer;
 
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
+    disk::DiskRoom,
+    inbox::LocalStore,
     registry::{
         Registry,
         quorum::{Home, QuorumOptions},
@@ -97,6 +99,8 @@ pub struct NodeOptions {
     pub ping_misses: u32,
     /// How long stages may take to hand out what they have when the node, or they, stop.
     pub drain_timeout: Duration,
+    /// The inboxes it keeps by itself.
+    pub inboxes: LocalStore,
     /// What it runs.
     pub pipelines: Vec<LoadedPipeline>,
     /// Who watches.
@@ -109,7 +113,8 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// What a node's configuration says, with the parts that were made from it.
+    /// What a node's configuration says, with the parts that were made from it. Inboxes of its own are in memory,
+    /// unless others are put in their place.
     pub fn new(
         config: &NodeConfig,
         transport: Arc<dyn Transport>,
@@ -129,6 +134,7 @@ impl NodeOptions {
             ping_interval: config.ping_interval,
             ping_misses: config.ping_misses,
             drain_timeout: config.drain_timeout,
+            inboxes: LocalStore::in_memory(config.name.clone()),
             pipelines,
             observer,
             tracer: Tracer::OFF,
@@ -147,6 +153,7 @@ fn agreement_options(config: &NodeConfig) -> AgreementOptions {
             options.voters = config.voters;
             options.lease = config.lease;
             options.timing = Timing::from_heartbeat(config.heartbeat);
+            options.room = DiskRoom::of(&config.data, config.disk_reserve);
             AgreementOptions::Quorum(options)
         }
     }
@@ -204,7 +211,7 @@ impl Node {
         let (joins, joining) = mpsc::channel(JOINS_LEN);
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
-        let desk = admin::Desk::new(questions, &core.registry);
+        let desk = admin::Desk::new(questions, &core.registry, core.doors());
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, task: tokio::spawn(core.run()) }
     }

@@ -60,6 +60,7 @@ pub struct LoadedPipeline {
     pipeline: SharedPipeline,
     plugins: Plugins,
     digest: String,
+    ingesting: BTreeSet<StageName>,
 }
 
 impl LoadedPipeline {
@@ -87,13 +88,20 @@ impl LoadedPipeline {
                 }
             }
         }
-        Ok(Self { pipeline: Arc::new(pipeline), plugins, digest: String::new() })
+        Ok(Self { pipeline: Arc::new(pipeline), plugins, digest: String::new(), ingesting: BTreeSet::new() })
     }
 
     /// With the digest of its file, by which nodes can be compared: `sha256:` and 64 hexadecimal digits.
     #[must_use]
     pub fn with_digest(mut self, digest: String) -> Self {
         self.digest = digest;
+        self
+    }
+
+    /// With the stages whose plugins take events from outside, by the export `ingest`.
+    #[must_use]
+    pub fn with_ingest(mut self, stages: impl IntoIterator<Item = StageName>) -> Self {
+        self.ingesting = stages.into_iter().collect();
         self
     }
 
@@ -112,12 +120,14 @@ pub(crate) struct RunningPipeline {
     digests: BTreeMap<StageName, String>,
     /// Of the pipeline file.
     digest: String,
+    /// Stages that take events from outside.
+    pub(crate) ingesting: BTreeSet<StageName>,
 }
 
 impl RunningPipeline {
     /// The stages of it that may run on a node with these labels.
     pub(crate) fn new(loaded: LoadedPipeline, labels: &BTreeSet<String>) -> Self {
-        let LoadedPipeline { pipeline, mut plugins, digest } = loaded;
+        let LoadedPipeline { pipeline, mut plugins, digest, ingesting } = loaded;
         let digests = plugins.iter().map(|(stage, plugin)| (stage.clone(), plugin.digest().to_owned()));
         let digests: BTreeMap<_, _> = digests.collect();
         let state = |settings: &pipeline::Stage| {
@@ -126,7 +136,7 @@ impl RunningPipeline {
         };
         let fits = |stage: &&pipeline::Stage| stage.labels.iter().all(|label| labels.contains(label));
         let stages = pipeline.stages().iter().filter(fits).map(state).collect();
-        Self { pipeline, stages, digests, digest }
+        Self { pipeline, stages, digests, digest, ingesting }
     }
 
     /// What the group is told of it.

@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod ingest;
 mod links;
 mod owners;
 mod quorum;
@@ -21,6 +22,7 @@ use std::{
 
 use forebay::{
     config::PeerAddr,
+    inbox::LocalStore,
     node::{AgreementOptions, LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
     registry::{
         quorum::{Home, MemoryHome, QuorumOptions, QuorumReport},
@@ -248,6 +250,7 @@ impl World {
             ping_interval: Duration::from_millis(100),
             ping_misses: 50,
             drain_timeout: Duration::from_secs(10),
+            inboxes: LocalStore::in_memory(node.parse().unwrap()),
             pipelines: vec![pipeline],
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,

@@ -120,9 +120,12 @@ fn openraft_is_used_under_registry_raft_only() {
 }
 
 #[test]
-fn redb_is_used_under_registry_raft_store_only() {
-    let found = uses(&sources(&["host/src"]), "host/src/registry/raft/store", &["redb"]);
-    assert_none(found, "redb outside of host/src/registry/raft/store");
+fn redb_is_used_by_the_two_stores_only() {
+    let sources_elsewhere: Vec<_> =
+        sources(&["host/src"]).into_iter().filter(|source| !source.path.starts_with("host/src/inbox/local/")).collect();
+    let found = uses(&sources_elsewhere, "host/src/registry/raft/store", &["redb"]);
+    assert_none(found, "redb outside of host/src/registry/raft/store and host/src/inbox/local");
+    assert!(sources(&["host/src/inbox/local"]).iter().any(|source| !source.uses(&["redb"]).is_empty()));
     assert!(sources(&["host/src/registry/raft/store"]).iter().any(|source| !source.uses(&["redb"]).is_empty()));
 }
 
@@ -194,10 +197,11 @@ fn first_name(path: &str) -> String {
 #[test]
 fn calls_go_down_only() {
     for (below, above) in [
-        ("host/src/registry", &["node", "cli", "runtime"][..]),
-        ("host/src/runtime", &["node", "cli", "registry", "transport"]),
-        ("host/src/transport", &["node", "cli", "registry", "runtime"]),
-        ("host/src/config", &["node", "cli", "registry", "runtime", "transport"]),
+        ("host/src/inbox", &["node", "cli", "runtime", "transport"][..]),
+        ("host/src/registry", &["node", "cli", "runtime", "inbox"]),
+        ("host/src/runtime", &["node", "cli", "registry", "transport", "inbox"]),
+        ("host/src/transport", &["node", "cli", "registry", "runtime", "inbox"]),
+        ("host/src/config", &["node", "cli", "registry", "runtime", "transport", "inbox"]),
         ("host/src/node", &["cli"]),
     ] {
         for source in sources(&[below]) {

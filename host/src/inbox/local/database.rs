@@ -13,6 +13,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -27,8 +28,8 @@ use forebay_proto::{
     names::GlobalName,
 };
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition,
-    WriteTransaction, backends::FileBackend,
+    BackendError, Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
+    TableDefinition, WriteTransaction, backends::FileBackend,
 };
 
 const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
@@ -124,9 +125,19 @@ fn open_file(data: &Path, path: &PathBuf) -> Result<Box<dyn StorageBackend>, Ope
 /// A change of the database.
 #[derive(Debug)]
 pub(super) enum Write {
-    Ingest { name: GlobalName, client: u128, request: u64, parcel: Parcel, placed: Placed },
+    Ingest {
+        name: GlobalName,
+        client: u128,
+        request: u64,
+        parcel: Parcel,
+        placed: Placed,
+    },
     /// Entries before `kept` go.
-    Processed { name: GlobalName, upto: u64, kept: u64 },
+    Processed {
+        name: GlobalName,
+        upto: u64,
+        kept: u64,
+    },
 }
 
 /// The open database, or why it is not.
@@ -304,9 +315,9 @@ fn read(database: &Database) -> Result<BTreeMap<GlobalName, InboxQueue>, Unread>
 }
 
 fn parse_name(key: &str) -> Result<GlobalName, Unread> {
-    let parsed = key
-        .split_once('/')
-        .and_then(|(pipeline, stage)| Some(GlobalName { pipeline: pipeline.parse().ok()?, stage: stage.parse().ok()? }));
+    let parsed = key.split_once('/').and_then(|(pipeline, stage)| {
+        Some(GlobalName { pipeline: pipeline.parse().ok()?, stage: stage.parse().ok()? })
+    });
     parsed.ok_or_else(|| Unread::Damaged(format!("an inbox of `{}`, expected PIPELINE/STAGE", key.escape_debug())))
 }
 
@@ -360,5 +371,29 @@ impl StorageBackend for Watched {
 
     fn close(&self) -> io::Result<()> {
         self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
     }
 }

@@ -4,8 +4,11 @@
 //! - `socket.rs`: the socket, and where it is.
 //! - `serve.rs`: the task that answers.
 //! - `report.rs`: what the core and the registry say of themselves.
+//! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `orders.rs`: draining and removing nodes.
 
+mod events;
+mod ingest;
 mod orders;
 mod report;
 mod serve;
@@ -17,10 +20,13 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
-    serve::{AdminSocket, BoundAdmin, LINE_BYTES_MAX, bind},
+    events::{IngestEvent, IngestKey},
+    ingest::{Ingest, Ingested, NotIngested},
+    serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
 };
 use crate::registry::Registry;
+use ingest::Doors;
 use report::CoreReport;
 
 /// Questions the core has not taken. When full, who asks waits.
@@ -34,11 +40,12 @@ pub(super) type Question = oneshot::Sender<CoreReport>;
 pub struct Desk {
     core: mpsc::Sender<Question>,
     registry: Weak<dyn Registry>,
+    doors: Doors,
 }
 
 impl Desk {
-    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>) -> Self {
-        Self { core, registry: Arc::downgrade(registry) }
+    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>, doors: Doors) -> Self {
+        Self { core, registry: Arc::downgrade(registry), doors }
     }
 
     /// What only the core knows.

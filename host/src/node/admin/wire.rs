@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Ingest, Ingested, NotIngested};
+
 /// The version of this language.
 pub const VERSION: u16 = 1;
 
@@ -47,6 +49,8 @@ pub enum Request {
         #[serde(default)]
         only_check: bool,
     },
+    /// Put events into a stage's inbox.
+    Ingest(Ingest),
 }
 
 /// An answer, as a line.
@@ -68,6 +72,10 @@ pub enum Answer {
     Owners(Vec<Name>),
     /// It is agreed on.
     Done,
+    /// To `Ingest`: the events will not be lost any more.
+    Ingested(Ingested),
+    /// To `Ingest`: they were not taken, or not surely.
+    NotIngested(NotIngested),
     /// It was refused, or could not be done, with the reason.
     Error(String),
 }

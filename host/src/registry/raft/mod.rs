@@ -15,6 +15,8 @@ pub use group::{
     ChangeError, Group, GroupError, GroupOptions, GroupStatus, ProposeError, ReadError, StatusWatch, Timing,
 };
 pub use network::{Peers, Unreachable};
+#[cfg(test)]
+pub(crate) use store::PowerDisk;
 pub use store::{
     Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey, recover, recover_with,
     survey,

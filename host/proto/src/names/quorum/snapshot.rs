@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::{
     Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
-    encoding::{VERSION, begin_versioned, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong},
+    encoding::{
+        VERSION, begin_versioned, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong,
+    },
 };
 use crate::{
     ids::{BootId, Epoch, Seq},

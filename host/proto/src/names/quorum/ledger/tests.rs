@@ -209,9 +209,8 @@ fn command() -> impl Strategy<Value = Command> {
             let events = crate::batch::Batch::from_payloads(vec!["e"; count as usize]).encode();
             Command::Ingest { name, client: client.into(), request, count, events }
         }),
-        (inbox, 0..40u64, 0..9u64).prop_map(|(name, epoch, upto)| {
-            Command::Processed { name, epoch: Epoch::from_u64(epoch), upto }
-        }),
+        (inbox, 0..40u64, 0..9u64)
+            .prop_map(|(name, epoch, upto)| { Command::Processed { name, epoch: Epoch::from_u64(epoch), upto } }),
         (who, any::<bool>()).prop_map(|(node, drain)| Command::Drain { node, drain }),
     ]
 }

@@ -15,7 +15,7 @@ const SECTOR_BYTES: usize = 512;
 
 /// A disk whose power is cut at its n-th operation. From then on everything fails.
 #[derive(Clone, Debug)]
-pub(super) struct PowerDisk(Arc<Mutex<State>>);
+pub(crate) struct PowerDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -39,12 +39,12 @@ enum Change {
 
 impl PowerDisk {
     /// A new disk.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Vec::new(), MemoryDisk::default())
     }
 
     /// Cuts the power at the n-th operation from now on, counted from 1.
-    pub(super) fn cut_at(&self, operation: usize) {
+    pub(crate) fn cut_at(&self, operation: usize) {
         let mut state = self.0.lock().unwrap();
         state.cut_at = state.operations + operation;
     }
@@ -61,13 +61,13 @@ impl PowerDisk {
         })))
     }
 
-    pub(super) fn was_cut(&self) -> bool {
+    pub(crate) fn was_cut(&self) -> bool {
         let state = self.0.lock().unwrap();
         state.operations >= state.cut_at
     }
 
     /// The disk after power is back. What was not synced is there or not, or in part, as chance has it.
-    pub(super) fn powered_again(&self, seed: u64) -> Self {
+    pub(crate) fn powered_again(&self, seed: u64) -> Self {
         let state = self.0.lock().unwrap();
         let (mut chance, mut bytes) = (StdRng::seed_from_u64(seed), state.synced.clone());
         // Also the extremes: nothing of it, and all of it.
