@@ -114,7 +114,22 @@ impl Chunks {
 
     /// Removes the events of `run`; says how many of them were there.
     pub(crate) fn remove(&mut self, run: SeqRun) -> u64 {
-        let before = self.len;
+        self.extract(run).len() as u64
+    }
+
+    /// The lowest number. Takes time with the number of chunks: redeliveries stand out of order.
+    pub(crate) fn first(&self) -> Option<Seq> {
+        self.chunks.iter().map(|chunk| chunk.first).min()
+    }
+
+    /// All numbers.
+    pub(crate) fn numbers(&self) -> Vec<SeqRun> {
+        self.runs()
+    }
+
+    /// Takes out the events of `run` that are there.
+    pub(crate) fn extract(&mut self, run: SeqRun) -> Self {
+        let mut extracted = Self::default();
         let mut kept = VecDeque::with_capacity(self.chunks.len());
         for chunk in self.chunks.drain(..) {
             let own = chunk.run();
@@ -126,11 +141,12 @@ impl Chunks {
             }
             let index = |seq: Seq| usize::try_from(seq.0 - own.first.0).expect("an index into a batch");
             self.len -= index(to) - index(from);
+            extracted.push(chunk.slice(index(from)..index(to)));
             let (head, tail) = (chunk.slice(0..index(from)), chunk.slice(index(to)..chunk.events.len()));
             kept.extend([head, tail].into_iter().filter(|part| !part.events.is_empty()));
         }
         self.chunks = kept;
-        (before - self.len) as u64
+        extracted
     }
 
     /// Counts one more delivery of every event.

@@ -100,12 +100,61 @@ struct Current {
     rest: Batch,
 }
 
-/// What the guest works on.
+/// Events that were handed to the guest, until they are acknowledged.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct InHand {
+    pub(crate) sub: SubId,
+    pub(crate) source: StageName,
+    pub(crate) epoch: Epoch,
+    pub(crate) runs: Vec<SeqRun>,
+}
+
+impl InHand {
+    fn count(&self) -> u32 {
+        self.runs.iter().map(|run| run.count).sum()
+    }
+
+    /// The events at these places, in rising order, and the others.
+    pub(crate) fn split(self, indexes: &[u32]) -> (Self, Self) {
+        let (mut chosen, mut others) = (Vec::new(), Vec::new());
+        let mut indexes = indexes.iter().copied().peekable();
+        let mut at = 0;
+        for run in &self.runs {
+            for seq in run.first.0..run.end().0 {
+                let side = if indexes.next_if_eq(&at).is_some() { &mut chosen } else { &mut others };
+                push_number(side, Seq(seq));
+                at += 1;
+            }
+        }
+        (Self { runs: chosen, ..self.clone() }, Self { runs: others, ..self })
+    }
+}
+
+fn push_number(runs: &mut Vec<SeqRun>, seq: Seq) {
+    match runs.last_mut() {
+        Some(last) if last.end() == seq => last.count += 1,
+        _ => runs.push(SeqRun { first: seq, count: 1 }),
+    }
+}
+
+/// What was processed of a source lately: it is told again after a lost subscription, since the last
+/// acknowledgements may be lost with it.
 #[derive(Debug)]
-struct InHand {
-    sub: SubId,
-    runs: Vec<SeqRun>,
-    count: u32,
+struct Recent {
+    epoch: Epoch,
+    runs: VecDeque<SeqRun>,
+    events: u64,
+}
+
+impl Recent {
+    /// What an acknowledgement can be under way for is bounded by what was granted.
+    fn add(&mut self, runs: &[SeqRun], events_max: u64) {
+        self.runs.extend(runs);
+        self.events += runs.iter().map(|run| u64::from(run.count)).sum::<u64>();
+        while self.events > events_max && self.runs.len() > 1 {
+            self.events -= self.runs.pop_front().map_or(0, |run| u64::from(run.count));
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -119,6 +168,9 @@ pub(crate) struct Consumer {
     queue: VecDeque<Queued>,
     current: Option<Current>,
     in_hand: Option<InHand>,
+    recent: BTreeMap<StageName, Recent>,
+    /// It ends: what comes in now goes back with the rest.
+    draining: bool,
 }
 
 impl Consumer {
@@ -132,7 +184,8 @@ impl Consumer {
         let upstreams = upstreams.into_iter().map(upstream).collect();
         let fences = fenced.into_iter().map(|source| (source, Fence::default())).collect();
         let (subs, queue) = (BTreeMap::new(), VecDeque::new());
-        Self { pipeline, name, upstreams, fences, subs, queue, current: None, in_hand: None }
+        let (recent, draining) = (BTreeMap::new(), false);
+        Self { pipeline, name, upstreams, fences, subs, queue, current: None, in_hand: None, recent, draining }
     }
 
     /// Whether nothing received waits for the guest.
@@ -201,6 +254,9 @@ impl Consumer {
         };
         out.open(sub, owner.node.clone());
         out.send(sub, owner.epoch, Message::Subscribe(subscribe));
+        if let Some(recent) = self.recent.get(&options.source).filter(|recent| recent.epoch == owner.epoch) {
+            out.send(sub, owner.epoch, Message::Processed { runs: recent.runs.iter().copied().collect() });
+        }
         let granted = u64::from(demand.max());
         out.send(sub, owner.epoch, Message::Ask { granted, acked: Vec::new() });
         let subscription = Subscription {
@@ -279,7 +335,7 @@ impl Consumer {
             return self.refuse_unknown(sub, epoch, out);
         };
         match subscription.admit(epoch, &events) {
-            Ok(()) if events.events.is_empty() => {}
+            Ok(()) if events.events.is_empty() || self.draining => {}
             Ok(()) => {
                 let source = subscription.source.clone();
                 if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.options.source == source) {
@@ -319,7 +375,10 @@ impl Consumer {
     pub(crate) fn on_ended(&mut self, sub: SubId, ending: Ending, reason: Reason) {
         if let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) {
             subscription.ended = true;
-            self.queue.push_back(Queued::Ended(sub, ending, reason));
+            // One that ends takes nothing more off the queue.
+            if !self.draining {
+                self.queue.push_back(Queued::Ended(sub, ending, reason));
+            }
         }
     }
 
@@ -343,31 +402,82 @@ impl Consumer {
         Ok(self.cut_batch())
     }
 
+    /// Takes up a call of these events, which were received before.
+    pub(crate) fn take_up(&mut self, in_hand: InHand) {
+        self.in_hand = Some(in_hand);
+    }
+
+    /// Whether the guest works on something.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_hand.is_some()
+    }
+
     fn cut_batch(&mut self) -> Option<Call> {
         let current = self.current.as_mut()?;
         // A subscription stays known until its end comes up in the queue, behind its events.
         let subscription = self.subs.get(&current.sub)?;
         let events = current.rest.take_front(subscription.demand.batch_max() as usize);
         let runs = take_runs(&mut current.runs, events.len());
-        let count = u32::try_from(events.len()).expect("no more than max_demand");
         let (sub, attempt) = (current.sub, current.attempt);
         if current.rest.is_empty() {
             self.current = None;
         }
-        self.in_hand = Some(InHand { sub, runs: runs.clone(), count });
         let (source, epoch) = (subscription.source.clone(), subscription.epoch);
+        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
         Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events })
     }
 
-    /// The guest has processed what it had in hand: acknowledge it, and ask for more where it is time.
-    pub(crate) fn on_processed(&mut self, out: &mut Outputs) {
-        let in_hand = self.in_hand.take().expect("a return follows a call");
-        let Some(subscription) = self.subs.get_mut(&in_hand.sub).filter(|subscription| !subscription.ended) else {
+    /// The guest has returned from what it had in hand.
+    pub(crate) fn put_down(&mut self) -> InHand {
+        self.in_hand.take().expect("a return follows a call")
+    }
+
+    /// These are done with: acknowledges them, and asks for more where it is time.
+    pub(crate) fn acknowledge(&mut self, done: InHand, out: &mut Outputs) {
+        self.remember_processed(&done);
+        let count = done.count();
+        let Some(subscription) = self.subs.get_mut(&done.sub).filter(|subscription| !subscription.ended) else {
+            return self.tell_processed(done, out);
+        };
+        subscription.count_processed(count);
+        let ask = Message::Ask { granted: subscription.granted, acked: done.runs };
+        out.send(done.sub, subscription.epoch, ask);
+    }
+
+    fn remember_processed(&mut self, done: &InHand) {
+        let upstream = self.upstreams.iter().find(|upstream| upstream.options.source == done.source);
+        let Some(events_max) = upstream.map(|upstream| 2 * u64::from(upstream.options.demand.max())) else { return };
+        let new = || Recent { epoch: done.epoch, runs: VecDeque::new(), events: 0 };
+        let recent = self.recent.entry(done.source.clone()).or_insert_with(new);
+        if recent.epoch < done.epoch {
+            *recent = new();
+        }
+        if recent.epoch == done.epoch {
+            recent.add(&done.runs, events_max);
+        }
+    }
+
+    /// What was received on a subscription that was lost since; another to the same owner may stand.
+    fn tell_processed(&mut self, done: InHand, out: &mut Outputs) {
+        let standing = self.subs.iter().find(|(_, subscription)| subscription.is_with(&done.source, done.epoch));
+        if let Some((sub, _)) = standing {
+            out.send(*sub, done.epoch, Message::Processed { runs: done.runs });
+        }
+    }
+
+    /// These could not be processed: their producer delivers them again, after a pause.
+    pub(crate) fn give_back(&mut self, again: InHand, after: Duration, out: &mut Outputs) {
+        let count = again.count();
+        let Some(subscription) = self.subs.get_mut(&again.sub).filter(|subscription| !subscription.ended) else {
             return;
         };
-        subscription.count_processed(in_hand.count);
-        let ask = Message::Ask { granted: subscription.granted, acked: in_hand.runs };
-        out.send(in_hand.sub, subscription.epoch, ask);
+        out.send(again.sub, subscription.epoch, Message::Retry { after, runs: again.runs });
+        let granted = subscription.granted;
+        subscription.count_processed(count);
+        if subscription.granted > granted {
+            let ask = Message::Ask { granted: subscription.granted, acked: Vec::new() };
+            out.send(again.sub, subscription.epoch, ask);
+        }
     }
 
     fn finish(
@@ -396,15 +506,13 @@ impl Consumer {
         Ok(())
     }
 
-    /// Ends consuming in good order: what the guest has not begun goes back to its producers, which
-    /// give it to others. Nothing is asked for again.
-    pub(crate) fn drain(&mut self, reason: &Reason, out: &mut Outputs) {
+    /// Ends consuming in good order: what the guest has not begun is not begun any more, and nothing is
+    /// asked for. `stop` gives it back to its producers, once the rest is acknowledged.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
         self.upstreams.clear();
         self.queue.clear();
         self.current = None;
-        if self.in_hand.is_none() {
-            self.stop(reason, out);
-        }
     }
 
     /// What the guest was to get again is not handled here after all.
@@ -457,7 +565,7 @@ impl Subscription {
 }
 
 /// Takes the numbers of the next `count` events.
-fn take_runs(runs: &mut VecDeque<SeqRun>, mut count: usize) -> Vec<SeqRun> {
+pub(crate) fn take_runs(runs: &mut VecDeque<SeqRun>, mut count: usize) -> Vec<SeqRun> {
     let mut taken = Vec::new();
     while count > 0 {
         let Some(run) = runs.pop_front() else { break };

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod batch;
+pub mod checkpoints;
 mod chunks;
 pub mod consumer;
 pub mod dispatch;
@@ -10,7 +11,9 @@ pub mod ids;
 pub mod inbox;
 pub mod message;
 pub mod names;
+mod owed;
 pub mod pipeline;
+pub mod poison;
 pub mod producer;
 pub mod stage;
 pub mod supervise;

@@ -13,7 +13,7 @@
 //!    | <---------------------- Cancel(reason)  |   the producer confirms
 //! ```
 
-use std::{fmt, num::NonZeroU32};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use crate::{
     batch::Batch,
@@ -185,6 +185,20 @@ pub enum Message {
         granted: u64,
         /// Events processed since the last ask.
         acked: Vec<SeqRun>,
+    },
+    /// Consumer to producer: these could not be processed; deliver them again, to whoever asks, after a
+    /// pause. Counts as answered: the next `Ask` may grant as much more.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Which.
+        runs: Vec<SeqRun>,
+    },
+    /// Consumer to producer: these of the same epoch were processed, but the subscription they came on was
+    /// lost before, or with, their acknowledgement. What is not to be delivered again anyway is ignored.
+    Processed {
+        /// Which.
+        runs: Vec<SeqRun>,
     },
     /// Producer to consumer: events.
     Events(Events),

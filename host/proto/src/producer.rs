@@ -8,12 +8,16 @@
 //!                                        | lost       | dispatch
 //!                                        v            |
 //!                                       again --------+        (before the buffer, oldest first)
+//!                                         ^
+//!                   later, for a pause ---+        what a consumer could not process
 //! ```
+//!
+//! An event is settled once it is acknowledged, or was discarded.
 //!
 //! Invariants: the buffer and `again` are empty while a subscription has open demand; a
 //! subscription is never sent more than it granted; the guest is never asked for more than is open.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     batch::Batch,
@@ -87,8 +91,12 @@ pub(crate) struct Producer {
     mode: DemandMode,
     subs: BTreeMap<SubId, Downstream>,
     again: Chunks,
+    /// To be delivered again, not before then.
+    later: Vec<(Duration, Chunks)>,
     buffer: Chunks,
     next_seq: Seq,
+    /// Since they were last taken.
+    settled: Vec<SeqRun>,
     /// Asked of the guest and not emitted since. Anything it emits counts, asked for or not.
     asked: u64,
 }
@@ -100,6 +108,7 @@ impl Producer {
         buffer_options: BufferOptions,
         message_bytes_max: usize,
         mode: DemandMode,
+        next_seq: Seq,
     ) -> Self {
         Self {
             epoch,
@@ -109,8 +118,10 @@ impl Producer {
             mode,
             subs: BTreeMap::new(),
             again: Chunks::default(),
+            later: Vec::new(),
             buffer: Chunks::default(),
-            next_seq: Seq(0),
+            next_seq,
+            settled: Vec::new(),
             asked: 0,
         }
     }
@@ -128,7 +139,42 @@ impl Producer {
         self.flush(out);
     }
 
+    /// The number of the next event.
+    pub(crate) fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
+    /// The lowest number that is not settled: all before it are.
+    pub(crate) fn first_unsettled(&self) -> Seq {
+        let waiting = self.later.iter().map(|(_, events)| events).chain([&self.again, &self.buffer]);
+        let all = self.subs.values().map(|sub| &sub.unacked).chain(waiting);
+        all.filter_map(Chunks::first).min().unwrap_or(self.next_seq)
+    }
+
+    /// What was settled since the last call.
+    pub(crate) fn take_settled(&mut self) -> Vec<SeqRun> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// When something is to be done without a message.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.later.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Hands out what was to wait until now.
+    pub(crate) fn on_timeout(&mut self, now: Duration, out: &mut Outputs) {
+        for (_, events) in self.later.extract_if(.., |(due, _)| *due <= now) {
+            self.again.merge(events);
+        }
+        self.flush(out);
+    }
+
     pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len() + self.again.len() + self.later.iter().map(|(_, events)| events.len()).sum::<usize>()
+    }
+
+    /// What can be sent as soon as somebody asks.
+    fn ready(&self) -> usize {
         self.buffer.len() + self.again.len()
     }
 
@@ -194,7 +240,11 @@ impl Producer {
             out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
             return;
         };
-        match downstream.on_ask(granted, acked) {
+        let asked = downstream.on_ask(granted, acked);
+        if asked.is_ok() {
+            self.settled.extend_from_slice(acked);
+        }
+        match asked {
             Ok(0) => {}
             Ok(more) => {
                 if let Some(above) = self.dispatcher.ask(sub, more) {
@@ -202,12 +252,41 @@ impl Producer {
                 }
                 self.flush(out);
             }
-            Err(broken) => {
-                let reason = Reason::Protocol(broken);
-                out.notice(Notice::Refused { sub, reason: reason.clone() });
-                self.end(sub, Ending::Cancelled, reason, out);
+            Err(broken) => self.refuse(sub, broken, out),
+        }
+    }
+
+    fn refuse(&mut self, sub: SubId, broken: String, out: &mut Outputs) {
+        let reason = Reason::Protocol(broken);
+        out.notice(Notice::Refused { sub, reason: reason.clone() });
+        self.end(sub, Ending::Cancelled, reason, out);
+    }
+
+    /// A consumer could not process these.
+    pub(crate) fn on_retry(&mut self, now: Duration, sub: SubId, after: Duration, runs: &[SeqRun], out: &mut Outputs) {
+        let Some(downstream) = self.subs.get_mut(&sub) else {
+            out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
+            return;
+        };
+        match downstream.take_back(runs) {
+            Ok(events) => self.later.push((now + after.min(RETRY_AFTER_MAX), events)),
+            Err(broken) => self.refuse(sub, broken, out),
+        }
+    }
+
+    /// A consumer had processed these on a subscription that was lost.
+    pub(crate) fn on_processed(&mut self, sub: SubId, runs: &[SeqRun], out: &mut Outputs) {
+        if !self.has_sub(sub) {
+            return out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
+        }
+        for &run in runs {
+            // Sent to it again, it will be acknowledged again.
+            let waiting = self.later.iter_mut().map(|(_, events)| events).chain([&mut self.again]);
+            for events in waiting {
+                self.settled.extend(events.extract(run).numbers());
             }
         }
+        self.later.retain(|(_, events)| !events.is_empty());
     }
 
     /// The subscription is over; its unacknowledged events go to whoever has open demand.
@@ -247,7 +326,7 @@ impl Producer {
 
     /// Sends what waits to whoever has open demand: redeliveries first, then the buffer.
     fn flush(&mut self, out: &mut Outputs) {
-        while self.is_wanted() && self.buffered() > 0 {
+        while self.is_wanted() && self.ready() > 0 {
             let open = usize::try_from(self.dispatcher.open()).unwrap_or(usize::MAX);
             let source = if self.again.is_empty() { &mut self.buffer } else { &mut self.again };
             let ready = source.take_front_alike(open);
@@ -275,22 +354,48 @@ impl Producer {
         if excess == 0 {
             return;
         }
-        match self.buffer_options.keep {
-            Keep::Last => drop(self.buffer.take_front(excess)),
-            Keep::First => self.buffer = self.buffer.take_front(size),
-        }
+        let discarded = match self.buffer_options.keep {
+            Keep::Last => self.buffer.take_front(excess),
+            Keep::First => {
+                let kept = self.buffer.take_front(size);
+                std::mem::replace(&mut self.buffer, kept)
+            }
+        };
+        self.settled.extend(discarded.numbers());
         out.notice(Notice::Discarded { count: excess as u64 });
     }
 }
 
+/// The longest pause a consumer can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+fn not_sent(run: SeqRun, known: u64, what: &str) -> String {
+    format!("{} events from {} on {what}, {known} of them were sent", run.count, run.first.0)
+}
+
 impl Downstream {
+    /// What was sent and is to be sent again.
+    fn take_back(&mut self, runs: &[SeqRun]) -> Result<Chunks, String> {
+        let mut taken = Chunks::default();
+        for &run in runs {
+            let part = self.unacked.extract(run);
+            let known = part.len() as u64;
+            taken.append(part);
+            if known != u64::from(run.count) {
+                self.unacked.merge(taken);
+                return Err(not_sent(run, known, "given back"));
+            }
+            self.acked += known;
+        }
+        Ok(taken)
+    }
+
     /// Takes acknowledgements and new demand; says how much is new, or how the protocol was broken.
     fn on_ask(&mut self, granted: u64, acked: &[SeqRun]) -> Result<u32, String> {
         for &run in acked {
             let known = self.unacked.remove(run);
             if known != u64::from(run.count) {
-                let SeqRun { first, count } = run;
-                return Err(format!("{count} events from {} on acknowledged, {known} of them were sent", first.0));
+                return Err(not_sent(run, known, "acknowledged"));
             }
             self.acked += known;
         }

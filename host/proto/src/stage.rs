@@ -13,24 +13,31 @@
 //!                   until returned    and tests         handle(Timeout)
 //! ```
 //!
+//! `poll_commit` gives what is to be put on record, and `poll_letters` what is to be kept as dead letters;
+//! an input says in time what came of it.
+//!
 //! Time is a [`Duration`] since any fixed moment; it only has to rise.
 
 mod words;
+mod work;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     time::Duration,
 };
 
-pub use words::{Call, Ending, Input, Notice, Rejected, Returned, Transmit};
+pub use words::{Ack, Call, Ending, Input, Letter, LettersNo, Notice, Rejected, RetryPolicy, Returned, Transmit};
 
 use crate::{
     backoff::Backoff,
-    consumer::{Consumer, SubIds, UpstreamOptions},
+    checkpoints::{Checkpoints, Commit},
+    consumer::{Consumer, InHand, SubIds, UpstreamOptions},
     dispatch::{DemandDispatcher, Dispatcher},
-    ids::{Epoch, NodeName, PipelineName, StageName, SubId},
+    ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason},
+    owed::Owed,
+    poison::{PoisonLimit, Suspects},
     producer::{BufferOptions, DemandMode, Producer},
 };
 
@@ -84,6 +91,16 @@ pub struct StageOptions {
     pub call_events_max: u32,
     /// Larger messages are split. Unit: bytes.
     pub message_bytes_max: usize,
+    /// The number of the first event it emits: where the last checkpoint was.
+    pub first_seq: Seq,
+    /// How often its state is put on record, if it has one. For a producer.
+    pub checkpoint: Option<Duration>,
+    /// When a producer-consumer acknowledges what it made other events of.
+    pub ack: Ack,
+    /// What happens to events that it could not process.
+    pub retry: RetryPolicy,
+    /// How many events may be found that its guest does not survive.
+    pub poison: PoisonLimit,
 }
 
 impl StageOptions {
@@ -103,6 +120,11 @@ impl StageOptions {
             fenced: BTreeSet::new(),
             call_events_max: 65_536,
             message_bytes_max: 4 << 20,
+            first_seq: Seq(0),
+            checkpoint: None,
+            ack: Ack::default(),
+            retry: RetryPolicy::default(),
+            poison: PoisonLimit::default(),
         }
     }
 }
@@ -158,6 +180,17 @@ pub struct Stage {
     finished: bool,
     draining: Option<Reason>,
     stopped: Option<Reason>,
+    ack: Ack,
+    retry: RetryPolicy,
+    owed: Owed<InHand>,
+    checkpoints: Option<Checkpoints>,
+    suspects: Suspects,
+    /// The guest did not survive its last call: another takes its place before the next.
+    renew: bool,
+    /// To be kept, and who is acknowledged once they are.
+    letters: BTreeMap<LettersNo, InHand>,
+    unsent_letters: VecDeque<(LettersNo, Vec<Letter>)>,
+    next_letters: LettersNo,
 }
 
 impl Stage {
@@ -169,7 +202,14 @@ impl Stage {
             role,
             poll: options.poll,
             call_events_max: options.call_events_max,
-            producer: Producer::new(epoch, dispatcher, buffer, options.message_bytes_max, demand_mode),
+            producer: Producer::new(
+                epoch,
+                dispatcher,
+                buffer,
+                options.message_bytes_max,
+                demand_mode,
+                options.first_seq,
+            ),
             consumer: Consumer::new(pipeline, name, upstreams, fenced),
             ids: SubIds::default(),
             out: Outputs::default(),
@@ -180,6 +220,15 @@ impl Stage {
             finished: false,
             draining: None,
             stopped: None,
+            ack: options.ack,
+            retry: options.retry,
+            owed: Owed::default(),
+            checkpoints: options.checkpoint.map(|every| Checkpoints::new(every, options.first_seq)),
+            suspects: Suspects::new(options.poison),
+            renew: false,
+            letters: BTreeMap::new(),
+            unsent_letters: VecDeque::new(),
+            next_letters: LettersNo(0),
         }
     }
 
@@ -207,7 +256,7 @@ impl Stage {
                 consumer.subscribe(&options, &owner, &mut self.ids, out);
                 self.abandon_fenced();
             }
-            Input::Received { sub, envelope } => self.on_message(sub, envelope),
+            Input::Received { sub, envelope } => self.on_message(now, sub, envelope),
             Input::Down { sub, reason } => self.on_ended(sub, Ending::Down, reason),
             Input::Cancel { sub, reason } => consumer.cancel(sub, reason, out),
             Input::Returned(returned) => self.on_returned(now, returned),
@@ -215,11 +264,21 @@ impl Stage {
             Input::SetDemandMode(mode) => self.producer.set_mode(mode, out),
             Input::Drain(reason) => self.drain(reason),
             Input::Stop(reason) => self.stop(reason),
-            Input::Timeout => consumer.on_timeout(now, &mut self.ids, out),
+            Input::Timeout => {
+                consumer.on_timeout(now, &mut self.ids, out);
+                self.producer.on_timeout(now, out);
+            }
+            Input::Committed(committed) => {
+                if let Some(checkpoints) = &mut self.checkpoints {
+                    checkpoints.on_committed(now, committed);
+                }
+            }
+            Input::Lettered { letters, kept } => self.on_lettered(letters, kept),
         }
+        self.pay();
     }
 
-    fn on_message(&mut self, sub: SubId, Envelope { epoch, message }: Envelope) {
+    fn on_message(&mut self, now: Duration, sub: SubId, Envelope { epoch, message }: Envelope) {
         let out = &mut self.out;
         match message {
             // Answered as an unknown subscription it would lose its way and keep its events.
@@ -230,7 +289,9 @@ impl Stage {
             }
             Message::Events(events) => self.consumer.on_events(sub, epoch, events, out),
             Message::Cancel(reason) => self.on_ended(sub, Ending::Cancelled, reason),
-            Message::Subscribe(_) | Message::Ask { .. } if epoch != self.producer.epoch() => {
+            Message::Subscribe(_) | Message::Ask { .. } | Message::Retry { .. } | Message::Processed { .. }
+                if epoch != self.producer.epoch() =>
+            {
                 out.notice(Notice::Refused { sub, reason: Reason::StaleEpoch });
                 out.send(sub, self.producer.epoch(), Message::Cancel(Reason::StaleEpoch));
                 // A subscription that stands is not touched by an old word: its end is the peer's to make.
@@ -244,6 +305,8 @@ impl Stage {
             }
             Message::Subscribe(subscribe) => self.producer.on_subscribe(sub, &subscribe, out),
             Message::Ask { granted, acked } => self.producer.on_ask(sub, granted, &acked, out),
+            Message::Retry { after, runs } => self.producer.on_retry(now, sub, after, &runs, out),
+            Message::Processed { runs } => self.producer.on_processed(sub, &runs, out),
         }
     }
 
@@ -252,79 +315,6 @@ impl Stage {
             self.producer.end(sub, ending, reason, &mut self.out);
         } else {
             self.consumer.on_ended(sub, ending, reason);
-        }
-    }
-
-    fn on_returned(&mut self, now: Duration, returned: Returned) {
-        let call = self.calling.take().expect("a return follows a call");
-        if returned != Returned::Retry {
-            self.call_backoff.reset();
-        }
-        match (call, returned) {
-            (call, Returned::Retry) => self.hold(now, call),
-            (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
-                self.producer.emit(events, &mut self.out);
-                self.poll_at = self.poll.map(|poll| now + poll);
-                if finished && !self.finished {
-                    self.finished = true;
-                    self.out.notice(Notice::Finished);
-                }
-            }
-            (Call::HandleEvents { sub, .. }, Returned::Processed { events, rejected }) => {
-                if !rejected.is_empty() {
-                    self.out.notice(Notice::Rejected { sub, rejected });
-                }
-                self.producer.emit(events, &mut self.out);
-                self.consumer.on_processed(&mut self.out);
-                if let Some(reason) = &self.draining {
-                    self.consumer.stop(reason, &mut self.out);
-                }
-            }
-            (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
-        }
-    }
-
-    fn hold(&mut self, now: Duration, call: Call) {
-        let call = match call {
-            Call::HandleDemand { demand } => {
-                self.producer.count_unasked(demand);
-                None
-            }
-            Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
-                Some(Call::HandleEvents { sub, source, epoch, attempt: attempt + 1, runs, events })
-            }
-        };
-        let is_fenced = matches!(&call, Some(Call::HandleEvents { sub, .. }) if self.consumer.is_fenced(*sub));
-        if self.draining.is_none() && !is_fenced {
-            self.held = Some(Held { until: now + self.call_backoff.fail(), call });
-        } else {
-            self.abandon_call();
-        }
-    }
-
-    /// Gives up a call that was to be repeated: its events go back to their producer.
-    fn abandon_call(&mut self) {
-        self.held = None;
-        self.consumer.abandon();
-        if let Some(reason) = &self.draining {
-            self.consumer.stop(reason, &mut self.out);
-        }
-    }
-
-    /// A call that was to be repeated with events of a former owner is not.
-    fn abandon_fenced(&mut self) {
-        if let Some(Held { call: Some(Call::HandleEvents { sub, .. }), .. }) = &self.held
-            && self.consumer.is_fenced(*sub)
-        {
-            self.abandon_call();
-        }
-    }
-
-    fn drain(&mut self, reason: Reason) {
-        self.consumer.drain(&reason, &mut self.out);
-        self.draining = Some(reason);
-        if self.held.is_some() {
-            self.abandon_call();
         }
     }
 
@@ -357,11 +347,19 @@ impl Stage {
         if self.held.as_ref().is_some_and(|held| held.until > now) {
             return None;
         }
-        let call = match self.held.take().and_then(|held| held.call) {
-            Some(call) => Some(call),
-            None if self.draining.is_some() => None,
-            None if self.role == Role::Producer => self.next_demand(now),
-            None => self.next_events(now),
+        let call = if self.renew && self.draining.is_none() {
+            self.held = None;
+            Some(Call::Renew)
+        } else if let Some(call) = self.held.take().and_then(|held| held.call).or_else(|| self.next_suspect()) {
+            Some(call)
+        } else if self.wants_snapshot(now) {
+            Some(Call::Snapshot)
+        } else if self.draining.is_some() {
+            None
+        } else if self.role == Role::Producer {
+            self.next_demand(now)
+        } else {
+            self.next_events(now)
         };
         self.calling.clone_from(&call);
         call
@@ -402,7 +400,9 @@ impl Stage {
         let held = self.held.as_ref().map(|held| held.until);
         let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
         let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
-        [held, poll, self.consumer.timeout()].into_iter().flatten().min()
+        let checkpoint = self.checkpoints.as_ref().and_then(|taken| taken.timeout(self.producer.next_seq()));
+        let checkpoint = checkpoint.filter(|_| self.calling.is_none() && self.held.is_none());
+        [held, poll, checkpoint, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
     }
 
     /// Why the stage stopped, once it has.
@@ -410,10 +410,30 @@ impl Stage {
         self.stopped.as_ref()
     }
 
+    /// What is to be put on record next; [`Input::Committed`] says what came of it.
+    pub fn poll_commit(&mut self, now: Duration) -> Option<Commit> {
+        let checkpoints = self.checkpoints.as_mut().filter(|_| self.stopped.is_none())?;
+        checkpoints.poll(now, self.producer.first_unsettled())
+    }
+
+    /// Events that are to be kept as dead letters; [`Input::Lettered`] says what came of it.
+    pub fn poll_letters(&mut self) -> Option<(LettersNo, Vec<Letter>)> {
+        self.unsent_letters.pop_front()
+    }
+
     /// Whether nothing is left to do: no call, nothing received and unprocessed, nothing emitted and
-    /// unacknowledged.
+    /// unacknowledged, nothing to put on record.
     pub fn is_drained(&self) -> bool {
-        self.calling.is_none() && self.held.is_none() && self.consumer.is_idle() && self.producer.is_drained()
+        self.calling.is_none() && self.held.is_none() && self.has_settled() && self.is_recorded()
+    }
+
+    fn has_settled(&self) -> bool {
+        let owes = !self.owed.is_empty() || !self.letters.is_empty() || !self.suspects.is_empty();
+        !owes && self.consumer.is_idle() && self.producer.is_drained()
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.checkpoints.as_ref().is_none_or(|taken| taken.is_up_to_date(self.producer.next_seq()))
     }
 
     /// Whether the producer has said that it has come to its end.
@@ -448,114 +468,4 @@ impl Stage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        batch::Batch,
-        consumer::{CancelMode, Owner},
-        ids::Seq,
-        message::{Demand, Events, SeqRun, Subscribe},
-    };
-
-    const SUB: SubId = SubId(1);
-
-    fn millis(n: u64) -> Duration {
-        Duration::from_millis(n)
-    }
-
-    fn options(role: Role) -> StageOptions {
-        let (pipeline, name) = ("p".parse().unwrap(), "stage".parse().unwrap());
-        StageOptions { poll: Some(millis(50)), ..StageOptions::new(pipeline, name, role) }
-    }
-
-    fn received(message: Message) -> Input {
-        Input::Received { sub: SUB, envelope: Envelope { epoch: Epoch::default(), message } }
-    }
-
-    /// A producer with one consumer, which has asked for `granted` events.
-    fn producer(granted: u32) -> Stage {
-        let mut stage = Stage::new(options(Role::Producer));
-        subscribe(&mut stage, granted);
-        stage
-    }
-
-    fn subscribe(stage: &mut Stage, granted: u32) {
-        let (producer, consumer) = ("stage".parse().unwrap(), "consumer".parse().unwrap());
-        let demand = Demand::new(granted, None).unwrap();
-        let subscribe = Subscribe { pipeline: "p".parse().unwrap(), producer, consumer, demand };
-        stage.handle(Duration::ZERO, received(Message::Subscribe(subscribe)));
-        stage.handle(Duration::ZERO, received(Message::Ask { granted: granted.into(), acked: Vec::new() }));
-    }
-
-    fn returned(count: usize) -> Input {
-        let events = Batch::from_payloads(vec!["x"; count]);
-        Input::Returned(Returned::Produced { events, finished: false })
-    }
-
-    /// Found by the simulator, seed 0: the driver was told to wake the stage in the past, and spun
-    /// until the guest's back-off was over.
-    #[test]
-    fn a_guest_that_wants_a_call_again_is_not_polled_before() {
-        let mut stage = producer(5);
-        assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
-        stage.handle(millis(0), returned(2));
-        assert_eq!(stage.poll_timeout(), Some(millis(50)));
-        assert_eq!(stage.poll_call(millis(50)), Some(Call::HandleDemand { demand: 3 }));
-        stage.handle(millis(60), Input::Returned(Returned::Retry));
-        assert_eq!(stage.poll_call(millis(60)), None);
-        assert_eq!(stage.poll_timeout(), Some(millis(160)));
-    }
-
-    /// Found by the simulator, seed 1: the repeated call asked for as much as the first, although
-    /// the consumer had gone meanwhile.
-    #[test]
-    fn a_guest_that_wants_to_be_asked_again_is_asked_for_what_is_wanted_then() {
-        let mut stage = producer(5);
-        assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
-        stage.handle(millis(0), Input::Returned(Returned::Retry));
-        stage.handle(millis(0), Input::Down { sub: SUB, reason: Reason::Normal });
-        assert_eq!(stage.poll_call(millis(100)), None);
-        subscribe(&mut stage, 3);
-        assert_eq!(stage.poll_call(millis(100)), Some(Call::HandleDemand { demand: 3 }));
-    }
-    /// Found by the simulator, seed 115: the message waited for a guest that was not to be called
-    /// again, and the stage drained until the deadline.
-    #[test]
-    fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not_hold_it_up() {
-        let mut stage = Stage::new(options(Role::Consumer));
-        let demand = Demand::new(5, Some(0)).unwrap();
-        let options = UpstreamOptions { source: "source".parse().unwrap(), demand, cancel: CancelMode::Temporary };
-        let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
-        stage.handle(millis(0), Input::Subscribe { options, owner });
-        let events = |first| {
-            let (runs, events) = (vec![SeqRun { first: Seq(first), count: 1 }], Batch::from_payloads(["x"]));
-            received(Message::Events(Events { attempt: 1, runs, events }))
-        };
-        stage.handle(millis(0), events(0));
-        assert!(stage.poll_call(millis(0)).is_some());
-        stage.handle(millis(1), Input::Drain(Reason::Shutdown(None)));
-        stage.handle(millis(2), events(1));
-        stage.handle(millis(3), Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
-        assert_eq!(stage.poll_call(millis(3)), None);
-        assert!(stage.is_drained());
-    }
-
-    /// Found by the simulator, seed 470: two subscriptions to one owner, for ever.
-    #[test]
-    fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() {
-        let source: StageName = "source".parse().unwrap();
-        let demand = Demand::default();
-        let upstream = UpstreamOptions { source: source.clone(), demand, cancel: CancelMode::Temporary };
-        let mut stage = Stage::new(StageOptions { upstreams: vec![upstream], ..options(Role::Consumer) });
-        let owner = |node: &str, lamport| {
-            let epoch = Epoch { lamport, tag: 0 };
-            Input::Owner { source: source.clone(), owner: Some(Owner { node: node.parse().unwrap(), epoch }) }
-        };
-        for input in [owner("a", 1), owner("b", 2), owner("a", 1)] {
-            stage.handle(Duration::ZERO, input);
-        }
-        let transmits = std::iter::from_fn(|| stage.poll_transmit());
-        let opened: Vec<_> = transmits.filter(|transmit| matches!(transmit, Transmit::Open { .. })).collect();
-        assert_eq!(opened.len(), 2, "{opened:?}");
-    }
-}
+mod tests;

@@ -235,6 +235,27 @@ pub(crate) enum What {
         granted: u64,
         acked: Vec<SeqRun>,
     },
+    /// Events are given back, to be delivered again.
+    RetrySent {
+        stream: StreamNo,
+        runs: Vec<SeqRun>,
+    },
+    RetryTaken {
+        stream: StreamNo,
+        runs: Vec<SeqRun>,
+    },
+    /// Events of a subscription that was lost are told to be processed.
+    ToldProcessed {
+        stream: StreamNo,
+        runs: Vec<SeqRun>,
+    },
+    /// Events are kept as dead letters.
+    Lettered {
+        consumer: Instance,
+        source: StageNo,
+        epoch: Epoch,
+        runs: Vec<SeqRun>,
+    },
     EventsSent {
         stream: StreamNo,
         events: Numbered,
@@ -370,6 +391,12 @@ impl fmt::Display for What {
             }
             Self::AskTaken { stream, granted, acked } => {
                 write!(f, "{stream} takes ask, granted {granted}, acked {}", Runs(acked))
+            }
+            Self::RetrySent { stream, runs } => write!(f, "{stream} -> retry {}", Runs(runs)),
+            Self::RetryTaken { stream, runs } => write!(f, "{stream} takes retry {}", Runs(runs)),
+            Self::ToldProcessed { stream, runs } => write!(f, "{stream} is told of processed {}", Runs(runs)),
+            Self::Lettered { consumer, source, epoch, runs } => {
+                write!(f, "{consumer} keeps dead letters of {source}@{epoch} {}", Runs(runs))
             }
             Self::EventsSent { stream, events } => write!(f, "{stream} <- events {events}"),
             Self::EventsTaken { stream, events } => write!(f, "{stream} takes events {events}"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_proto::{
     batch::Batch,
-    stage::{Call, Returned, Role},
+    stage::{Call, Rejected, Returned, Role},
 };
 use rand::{RngExt, rngs::SmallRng};
 
@@ -47,6 +47,8 @@ pub(crate) struct Manners {
     pub(crate) trap: u32,
     /// Per call. Percent.
     pub(crate) retry: u32,
+    /// Per event. Percent.
+    pub(crate) reject: u32,
     /// Longest call. Unit: microseconds.
     pub(crate) slow_us: u64,
 }
@@ -54,9 +56,9 @@ pub(crate) struct Manners {
 impl Manners {
     pub(crate) fn random(rng: &mut SmallRng, is_good: bool) -> Self {
         let sometimes = |rng: &mut SmallRng, most| if rng.random_bool(0.35) { rng.random_range(1..most) } else { 0 };
-        let (trap, retry) = (sometimes(rng, 8), sometimes(rng, 25));
+        let (trap, retry, reject) = (sometimes(rng, 8), sometimes(rng, 25), sometimes(rng, 10));
         let slow_us = if rng.random_bool(0.2) { 150_000 } else { rng.random_range(2_000..40_000) };
-        if is_good { Self { trap: 0, retry: 0, slow_us } } else { Self { trap, retry, slow_us } }
+        if is_good { Self { trap: 0, retry: 0, reject: 0, slow_us } } else { Self { trap, retry, reject, slow_us } }
     }
 }
 
@@ -97,8 +99,14 @@ impl Guest {
     pub(crate) fn answer(&mut self, rng: &mut SmallRng, phase: Phase, me: Instance, call: &Call) -> Outcome {
         if phase == Phase::Faults {
             let lot = rng.random_range(0..100);
+            if *call == Call::Renew {
+                *self = Self::new(self.habit, self.manners);
+                return Outcome::Returned(Returned::Renewed);
+            }
             if lot < self.manners.trap {
-                return Outcome::Trapped;
+                // The one way the host starts the whole stage again, the other only the guest.
+                let spares = matches!(call, Call::HandleEvents { .. }) && rng.random_bool(0.7);
+                return if spares { Outcome::Returned(Returned::Trapped("trap".into())) } else { Outcome::Trapped };
             }
             if lot < self.manners.trap + self.manners.retry {
                 return Outcome::Returned(Returned::Retry);
@@ -107,9 +115,29 @@ impl Guest {
         Outcome::Returned(match call {
             Call::HandleDemand { demand } => self.produce(rng, phase, me, *demand),
             Call::HandleEvents { events, .. } => {
-                Returned::Processed { events: self.transform(events), rejected: Vec::new() }
+                let rejected = self.reject(rng, phase, events.len());
+                Returned::Processed { events: self.transform(events), rejected }
             }
+            Call::Renew => {
+                *self = Self::new(self.habit, self.manners);
+                Returned::Renewed
+            }
+            Call::Snapshot => unreachable!("no stage of the simulator has a state to move"),
         })
+    }
+
+    /// What it cannot process. It passes something on for these as well, which changes nothing here.
+    fn reject(&self, rng: &mut SmallRng, phase: Phase, count: usize) -> Vec<Rejected> {
+        if phase != Phase::Faults || self.manners.reject == 0 {
+            return Vec::new();
+        }
+        let mut rejected = Vec::new();
+        for index in 0..u32::try_from(count).expect("a small batch") {
+            if rng.random_range(0..100) < self.manners.reject {
+                rejected.push(Rejected { index, retry: rng.random_bool(0.6), reason: "no".into() });
+            }
+        }
+        rejected
     }
 
     fn produce(&mut self, rng: &mut SmallRng, phase: Phase, me: Instance, demand: u32) -> Returned {

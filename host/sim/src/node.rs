@@ -12,14 +12,14 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
-    stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, Input, Letter, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
 };
 use rand::{RngExt, seq::IndexedRandom};
 
 use crate::{
     agenda::{Due, Env},
     facts::{Exit, Instance, InstanceNo, NodeNo, Numbered, Side, StageNo, StreamNo, Visible, What},
-    guest::{Guest, Outcome},
+    guest::{Guest, Outcome, Phase},
     network::{Frame, Hello, SessionNo},
     workload::{Scope, StagePlan, Workload},
 };
@@ -151,6 +151,7 @@ impl Node {
             poll: plan.poll,
             upstreams: upstreams.collect(),
             call_events_max: plan.call_events_max,
+            ack: plan.ack,
             message_bytes_max: plan.message_bytes_max,
             ..StageOptions::new(pipeline_name(), stage_name(plan.no), plan.role)
         };
@@ -342,7 +343,8 @@ impl Node {
                 }
             }
             // Of groups, which there are none of here.
-            Change::Quorum { .. }
+            Change::Checkpoint { .. }
+            | Change::Quorum { .. }
             | Change::Leads { .. }
             | Change::Addresses(_)
             | Change::Draining(_)
@@ -441,6 +443,8 @@ impl Node {
                 env.note(What::AskTaken { stream, granted: *granted, acked: acked.clone() });
             }
             Message::Events(events) => env.note(What::EventsTaken { stream, events: numbered(events) }),
+            Message::Retry { runs, .. } => env.note(What::RetryTaken { stream, runs: runs.clone() }),
+            Message::Processed { runs } => env.note(What::ToldProcessed { stream, runs: runs.clone() }),
             Message::Subscribe(_) | Message::Cancel(_) => {}
         }
         self.handle(env, no, Input::Received { sub, envelope });
@@ -633,6 +637,15 @@ impl Running {
         while let Some(notice) = self.stage.poll_notice() {
             self.log(env, &notice);
         }
+        while let Some((no, letters)) = self.stage.poll_letters() {
+            // The disk may be full.
+            let kept = env.phase != Phase::Faults || env.rng.random_bool(0.8);
+            if kept {
+                self.note_letters(env, &letters);
+            }
+            self.stage.handle(env.now, Input::Lettered { letters: no, kept });
+            moved = true;
+        }
         if let Some(call) = self.stage.poll_call(env.now) {
             self.note_call(env, &call);
             let takes = self.guest.call_takes(&mut env.rng);
@@ -673,7 +686,8 @@ impl Running {
                 env.note(What::AskSent { stream, granted: *granted, acked: acked.clone() });
             }
             Message::Events(events) => env.note(What::EventsSent { stream, events: numbered(events) }),
-            Message::Cancel(_) => {}
+            Message::Retry { runs, .. } => env.note(What::RetrySent { stream, runs: runs.clone() }),
+            Message::Cancel(_) | Message::Processed { .. } => {}
         }
     }
 
@@ -690,8 +704,16 @@ impl Running {
         }
     }
 
+    fn note_letters(&self, env: &mut Env, letters: &[Letter]) {
+        for letter in letters {
+            let (source, runs) = (stage_no(&letter.source), vec![SeqRun { first: letter.seq, count: 1 }]);
+            env.note(What::Lettered { consumer: self.me, source, epoch: letter.epoch, runs });
+        }
+    }
+
     fn note_call(&self, env: &mut Env, call: &Call) {
         match call {
+            Call::Snapshot | Call::Renew => {}
             Call::HandleDemand { demand } => env.note(What::Demanded { producer: self.me, demand: *demand }),
             Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
                 let events = Numbered { attempt: *attempt, runs: runs.clone(), payloads: payloads(events) };
@@ -709,20 +731,29 @@ impl Running {
         };
         match (call, returned) {
             (Call::HandleDemand { .. }, Returned::Retry) => env.note(What::Answered { producer: me, retry: true }),
-            (Call::HandleEvents { sub, runs, .. }, Returned::Retry) => {
+            (Call::HandleEvents { sub, runs, .. }, Returned::Retry | Returned::Trapped(_)) => {
                 env.note(What::WantsRetry { consumer: me, stream: self.subs[sub].0, runs: runs.clone() });
             }
-            (Call::HandleEvents { sub, source, epoch, runs, .. }, Returned::Processed { events, .. }) => {
-                let (stream, source, runs) = (self.subs[sub].0, stage_no(source), runs.clone());
+            (Call::HandleEvents { sub, source, epoch, runs, .. }, Returned::Processed { events, rejected }) => {
+                let (stream, source, runs) = (self.subs[sub].0, stage_no(source), accepted(runs, rejected));
                 env.note(What::Processed { consumer: me, stream, source, epoch: *epoch, runs });
                 env.note(What::Emitted { producer: me, payloads: payloads(events) });
             }
+            (_, Returned::Renewed | Returned::Snapshot(_) | Returned::NoSnapshot(_) | Returned::Retry) => {}
+            (_, Returned::Trapped(_)) => env.note(What::Trapped { instance: me }),
             (_, Returned::Produced { events, .. } | Returned::Processed { events, .. }) => {
                 env.note(What::Answered { producer: me, retry: false });
                 env.note(What::Emitted { producer: me, payloads: payloads(events) });
             }
         }
     }
+}
+
+/// The numbers of events that were not rejected.
+fn accepted(runs: &[SeqRun], rejected: &[Rejected]) -> Vec<SeqRun> {
+    let is_rejected = |index: usize| rejected.iter().any(|rejected| rejected.index as usize == index);
+    let kept = crate::facts::seqs(runs).enumerate().filter(|(index, _)| !is_rejected(*index));
+    kept.map(|(_, first)| SeqRun { first, count: 1 }).collect()
 }
 
 fn payloads(events: &Batch) -> Vec<Vec<u8>> {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use forebay_proto::{consumer::CancelMode, message::Demand, stage::Role};
+use forebay_proto::{
+    consumer::CancelMode,
+    message::Demand,
+    stage::{Ack, Role},
+};
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
@@ -29,6 +33,7 @@ pub(crate) struct StagePlan {
     pub(crate) habit: Habit,
     pub(crate) manners: Manners,
     pub(crate) poll: Option<Duration>,
+    pub(crate) ack: Ack,
     pub(crate) call_events_max: u32,
     pub(crate) message_bytes_max: usize,
 }
@@ -210,6 +215,7 @@ fn random_stage(
         habit,
         manners: Manners::random(rng, is_faultless),
         poll: poll.filter(|_| role == Role::Producer),
+        ack: if rng.random_bool(0.8) { Ack::Late } else { Ack::Early },
         call_events_max: if rng.random_bool(0.2) { rng.random_range(1..6) } else { 1000 },
         message_bytes_max: if rng.random_bool(0.2) { rng.random_range(1..60) } else { 1 << 16 },
     }

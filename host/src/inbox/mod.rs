@@ -97,8 +97,8 @@ pub trait Inbox: Send + Sync + fmt::Debug {
     /// earlier position than before changes nothing. Bounded in time.
     ///
     /// # Errors
-    /// [`CheckpointError::Fenced`] if `epoch` is not that of the owner: stop at once. `Refused` if there are no such
-    /// events. `Unknown`: state it again, or a later position.
+    /// [`CheckpointError::Fenced`] if `epoch` is not that of the owner, or if there are no such events: stop at once.
+    /// `Unknown`: state it again, or a later position.
     ///
     /// # Cancel safety
     /// Whether it was recorded is not known; state it again.
@@ -138,7 +138,7 @@ impl Inboxes {
     }
 }
 
-/// What an owner is told whose epoch is over.
+/// What an owner is told whose epoch is over, or who is out of order.
 fn fenced(name: &GlobalName, epoch: Epoch, upto: u64, current: Epoch, position: u64) -> CheckpointError {
     let current = Some((current, forebay_proto::ids::Seq(position)));
     CheckpointError::Fenced(Fenced { name: name.clone(), epoch, previous: upto, current })

@@ -187,6 +187,7 @@ impl Core {
 
     pub(super) fn on_change(&mut self, change: Change) {
         match change {
+            Change::Checkpoint { name, epoch, previous, seq } => self.tracer.checkpoint(&name, epoch, previous, seq),
             Change::Announce => self.announce(),
             Change::Conflict { winner, loser } => {
                 self.counters.one(Count::Conflicts);

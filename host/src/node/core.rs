@@ -33,11 +33,10 @@ use super::{
     event::{NodeEvent, Observer},
     link::{self, Link, LinkEvent, LinkId, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
-    stage::{Exit, Order, Owners, StageHandle, StageSpec},
+    stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
 };
 use crate::{
-    inbox::Inboxes as DurableInboxes,
     registry::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
@@ -72,8 +71,7 @@ pub(super) struct Core {
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) placement: Placement,
-    /// What is pushed into stages from outside.
-    pub(super) durable: Arc<DurableInboxes>,
+    pub(super) durable: Arc<crate::inbox::Inboxes>,
     pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
     /// Ends of stage tasks; which stage a task runs stands in `task_of`.
@@ -99,6 +97,8 @@ pub(super) struct Core {
     finishing: mpsc::Sender<StageKey>,
     pub(super) inboxes: Inboxes,
     pub(super) counters: Counters,
+    /// Checkpoints of stages that every node has its own of.
+    on_node: NodeRecords,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
     pub(super) ending: bool,
@@ -131,7 +131,7 @@ impl Core {
         let placement = Placement::new(name.clone(), names, settle);
         let (finishing, finished) = mpsc::channel(64);
         Self {
-            durable: Arc::new(DurableInboxes::new(Arc::clone(&registry), options.inboxes)),
+            durable: Arc::new(crate::inbox::Inboxes::new(Arc::clone(&registry), options.inboxes)),
             claims: Claims::new(registry.agreement()),
             registry,
             name,
@@ -161,6 +161,7 @@ impl Core {
             finishing,
             inboxes,
             counters: Counters::default(),
+            on_node: NodeRecords::default(),
             gave_up: Vec::new(),
             expelled: None,
             ending: false,
@@ -227,7 +228,7 @@ impl Core {
     // Stages.
 
     fn start_node_stages(&mut self) {
-        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(node_stages).collect();
+        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(RunningPipeline::of_node_scope).collect();
         for key in keys {
             let epoch = Epoch { lamport: 1, tag: 0 };
             self.start_stage(&key, epoch);
@@ -240,8 +241,11 @@ impl Core {
         let owned = self.registry.tenure(key, epoch);
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let counters = self.counters.clone();
+        let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
+        let records = if state.is_global() { Records::Name(registry) } else { Records::Node(on_node) };
+        let start = records.start(key);
         state.epoch = epoch;
         state.restart_at = None;
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
@@ -259,6 +263,8 @@ impl Core {
             finished,
             fenced,
             tenure,
+            start,
+            records,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
@@ -562,14 +568,6 @@ impl Core {
         links.for_each(|link| link.connection.close(CloseCode::ShuttingDown, "shutting down"));
         self.transport.close("shutting down").await;
     }
-}
-
-fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let here = |stage: &&forebay_proto::pipeline::Stage| {
-        stage.scope == Scope::Node && pipeline.stages.contains_key(&stage.name)
-    };
-    let here = pipeline.pipeline.upstream_order().filter(here);
-    here.map(|stage| pipeline.key(&stage.name)).collect()
 }
 
 /// An address that others can use, unless it is that of all interfaces.

@@ -28,6 +28,10 @@ pub(super) enum Count {
     RejectedEvents,
     /// Guest calls that asked for another try.
     RetriedCalls,
+    /// Guest calls with events that the guest did not survive.
+    TrappedCalls,
+    /// Times a guest gave no state to put on record.
+    MissedSnapshots,
     /// Claims that were too late: another node has the name.
     HeldClaims,
     /// Claims that the group refused.
@@ -44,7 +48,7 @@ pub(super) enum Count {
 
 use Count::*;
 
-const ALL: [(Count, &str); 15] = [
+const ALL: [(Count, &str); 17] = [
     (StaleSubscriptions, "stale_subscriptions"),
     (StaleAsks, "stale_asks"),
     (StaleEvents, "stale_events"),
@@ -54,6 +58,8 @@ const ALL: [(Count, &str); 15] = [
     (DiscardedEvents, "discarded_events"),
     (RejectedEvents, "rejected_events"),
     (RetriedCalls, "retried_calls"),
+    (TrappedCalls, "trapped_calls"),
+    (MissedSnapshots, "missed_snapshots"),
     (HeldClaims, "held_claims"),
     (RefusedClaims, "refused_claims"),
     (UnansweredClaims, "unanswered_claims"),
@@ -106,7 +112,7 @@ impl MessageKind {
     pub(crate) fn of(message: &Message) -> Option<Self> {
         match message {
             Message::Subscribe(_) => Some(Self::Subscribe),
-            Message::Ask { .. } => Some(Self::Ask),
+            Message::Ask { .. } | Message::Retry { .. } | Message::Processed { .. } => Some(Self::Ask),
             Message::Events(_) => Some(Self::Events),
             Message::Cancel(_) => None,
         }

@@ -145,6 +145,12 @@ impl RunningPipeline {
         PipelineRecord { name: self.pipeline.name().clone(), digest: self.digest.clone(), plugins }
     }
 
+    /// Stages of node scope that run here, sources first.
+    pub(crate) fn of_node_scope(&self) -> Vec<StageKey> {
+        let here = |stage: &&pipeline::Stage| stage.scope == Scope::Node && self.stages.contains_key(&stage.name);
+        self.pipeline.upstream_order().filter(here).map(|stage| self.key(&stage.name)).collect()
+    }
+
     /// Global stages that run here or are about to, sources first.
     pub(crate) fn owned(&self) -> Vec<StageKey> {
         let owned = |stage: &&pipeline::Stage| {

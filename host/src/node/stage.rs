@@ -9,8 +9,12 @@
 //! ```
 //!
 //! This task never waits for a line or for the guest: what is in flight is bounded by what was
-//! granted. A guest call runs in the worker task, to its end: a call that is dropped would finish
-//! the instance.
+//! granted. A guest call runs in the worker task (`worker.rs`), to its end: a call that is dropped would
+//! finish the instance. What is to be put on record or kept is seen to in tasks beside this one
+//! (`records.rs`).
+
+mod records;
+mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,11 +27,12 @@ use forebay_proto::{
     ids::{Epoch, NodeName, PipelineName, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
-    stage::{Call, Input, Notice, Rejected, Returned, Stage, StageOptions, Transmit},
+    poison::PoisonLimit,
+    stage::{Call, Input, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::{self, JoinHandle, JoinSet},
+    task::{self, JoinSet},
     time::Instant,
 };
 
@@ -38,9 +43,12 @@ use super::{
     line::{Caller, Inlet, Line},
     trace::{StageTrace, Tracer},
 };
+pub(crate) use records::{NodeRecords, Records, Start};
+use worker::Worker;
+
 use crate::{
     registry::TenureWatch,
-    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Role, StageError},
+    runtime::{CallError, Instance, InstanceSpec, Plugin, StageError},
 };
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
@@ -49,9 +57,6 @@ const INBOX_LEN: usize = 1024;
 
 /// Consumers that have arrived and were not taken in. When full, links wait, and local ones try again.
 const CALLERS_LEN: usize = 64;
-
-/// How long a stage that stops waits for a call in flight before it lets go of the guest.
-const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
 
 /// What a stage task needs.
 #[derive(Debug)]
@@ -72,6 +77,10 @@ pub(crate) struct StageSpec {
     pub(crate) fenced: BTreeSet<StageName>,
     /// Whether it may go on: an owner whose node the group cannot hear waits.
     pub(crate) tenure: TenureWatch,
+    /// Where it begins.
+    pub(crate) start: Start,
+    /// Where it puts on record how far it is.
+    pub(crate) records: Records,
 }
 
 /// What the node wants of a stage.
@@ -134,17 +143,21 @@ impl StageSpec {
     }
 
     async fn start(&self) -> Result<Box<dyn Instance>, Exit> {
+        self.plugin.start(self.instance()).await.map_err(|error| Exit::Failed(error.to_string()))
+    }
+
+    fn instance(&self) -> InstanceSpec {
         let output: Arc<dyn Observer> = Arc::clone(&self.observer);
-        let spec = InstanceSpec {
+        InstanceSpec {
             pipeline: self.pipeline.clone(),
             stage: self.settings.name.clone(),
             node: self.node.clone(),
             instance: 0,
             config: self.settings.config.clone(),
             limits: self.settings.limits,
+            restore: self.start.snapshot.clone().filter(|_| self.plugin.has_checkpoint()),
             output,
-        };
-        self.plugin.start(spec).await.map_err(|error| Exit::Failed(error.to_string()))
+        }
     }
 
     fn options(&self) -> StageOptions {
@@ -167,7 +180,19 @@ impl StageSpec {
         };
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
+        options.first_seq = self.start.seq;
+        options.checkpoint = settings.checkpoint.filter(|_| self.has_state());
+        options.ack = settings.ack;
+        options.retry = settings.retry;
+        options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };
         options
+    }
+}
+
+impl StageSpec {
+    /// Whether its state is put on record.
+    fn has_state(&self) -> bool {
+        self.plugin.role() == Role::Producer && self.plugin.has_checkpoint()
     }
 }
 
@@ -187,6 +212,8 @@ struct StageTask {
     trace: Option<Box<StageTrace>>,
     /// What came last: what is refused now is that.
     received: Option<MessageKind>,
+    /// What is being put on record or kept.
+    recording: JoinSet<Input>,
     /// It waits until the group can be reached.
     waits: bool,
     draining: Option<Reason>,
@@ -203,8 +230,8 @@ impl StageTask {
     ) -> Self {
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let machine = Stage::new(spec.options());
-        let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node);
-        let worker = Worker::spawn(instance, spec.plugin.role());
+        let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
+        let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance());
         Self {
             spec,
             machine,
@@ -221,6 +248,7 @@ impl StageTask {
             received: None,
             draining: None,
             failed: None,
+            recording: JoinSet::new(),
             waits: false,
         }
     }
@@ -248,6 +276,7 @@ impl StageTask {
             while let Some(notice) = self.machine.poll_notice() {
                 self.notice(notice);
             }
+            self.record();
             if let Some(reason) = self.draining.clone().filter(|_| self.machine.is_drained()) {
                 self.draining = None;
                 self.handle(Input::Stop(reason));
@@ -321,6 +350,7 @@ impl StageTask {
             Ok(()) = self.orders.changed() => self.obey(),
             Ok(()) = self.owners.changed() => self.meet_owners(),
             returned = self.worker.returns.recv() => self.returned(returned),
+            Some(recorded) = self.recording.join_next() => self.recorded(recorded),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(input) = self.inbox.recv() => self.handle(input),
             () = self.spec.tenure.renewed(), if waits => {}
@@ -460,9 +490,17 @@ impl StageTask {
             }
             Notice::Rejected { rejected, .. } => {
                 self.spec.counters.many(Count::RejectedEvents, rejected.len() as u64);
-                for Rejected { index, reason } in rejected {
+                for Rejected { index, reason, .. } in rejected {
                     self.count(format!("event {index} of a batch was rejected: {reason}"));
                 }
+            }
+            Notice::Trapped { why } => {
+                self.spec.counters.one(Count::TrappedCalls);
+                self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));
+            }
+            Notice::NoSnapshot { why } => {
+                self.spec.counters.one(Count::MissedSnapshots);
+                self.count(format!("its state is not put on record: {why}"));
             }
             Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
             Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
@@ -496,84 +534,5 @@ impl StageTask {
 async fn sleep_until(at: Option<Instant>) {
     if let Some(at) = at {
         tokio::time::sleep_until(at).await;
-    }
-}
-
-/// The task that owns the instance. One call at a time; the queues hold one each.
-struct Worker {
-    jobs: mpsc::Sender<Job>,
-    returns: mpsc::Receiver<Result<Returned, CallError>>,
-    task: JoinHandle<()>,
-}
-
-enum Job {
-    Call(Call),
-    Terminate(String),
-}
-
-impl Worker {
-    fn spawn(instance: Box<dyn Instance>, role: Role) -> Self {
-        let (jobs, todo) = mpsc::channel(1);
-        let (done, returns) = mpsc::channel(1);
-        Self { jobs, returns, task: tokio::spawn(work(instance, role, todo, done)) }
-    }
-
-    fn begin(&mut self, call: Call) {
-        // The machine has one call out at a time, so there is room; if the task is gone, the closed
-        // `returns` tells.
-        let _ = self.jobs.try_send(Job::Call(call));
-    }
-
-    async fn terminate(self, reason: &str) {
-        let end = async {
-            // Behind a call in flight this waits for it.
-            let _ = self.jobs.send(Job::Terminate(reason.to_owned())).await;
-            drop(self.jobs);
-            let mut returns = self.returns;
-            while returns.recv().await.is_some() {}
-            let _ = self.task.await;
-        };
-        // A guest that does not come back is stopped by its time limit, without us.
-        let _ = tokio::time::timeout(LAST_CALL_WAIT, end).await;
-    }
-}
-
-async fn work(
-    mut instance: Box<dyn Instance>,
-    role: Role,
-    mut todo: mpsc::Receiver<Job>,
-    done: mpsc::Sender<Result<Returned, CallError>>,
-) {
-    while let Some(job) = todo.recv().await {
-        match job {
-            Job::Call(call) => {
-                let returned = make_call(&mut *instance, call).await;
-                if done.send(returned).await.is_err() {
-                    return;
-                }
-            }
-            Job::Terminate(reason) => {
-                if let Err(error) = instance.terminate(&reason).await {
-                    tracing::warn!(%role, %error, "the guest failed in its last call");
-                }
-                return;
-            }
-        }
-    }
-}
-
-async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, CallError> {
-    match call {
-        Call::HandleDemand { demand } => {
-            let produced = instance.handle_demand(demand).await?;
-            Ok(Returned::Produced { events: produced.events, finished: produced.finished })
-        }
-        Call::HandleEvents { source, epoch, attempt, runs, events, .. } => {
-            let delivery = GuestDelivery { source, epoch, attempt, runs, events };
-            let output = instance.handle_events(delivery).await?;
-            let rejected = output.rejections.into_iter();
-            let rejected = rejected.map(|rejection| Rejected { index: rejection.index, reason: rejection.reason });
-            Ok(Returned::Processed { events: output.events, rejected: rejected.collect() })
-        }
     }
 }

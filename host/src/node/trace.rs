@@ -7,7 +7,7 @@ mod stage;
 use std::{io, path::Path, sync::Arc};
 
 use forebay_proto::{
-    ids::{BootId, Epoch, NodeName},
+    ids::{BootId, Epoch, NodeName, Seq},
     message::SeqRun,
     names::{Claim, GlobalName},
 };
@@ -76,9 +76,16 @@ impl Tracer {
     }
 
     /// For what happens at the edge of one run of a stage.
-    pub(super) fn stage(&self, key: &StageKey, epoch: Epoch, node: &NodeName) -> Option<Box<StageTrace>> {
+    pub(super) fn stage(&self, key: &StageKey, epoch: Epoch, node: &NodeName, first: Seq) -> Option<Box<StageTrace>> {
         let tracing = Arc::clone(self.0.as_ref()?);
-        Some(Box::new(StageTrace::new(tracing, name(key), number(epoch), node.as_str().into())))
+        Some(Box::new(StageTrace::new(tracing, name(key), number(epoch), node.as_str().into(), first)))
+    }
+
+    pub(super) fn checkpoint(&self, stage: &GlobalName, epoch: Epoch, previous: Seq, seq: Seq) {
+        self.write(|| {
+            let (prev, seq) = (stage::last_before(previous), stage::last_before(seq).unwrap_or_default());
+            Event::CkptApplied { stage: name(stage), epoch: number(epoch), prev, seq, digest: None }
+        });
     }
 
     pub(super) fn peer_up(&self, link: &Link) {
@@ -90,7 +97,11 @@ impl Tracer {
     }
 
     pub(super) fn granted(&self, claim: &Claim) {
-        self.write(|| Event::ClaimGranted { stage: name(&claim.name), epoch: number(claim.epoch), ckpt: None });
+        self.write(|| Event::ClaimGranted {
+            stage: name(&claim.name),
+            epoch: number(claim.epoch),
+            ckpt: stage::last_before(claim.progress),
+        });
     }
 
     pub(super) fn released(&self, stage: &GlobalName, epoch: Epoch) {

@@ -5,6 +5,7 @@
 //! of them.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -13,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
+    checkpoints::Commit,
     ids::{BootId, Epoch, NodeName, Seq},
     names::{
         Change, Claim, GlobalName, Islands,
@@ -29,6 +31,8 @@ use super::{CheckpointError, ClaimError, Registry, TenureWatch};
 pub struct IslandsRegistry {
     started: Instant,
     table: Mutex<Islands>,
+    /// Of what this process owned.
+    snapshots: Mutex<BTreeMap<GlobalName, (Seq, Bytes)>>,
     changed: Notify,
 }
 
@@ -39,13 +43,18 @@ impl IslandsRegistry {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let started_at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let table = Mutex::new(Islands::new(node, boot, started_at_ms));
-        Self { started: Instant::now(), table, changed: Notify::new() }
+        Self { started: Instant::now(), table, snapshots: Mutex::default(), changed: Notify::new() }
     }
 
     /// A panic while the lock was held cannot have left the table half changed in a way that matters:
     /// every step of it is made again from what was heard.
     fn table(&self) -> MutexGuard<'_, Islands> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each is put in whole.
+    fn snapshots(&self) -> MutexGuard<'_, BTreeMap<GlobalName, (Seq, Bytes)>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut Islands) -> R) -> R {
@@ -67,14 +76,14 @@ impl Registry for IslandsRegistry {
         true
     }
 
-    async fn checkpoint(
-        &self,
-        name: &GlobalName,
-        epoch: Epoch,
-        previous: Seq,
-        seq: Seq,
-    ) -> Result<(), CheckpointError> {
-        Ok(self.change(|table| table.checkpoint(name, epoch, previous, seq))?)
+    async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError> {
+        self.change(|table| table.checkpoint(name, epoch, commit.previous, commit.seq))?;
+        self.snapshots().insert(name.clone(), (commit.seq, commit.snapshot.clone()));
+        Ok(())
+    }
+
+    fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)> {
+        self.snapshots().get(name).cloned()
     }
 
     fn lookup(&self, name: &GlobalName) -> Option<Claim> {

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
+    checkpoints::Commit,
     ids::{BootId, Epoch, NodeName, Seq},
     inbox::Full,
     names::{Change, Claim, GlobalName, quorum::GroupId},
@@ -45,9 +46,6 @@ pub enum CheckpointError {
     /// Whether it was taken is not known, for the group cannot be reached; state it again.
     #[error("no answer of the group: {0}")]
     Unknown(String),
-    /// It cannot be so, and stating it again will not help.
-    #[error("refused: {0}")]
-    Refused(String),
 }
 
 /// Events from outside were not taken, or not surely.
@@ -103,15 +101,18 @@ pub trait Registry: Send + Sync + fmt::Debug {
     /// As for `claim`; release again.
     async fn release(&self, name: &GlobalName, epoch: Epoch, why: &str) -> bool;
 
-    /// Records that everything up to `seq` was processed.
+    /// Records that everything before `commit.seq` is settled, and the state that a successor begins with.
     ///
     /// # Errors
     /// [`CheckpointError`].
     ///
     /// # Cancel safety
     /// Whether it was recorded is not known; state it again.
-    async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, previous: Seq, seq: Seq)
-    -> Result<(), CheckpointError>;
+    async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError>;
+
+    /// What the last checkpoint of a name has recorded, as far as this node knows: for the owner of the name
+    /// at least that of its claim's `progress`, in a group. Islands know only what this process recorded.
+    fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)>;
 
     /// The claim that stands, as far as this node knows now.
     fn lookup(&self, name: &GlobalName) -> Option<Claim>;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, Rejection, Role, StageError, Trap};
+use super::{Batch, Bytes, Rejection, Role, SNAPSHOT_BYTES_MAX, StageError, Trap};
 
 /// No more events than were asked for.
 pub(super) fn demand(call: &'static str, emitted: &Batch, demand: u32) -> Result<(), Trap> {
@@ -33,6 +33,21 @@ pub(super) fn rejections(call: &'static str, rejections: &[Rejection], delivered
 /// the guest would.
 pub(super) fn wrong_role(call: &'static str, role: Role) -> Trap {
     Trap::Contract { call, message: format!("the plugin is a {role}, which has no such call") }
+}
+
+/// The plugin has no such function: a mistake of the caller, as above.
+pub(super) fn not_exported(call: &'static str, interface: &str) -> Trap {
+    Trap::Contract { call, message: format!("the plugin has no `{interface}` export") }
+}
+
+/// A snapshot as the guest gave it, if it is not too long.
+pub(super) fn snapshot(given: Result<Vec<u8>, String>) -> Result<Bytes, StageError> {
+    let snapshot = given.map_err(|message| StageError::Retry(clean(&message)))?;
+    if snapshot.len() <= SNAPSHOT_BYTES_MAX {
+        return Ok(snapshot.into());
+    }
+    let bytes = snapshot.len();
+    Err(StageError::Retry(format!("its snapshot has {bytes} bytes; at most {SNAPSHOT_BYTES_MAX} are taken")))
 }
 
 /// The most bytes of one text of a guest, after escaping. 8 KiB, as the WIT says for log lines.

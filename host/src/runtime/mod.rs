@@ -14,6 +14,7 @@ mod check;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use forebay_proto::{
     batch::Batch,
     ids::{Epoch, NodeName, PipelineName, StageName},
@@ -38,6 +39,8 @@ pub struct InstanceSpec {
     pub config: String,
     /// What it may use.
     pub limits: Limits,
+    /// What a former instance gave as its state; only for a plugin that [`Plugin::has_checkpoint`].
+    pub restore: Option<Bytes>,
     /// Where its log lines and its standard output go.
     pub output: Arc<dyn GuestOutput>,
 }
@@ -52,6 +55,10 @@ pub enum LineKind {
     /// Logged through the host.
     Log(tracing::Level),
 }
+
+/// The longest snapshot. Unit: bytes. Every member of the group keeps the latest of each stage, so this is
+/// for positions and counters; a state of another size belongs into a database.
+pub const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 
 /// Takes what guests say. Called from within guest calls, so it must not block for long.
 pub trait GuestOutput: Send + Sync + fmt::Debug {
@@ -200,7 +207,18 @@ pub enum StartError {
         /// The guest's words.
         message: String,
     },
-    /// `init` trapped.
+    /// `restore` returned an error. The stage does not start over with an empty state instead: that would
+    /// lose what the state stands for without a word.
+    #[error("`restore` of stage `{stage}` refused the snapshot of {bytes} bytes: {message}")]
+    Restore {
+        /// The stage.
+        stage: StageName,
+        /// How long the snapshot is.
+        bytes: usize,
+        /// The guest's words.
+        message: String,
+    },
+    /// `init` or `restore` trapped.
     #[error(transparent)]
     Trap(#[from] Trap),
 }
@@ -268,6 +286,25 @@ pub trait Instance: Send + fmt::Debug {
     /// [`CallError`]. Indexes of rejections are inside the batch, each at most once.
     async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError>;
 
+    /// The whole state after the last call, to be handed to another instance at its start; at most
+    /// [`SNAPSHOT_BYTES_MAX`]. Only of a plugin that [`Plugin::has_checkpoint`].
+    ///
+    /// # Errors
+    /// [`CallError`]; the guest's own words, and that it is too long, come as [`StageError::Retry`], since the
+    /// former snapshot stands.
+    async fn snapshot(&mut self) -> Result<Bytes, CallError> {
+        Err(check::not_exported("snapshot", "checkpoint").into())
+    }
+
+    /// Hands over events from outside; what comes back is emitted in their place. Only of a producer that
+    /// [`Plugin::has_ingest`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    async fn handle_ingest(&mut self, _events: Batch) -> Result<Batch, CallError> {
+        Err(check::not_exported("handle-ingest", "ingest").into())
+    }
+
     /// Tells the guest that it ends, if it wants to know. The last call.
     ///
     /// # Errors
@@ -290,7 +327,17 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Starts an instance and calls its `init`.
+    /// Whether its state can move to another instance: it has `snapshot` and `restore`.
+    fn has_checkpoint(&self) -> bool {
+        false
+    }
+
+    /// Whether events can be pushed into it from outside.
+    fn has_ingest(&self) -> bool {
+        false
+    }
+
+    /// Starts an instance, calls its `init`, and `restore` if there is something to restore.
     ///
     /// # Errors
     /// [`StartError`].

@@ -12,6 +12,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use forebay_proto::batch::Batch;
 
 use super::{
     CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
@@ -24,7 +26,37 @@ type Produce = Box<dyn FnMut(u32) -> Result<Produced, StageError> + Send>;
 /// Answers `handle_events`, of a consumer too.
 type Transform = Box<dyn FnMut(GuestDelivery) -> Result<Output, StageError> + Send>;
 
+/// A producer whose state can move to another instance, and into which events can be pushed.
+pub trait Resumable: Send {
+    /// Makes up to `demand` events.
+    ///
+    /// # Errors
+    /// The stage's own.
+    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError>;
+
+    /// What is emitted in place of events from outside.
+    ///
+    /// # Errors
+    /// The stage's own.
+    fn handle_ingest(&mut self, events: Batch) -> Result<Batch, StageError> {
+        Ok(events)
+    }
+
+    /// The whole state.
+    ///
+    /// # Errors
+    /// For a person.
+    fn snapshot(&mut self) -> Result<Vec<u8>, String>;
+
+    /// Goes on from what `snapshot` gave.
+    ///
+    /// # Errors
+    /// For a person.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
+}
+
 enum Calls {
+    Resume(Box<dyn Resumable>),
     Produce(Produce),
     Transform(Transform),
 }
@@ -44,6 +76,7 @@ type Start = Box<dyn Fn(&InstanceSpec) -> Result<Calls, String> + Send + Sync>;
 /// assert_eq!((ones.role(), ones.digest()), (Role::Producer, "builtin:ones"));
 /// ```
 pub struct Native {
+    resumable: bool,
     role: Role,
     digest: String,
     start: Start,
@@ -57,6 +90,16 @@ impl Native {
         C: FnMut(u32) -> Result<Produced, StageError> + Send + 'static,
     {
         Self::plugin(name, Role::Producer, Box::new(move |spec| Ok(Calls::Produce(Box::new(init(spec)?)))))
+    }
+
+    /// A producer with a checkpoint and an inbox.
+    pub fn resumable<I, R>(name: &str, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
+        let start: Start = Box::new(move |spec| Ok(Calls::Resume(Box::new(init(spec)?))));
+        Arc::new(Self { resumable: true, role: Role::Producer, digest: format!("builtin:{name}"), start })
     }
 
     /// A producer-consumer.
@@ -85,7 +128,7 @@ impl Native {
     }
 
     fn plugin(name: &str, role: Role, start: Start) -> Arc<dyn Plugin> {
-        Arc::new(Self { role, digest: format!("builtin:{name}"), start })
+        Arc::new(Self { resumable: false, role, digest: format!("builtin:{name}"), start })
     }
 }
 
@@ -105,9 +148,24 @@ impl Plugin for Native {
         &self.digest
     }
 
+    fn has_checkpoint(&self) -> bool {
+        self.resumable
+    }
+
+    fn has_ingest(&self) -> bool {
+        self.resumable
+    }
+
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
-        let calls = caught("init", || (self.start)(&spec))?
+        let mut calls = caught("init", || (self.start)(&spec))?
             .map_err(|message| StartError::Init { stage: spec.stage.clone(), message: check::clean(&message) })?;
+        if let (Calls::Resume(resumable), Some(snapshot)) = (&mut calls, &spec.restore) {
+            caught("restore", || resumable.restore(snapshot))?.map_err(|message| StartError::Restore {
+                stage: spec.stage.clone(),
+                bytes: snapshot.len(),
+                message: check::clean(&message),
+            })?;
+        }
         Ok(Box::new(NativeInstance { role: self.role, calls: Some(calls) }))
     }
 }
@@ -135,14 +193,16 @@ impl Instance for NativeInstance {
     async fn handle_demand(&mut self, demand: u32) -> Result<Produced, CallError> {
         const CALL: &str = "handle-demand";
         // Taken out and put back only when all went well: so a trap on any path ends the instance.
-        let Calls::Produce(mut produce) = self.calls(CALL)? else {
-            return Err(check::wrong_role(CALL, self.role).into());
+        let mut calls = self.calls(CALL)?;
+        let outcome = match &mut calls {
+            Calls::Produce(produce) => caught(CALL, || produce(demand))?,
+            Calls::Resume(resumable) => caught(CALL, || resumable.handle_demand(demand))?,
+            Calls::Transform(_) => return Err(check::wrong_role(CALL, self.role).into()),
         };
-        let outcome = caught(CALL, || produce(demand))?;
         if let Ok(produced) = &outcome {
             check::demand(CALL, &produced.events, demand)?;
         }
-        self.calls = Some(Calls::Produce(produce));
+        self.calls = Some(calls);
         Ok(outcome.map_err(check::clean_error)?)
     }
 
@@ -158,6 +218,26 @@ impl Instance for NativeInstance {
             output.rejections.iter_mut().for_each(check::clean_rejection);
         }
         self.calls = Some(Calls::Transform(transform));
+        Ok(outcome.map_err(check::clean_error)?)
+    }
+
+    async fn snapshot(&mut self) -> Result<Bytes, CallError> {
+        const CALL: &str = "snapshot";
+        let Calls::Resume(mut resumable) = self.calls(CALL)? else {
+            return Err(check::not_exported(CALL, "checkpoint").into());
+        };
+        let outcome = caught(CALL, || resumable.snapshot())?;
+        self.calls = Some(Calls::Resume(resumable));
+        Ok(check::snapshot(outcome)?)
+    }
+
+    async fn handle_ingest(&mut self, events: Batch) -> Result<Batch, CallError> {
+        const CALL: &str = "handle-ingest";
+        let Calls::Resume(mut resumable) = self.calls(CALL)? else {
+            return Err(check::not_exported(CALL, "ingest").into());
+        };
+        let outcome = caught(CALL, || resumable.handle_ingest(events))?;
+        self.calls = Some(Calls::Resume(resumable));
         Ok(outcome.map_err(check::clean_error)?)
     }
 

@@ -459,8 +459,8 @@ fn a_consumer_that_misbehaves_is_started_again_with_the_same_events() {
         let pipeline = desk.pipeline(("misbehaver", ""), ("misbehaving-consumer", &sink));
         let mut node = Process::start(forebay(desk.node("a", &["--pipeline", &pipeline, "--output", "json"])));
         node.stdout_line(|line| line.contains("a: [0, 1, 2, 3, 4]"));
-        let told = node.stdout_line(|line| line.contains("\"restarting\""));
-        let reason = json_lines(&told)[0]["reason"].as_str().unwrap().to_owned();
+        let told = node.stdout_line(|line| line.contains("did not survive a call"));
+        let reason = json_lines(&told)[0]["text"].as_str().unwrap().to_owned();
         assert!(reason.contains(expected), "{mode}: {reason}");
         // A new instance counts its calls anew: its first is the one that failed before.
         node.stdout_line(|line| line.contains("a: [5, 6, 7, 8, 9]"));

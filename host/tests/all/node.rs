@@ -7,6 +7,7 @@ mod ingest;
 mod links;
 mod owners;
 mod quorum;
+mod resume;
 mod shutdown;
 mod supervision;
 

@@ -287,18 +287,18 @@ async fn the_first_frame_of_a_connection_is_a_hello_of_this_version() {
         (Frame::Ping(1), CloseCode::WrongState, "expected Hello as the first frame"),
         (
             Frame::Hello(Hello {
-                version: 2,
+                version: VERSION + 1,
                 boot: BootId(1),
                 agreement: Agreement::Islands,
                 advertise: None,
                 group: None,
             }),
             CloseCode::Incompatible,
-            "this node speaks protocol version 1, the peer 2",
+            "this node speaks protocol version 2, the peer 3",
         ),
         (
             Frame::Hello(Hello {
-                version: 1,
+                version: VERSION,
                 boot: BootId(1),
                 agreement: Agreement::Quorum,
                 advertise: None,

@@ -24,6 +24,7 @@ use forebay::{
     },
 };
 use forebay_proto::{
+    checkpoints::Commit,
     ids::{BootId, Epoch, NodeName, Seq},
     names::{
         Change, Claim, GlobalName,
@@ -418,6 +419,10 @@ async fn releasing_in_another_epoch_or_for_another_node_changes_nothing(group: i
     }
 }
 
+fn commit(previous: u64, seq: u64) -> Commit {
+    Commit { previous: Seq(previous), seq: Seq(seq), snapshot: format!("after {seq}").into() }
+}
+
 fn progress(claim: Option<Claim>) -> Option<Seq> {
     claim.map(|claim| claim.progress)
 }
@@ -425,7 +430,7 @@ fn progress(claim: Option<Claim>) -> Option<Seq> {
 async fn a_checkpoint_is_a_compare_and_set(group: impl Group) {
     let registry = group.registry(0);
     let (old, claim) = (registry.claim(&name("s")).await.unwrap(), registry.claim(&name("s")).await.unwrap());
-    let stated = async |epoch, previous, seq| registry.checkpoint(&name("s"), epoch, Seq(previous), Seq(seq)).await;
+    let stated = async |epoch, previous, seq| registry.checkpoint(&name("s"), epoch, &commit(previous, seq)).await;
     assert_eq!(stated(claim.epoch, 0, 5).await, Ok(()));
     for (epoch, previous, seq, why) in [
         (old.epoch, 5, 9, "of an older epoch"),
@@ -440,7 +445,9 @@ async fn a_checkpoint_is_a_compare_and_set(group: impl Group) {
     assert_eq!(progress(registry.lookup(&name("s"))), Some(Seq(9)));
     let again = registry.claim(&name("s")).await.unwrap();
     assert_eq!(again.progress, Seq(9), "a new instance begins where the last checkpoint was");
-    let unowned = registry.checkpoint(&name("t"), again.epoch, Seq(0), Seq(1)).await;
+    assert_eq!(registry.last_checkpoint(&name("s")), Some((Seq(9), "after 9".into())));
+    assert_eq!(registry.last_checkpoint(&name("t")), None);
+    let unowned = registry.checkpoint(&name("t"), again.epoch, &commit(0, 1)).await;
     assert!(matches!(unowned, Err(CheckpointError::Fenced(_))), "{unowned:?}");
 }
 
@@ -451,7 +458,7 @@ async fn a_former_owner_is_fenced(group: impl Group) {
     group.exchange().await;
     group.registry(1).claim(&name("s")).await.unwrap();
     group.exchange().await;
-    let late = group.registry(0).checkpoint(&name("s"), first.epoch, Seq(0), Seq(5)).await;
+    let late = group.registry(0).checkpoint(&name("s"), first.epoch, &commit(0, 5)).await;
     let text = late.unwrap_err().to_string();
     assert!(text.starts_with("checkpoint of p/s refused: made in epoch "), "{text}");
 }
@@ -508,7 +515,7 @@ async fn a_parted_owners_name_is_never_owned_twice_after_they_meet(group: impl G
             assert!(new.epoch > old.epoch);
             assert_eq!(standing, new, "the successor stands");
             assert_eq!(lost, Some((old.clone(), new)));
-            let late = group.registry(0).checkpoint(&name("s"), old.epoch, Seq(0), Seq(1)).await;
+            let late = group.registry(0).checkpoint(&name("s"), old.epoch, &commit(0, 1)).await;
             assert!(late.is_err(), "the old owner is fenced");
         }
         Err(_) => assert_eq!((standing, lost), (old, None)),

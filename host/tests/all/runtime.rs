@@ -63,6 +63,7 @@ pub(crate) fn spec(config: &str) -> (InstanceSpec, Arc<Heard>) {
         instance: 0,
         config: config.to_owned(),
         limits: limits(),
+        restore: None,
         output: Arc::clone(&heard) as _,
     };
     (spec, heard)

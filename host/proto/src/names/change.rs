@@ -3,10 +3,22 @@
 use std::net::SocketAddr;
 
 use super::{Claim, GlobalName};
+use crate::ids::{Epoch, Seq};
 
 /// Something that the rest of the node must know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
+    /// A checkpoint is on record, of whatever owner.
+    Checkpoint {
+        /// Of which name.
+        name: GlobalName,
+        /// Of its owner.
+        epoch: Epoch,
+        /// The one before.
+        previous: Seq,
+        /// Everything before this is settled.
+        seq: Seq,
+    },
     /// A name has another owner now, or none.
     Owner {
         /// The name.

@@ -23,6 +23,7 @@ use crate::{
     ids::{NameError, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
+    stage::{Ack, RetryPolicy},
     supervise::{RestartPolicy, When},
 };
 
@@ -97,7 +98,12 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let buffer = fields.optional(problems, "buffer", buffer);
     let restart = fields.optional(problems, "restart", restart);
     let limits = fields.optional(problems, "limits", limits);
-    let poll = fields.optional(problems, "poll", poll);
+    let poll = fields.optional(problems, "poll", interval);
+    let ack = fields.optional(problems, "ack", |node, problems| {
+        node.choice(problems, &[("late", Ack::Late), ("early", Ack::Early)])
+    });
+    let checkpoint = fields.optional(problems, "checkpoint", interval);
+    let retry = fields.optional(problems, "retry", retry);
     let demand = fields.optional(problems, "demand", |node, problems| {
         node.choice(problems, &[("forward", DemandMode::Forward), ("accumulate", DemandMode::Accumulate)])
     });
@@ -115,12 +121,18 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         limits: limits.unwrap_or_default(),
         poll: poll.unwrap_or(Some(POLL_DEFAULT)),
         demand: demand.unwrap_or_default(),
+        ack: ack.unwrap_or_default(),
+        checkpoint: checkpoint.unwrap_or(Some(CHECKPOINT_DEFAULT)),
+        retry: retry.unwrap_or_default(),
     };
     Some(ReadStage { stage, targets })
 }
 
 /// Ten times a second: soon enough for people, and nothing for a processor.
 const POLL_DEFAULT: Duration = Duration::from_millis(100);
+
+/// What a successor makes again is at most what was made in this time; a record costs the group one entry.
+const CHECKPOINT_DEFAULT: Duration = Duration::from_secs(1);
 
 fn name<T: FromStr<Err = NameError>>(node: &Node<'_>, problems: &mut Problems) -> Option<T> {
     match node.text(problems, "a name, as a string")?.parse() {
@@ -224,10 +236,7 @@ fn restart(node: &Node<'_>, problems: &mut Problems) -> Option<RestartPolicy> {
         backoff: backoff.unwrap_or(default.backoff),
         backoff_max: backoff_max.unwrap_or(default.backoff_max),
     };
-    if policy.backoff > policy.backoff_max {
-        let found = format!("contradictory: backoff is {:?} and backoff_max {:?}", policy.backoff, policy.backoff_max);
-        return node.problem(problems, found, "a backoff of at most backoff_max, which is 30s by default");
-    }
+    check_backoff(node, policy.backoff, policy.backoff_max, problems)?;
     Some(policy)
 }
 
@@ -256,8 +265,34 @@ fn limits(node: &Node<'_>, problems: &mut Problems) -> Option<Limits> {
     })
 }
 
+fn retry(node: &Node<'_>, problems: &mut Problems) -> Option<RetryPolicy> {
+    let default = RetryPolicy::default();
+    let mut fields = node.fields(problems, "a table, as in { attempts = 5, backoff = \"200ms\" }")?;
+    let attempts = fields.optional(problems, "attempts", |node, problems| node.integer(problems, 1..=1000));
+    let backoff = fields.optional(problems, "backoff", |node, problems| node.duration(problems, MILLISECOND..=HOUR));
+    let backoff_max =
+        fields.optional(problems, "backoff_max", |node, problems| node.duration(problems, MILLISECOND..=HOUR));
+    fields.finish(problems);
+    let policy = RetryPolicy {
+        attempts: attempts.unwrap_or(default.attempts),
+        backoff: backoff.unwrap_or(default.backoff),
+        backoff_max: backoff_max.unwrap_or(default.backoff_max),
+    };
+    check_backoff(node, policy.backoff, policy.backoff_max, problems)?;
+    Some(policy)
+}
+
+/// The first pause must not be above the longest.
+fn check_backoff(node: &Node<'_>, backoff: Duration, max: Duration, problems: &mut Problems) -> Option<()> {
+    if backoff <= max {
+        return Some(());
+    }
+    let found = format!("contradictory: backoff is {backoff:?} and backoff_max {max:?}");
+    node.problem(problems, found, "a backoff of at most backoff_max, which is 30s by default")
+}
+
 /// `None` inside: off.
-fn poll(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>> {
+fn interval(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>> {
     if node.value.as_str() == Some("off") {
         return Some(None);
     }

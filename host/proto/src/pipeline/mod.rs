@@ -50,6 +50,7 @@ use crate::{
     ids::{PipelineName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
+    stage::{Ack, RetryPolicy},
     supervise::RestartPolicy,
 };
 
@@ -138,6 +139,12 @@ pub struct Stage {
     pub poll: Option<Duration>,
     /// Whether demand reaches it from the start.
     pub demand: DemandMode,
+    /// When it acknowledges what it made other events of.
+    pub ack: Ack,
+    /// How often its state is put on record, if it has one. `None`: never.
+    pub checkpoint: Option<Duration>,
+    /// What happens to events that it could not process.
+    pub retry: RetryPolicy,
 }
 
 /// Where a stage's code is.

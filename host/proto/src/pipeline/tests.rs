@@ -46,6 +46,9 @@ fn every_setting_is_read() {
         restart = { policy = "transient", max = 3, within = "5s", backoff = "1s", backoff_max = "2s" }
         limits = { memory = "1MiB", call_time = "1m 30s", table_elements = 5, log_lines_per_second = 6, batch_events = 8, batch_bytes = 2048 }
         poll = "off"
+        ack = "early"
+        checkpoint = "off"
+        retry = { attempts = 2, backoff = "1s", backoff_max = "2s" }
         demand = "accumulate"
         [[stages.a.subscribe]]
         to = "z"
@@ -74,6 +77,8 @@ fn every_setting_is_read() {
         batch: BatchLimits { events_max: 8, bytes_max: 2048 },
     };
     assert_eq!((z.limits, z.poll, z.demand), (limits, None, DemandMode::Accumulate));
+    let retry = RetryPolicy { attempts: 2, backoff: second, backoff_max: two };
+    assert_eq!((z.ack, z.checkpoint, z.retry), (Ack::Early, None, retry));
     assert_eq!(a.plugin, PluginRef::File("../x/a.wasm".into()));
     let demand = Demand::new(9, Some(3)).unwrap();
     assert_eq!(a.subscribe, [Subscription { to: name("z"), demand, cancel: CancelMode::Transient }]);
@@ -123,7 +128,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, or `builtin:` and a name",
             "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, \
-             `subscribe`, `buffer`, `restart`, `limits`, `poll` or `demand`; did you mean `plugin`?",
+             `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
@@ -143,7 +148,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -373,7 +378,7 @@ fn with_key(key: &str, value: &str) -> String {
 
 #[test]
 fn the_table_holds_every_key_and_no_other() {
-    let text = format!("{MINIMAL}subscribe = [{{}}]\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\n");
+    let text = format!("{MINIMAL}subscribe = [{{}}]\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n");
     let asked = manifest::keys_asked_for(&text);
     let asked: BTreeSet<_> =
         asked.iter().map(|key| key.replace("stages.a", "stages.NAME").replace("[0]", "[]")).collect();
@@ -424,7 +429,7 @@ fn every_range_in_the_table_is_the_real_one() {
         assert!(expected.contains(&bounds), "{key}: `{bounds}` is not in `{expected}`");
         checked += 1;
     }
-    assert_eq!(checked, 14);
+    assert_eq!(checked, 18);
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! What goes into a stage's state machine, and what comes out.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+
 use crate::{
     batch::Batch,
+    checkpoints::Committed,
     consumer::{Owner, UpstreamOptions},
     dispatch::AboveMax,
-    ids::{Epoch, NodeName, StageName, SubId},
+    ids::{Epoch, NodeName, Seq, StageName, SubId},
     message::{Envelope, Reason, SeqRun},
     producer::DemandMode,
 };
@@ -53,6 +58,16 @@ pub enum Input {
     Emit(Batch),
     /// Hold demand back, or let it through.
     SetDemandMode(DemandMode),
+    /// What came of the last [`poll_commit`](super::Stage::poll_commit). That it came too late, of an owner
+    /// that is none any more, is [`Input::Stop`] instead.
+    Committed(Committed),
+    /// Letters of [`poll_letters`](super::Stage::poll_letters) are kept, or cannot be.
+    Lettered {
+        /// Which.
+        letters: LettersNo,
+        /// Whether they will be there after a crash.
+        kept: bool,
+    },
     /// End in good order: produce nothing new, hand out what there is.
     Drain(Reason),
     /// End now.
@@ -61,7 +76,65 @@ pub enum Input {
     Timeout,
 }
 
-/// What came back from the guest. A trap or a fatal error is [`Input::Stop`] instead.
+/// When a producer-consumer acknowledges what it made other events of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ack {
+    /// Once its own events are acknowledged: nothing is lost with this stage or one behind it.
+    #[default]
+    Late,
+    /// As soon as its guest has returned, as in GenStage: what it holds is lost with it.
+    Early,
+}
+
+/// What happens to events that a guest could not process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RetryPolicy {
+    /// After so many attempts an event is a dead letter. At least 1.
+    pub attempts: u32,
+    /// The pause before the second attempt; each further one doubles it.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// Five attempts within three seconds: SEMANTICS 2.7.
+    fn default() -> Self {
+        Self { attempts: 5, backoff: Duration::from_millis(200), backoff_max: Duration::from_secs(30) }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after so many attempts.
+    pub(crate) fn pause(&self, attempts: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.backoff.saturating_mul(factor).min(self.backoff_max)
+    }
+}
+
+/// Counts the rows of letters of one stage.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct LettersNo(pub u64);
+
+/// An event that is not tried any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Letter {
+    /// The stage that emitted it.
+    pub source: StageName,
+    /// In this epoch.
+    pub epoch: Epoch,
+    /// With this number.
+    pub seq: Seq,
+    /// How often it was delivered.
+    pub attempts: u32,
+    /// The guest's words, or what it did not survive.
+    pub reason: String,
+    /// The one event.
+    pub event: Batch,
+}
+
+/// What came back from the guest. A fatal error, and a trap in another call than
+/// [`Call::HandleEvents`], is [`Input::Stop`] instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Returned {
     /// From [`Call::HandleDemand`].
@@ -75,9 +148,17 @@ pub enum Returned {
     Processed {
         /// What to pass on; empty from a consumer.
         events: Batch,
-        /// What could not be processed. It counts as processed all the same.
+        /// What could not be processed, each event once.
         rejected: Vec<Rejected>,
     },
+    /// From [`Call::Snapshot`]: the state.
+    Snapshot(Bytes),
+    /// From [`Call::Snapshot`]: the guest gave none, for this reason.
+    NoSnapshot(String),
+    /// From [`Call::Renew`].
+    Renewed,
+    /// From [`Call::HandleEvents`]: the guest did not survive it, or took too long.
+    Trapped(String),
     /// From either: the guest wants the call again, later. The same events; or to be asked for what
     /// is wanted then.
     Retry,
@@ -88,6 +169,8 @@ pub enum Returned {
 pub struct Rejected {
     /// Its index in the call's batch.
     pub index: u32,
+    /// Whether another attempt may succeed.
+    pub retry: bool,
     /// The guest's words.
     pub reason: String,
 }
@@ -115,6 +198,10 @@ pub enum Call {
         /// They themselves.
         events: Batch,
     },
+    /// Ask for the state.
+    Snapshot,
+    /// Start another guest in place of the one that did not survive its last call.
+    Renew,
 }
 
 /// Something to do on the way to another stage. In order per subscription.
@@ -198,6 +285,16 @@ pub enum Notice {
         sub: SubId,
         /// Which, and why.
         rejected: Vec<Rejected>,
+    },
+    /// The guest did not survive a call with events; they are tried again on another.
+    Trapped {
+        /// What happened.
+        why: String,
+    },
+    /// The guest gave no state to put on record; the former one stands.
+    NoSnapshot {
+        /// Its words.
+        why: String,
     },
     /// The producer has come to its end.
     Finished,

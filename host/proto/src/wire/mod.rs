@@ -11,7 +11,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ pub(crate) use read::Reader;
 pub(crate) use write::Writer;
 
 /// The version of the protocol, stated in [`Hello`]. A node talks to its own version only, so far.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The longest text in a reason, in bytes; longer ones are cut when they are sent.
 pub const REASON_BYTES_MAX: usize = 1024;
@@ -140,6 +140,8 @@ mod kind {
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
     pub(super) const CANCEL: u8 = 0x13;
+    pub(super) const RETRY: u8 = 0x14;
+    pub(super) const PROCESSED: u8 = 0x15;
     /// From here on a receiver ignores what it does not know.
     pub(super) const OPTIONAL: u8 = 0x80;
 }
@@ -197,6 +199,15 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
             writer.u64(*granted);
             writer.runs(acked);
         }
+        Message::Retry { after, runs } => {
+            begin(writer, kind::RETRY);
+            writer.u32(u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
+            writer.runs(runs);
+        }
+        Message::Processed { runs } => {
+            begin(writer, kind::PROCESSED);
+            writer.runs(runs);
+        }
         Message::Events(events) => {
             writer.reserve(events.events.bytes() + 64);
             begin(writer, kind::EVENTS);
@@ -231,7 +242,7 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
-        kind::SUBSCRIBE..=kind::CANCEL => {
+        kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })
         }
@@ -247,6 +258,11 @@ fn decode_message(kind: u8, reader: &mut Reader<'_>, limits: &BatchLimits) -> Re
         kind::SUBSCRIBE => Ok(Message::Subscribe(reader.subscribe()?)),
         kind::ASK => Ok(Message::Ask { granted: reader.u64("granted")?, acked: reader.runs("acked")? }),
         kind::EVENTS => batch::read_events(reader, limits).map(Message::Events),
+        kind::RETRY => {
+            let after = Duration::from_millis(reader.u32("pause")?.into());
+            Ok(Message::Retry { after, runs: reader.runs("to retry")? })
+        }
+        kind::PROCESSED => Ok(Message::Processed { runs: reader.runs("processed")? }),
         _ => Ok(Message::Cancel(reader.reason()?)),
     }
 }

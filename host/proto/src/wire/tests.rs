@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
     batch::{Batch, Columns},
@@ -105,6 +107,16 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
             "12 cdab000002000000 02000000 02000000 0300000000000000 01000000 0800000000000000 01000000 \
              07 02000000 03000000 01000000 03000000 616263 01000000 01000000 74 0000 0000 \
              01000000 00000000 01000000 6b 01000000 01000000 01000000 68 01000000 76",
+        ),
+        (
+            "retry",
+            stage(Message::Retry { after: Duration::from_millis(200), runs: vec![run(10, 1)] }),
+            "14 cdab000002000000 c8000000 01000000 0a00000000000000 01000000",
+        ),
+        (
+            "processed",
+            stage(Message::Processed { runs: vec![run(10, 5)] }),
+            "15 cdab000002000000 01000000 0a00000000000000 05000000",
         ),
         (
             "cancel",

@@ -16,7 +16,7 @@ use forebay_proto::{
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
     producer::DemandMode,
-    stage::{Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Ack, Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 use serde_json::Value;
 
@@ -418,6 +418,7 @@ impl World {
                 raw.delivered.extend(&events.runs);
                 format!("events {}", serde_json::to_string(&integers(&events.events)).unwrap())
             }
+            Message::Retry { .. } | Message::Processed { .. } => panic!("GenStage has no such thing: {message:?}"),
             // A stage that stops says goodbye; in the original its monitors do.
             Message::Cancel(_) if stopped && at_end_of(name, at) => return None,
             Message::Cancel(reason) => format!("cancel {reason}"),
@@ -465,6 +466,7 @@ impl Player {
                 let line = format!("handle_events {} {} -> {}", self.names[&sub], json(&events), json(&output));
                 (line, Returned::Processed { events: batch(&output), rejected: Vec::new() })
             }
+            Call::Snapshot | Call::Renew => panic!("GenStage has no such thing: {call:?}"),
         };
         self.stage.handle(NOW, Input::Returned(returned));
         line
@@ -485,8 +487,9 @@ impl Player {
             Notice::NotAConsumer { .. } => Some("log producer_cannot_subscribe".into()),
             Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
             Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
-            Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Rejected { .. } | Notice::Finished => {
-                None
+            Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Finished => None,
+            Notice::Rejected { .. } | Notice::Trapped { .. } | Notice::NoSnapshot { .. } => {
+                panic!("GenStage has no such thing: {notice:?}")
             }
         }
     }
@@ -535,6 +538,7 @@ fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
     let shuffles = dispatcher["shuffle_demands_on_first_dispatch"] == true;
     options.dispatcher = Box::new(DemandDispatcher::new(max, shuffles.then_some(shuffle_seed)));
     options.epoch = EPOCH;
+    options.ack = Ack::Early;
     if let Some(size) = config["buffer_size"].as_u64() {
         options.buffer.size = Some(size);
     }

@@ -24,8 +24,12 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     for fact in &run.facts {
         subscriptions.learn(fact);
         let end = match &fact.what {
-            What::AskSent { stream, .. } | What::EventsTaken { stream, .. } => (*stream, Side::Consumer),
-            What::AskTaken { stream, .. } | What::EventsSent { stream, .. } => (*stream, Side::Producer),
+            What::AskSent { stream, .. } | What::RetrySent { stream, .. } | What::EventsTaken { stream, .. } => {
+                (*stream, Side::Consumer)
+            }
+            What::AskTaken { stream, .. } | What::RetryTaken { stream, .. } | What::EventsSent { stream, .. } => {
+                (*stream, Side::Producer)
+            }
             _ => continue,
         };
         let Some(subscription) = subscriptions.get(end.0) else { continue };
@@ -34,6 +38,8 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
             What::AskSent { granted, acked, .. } | What::AskTaken { granted, acked, .. } => {
                 credit.ask(fact, end, *granted, seqs(acked).count() as u64, subscription.demand.max())?;
             }
+            // What is given back is answered as well.
+            What::RetrySent { runs, .. } | What::RetryTaken { runs, .. } => credit.acked += seqs(runs).count() as u64,
             What::EventsSent { events, .. } | What::EventsTaken { events, .. } => {
                 credit.events += events.seqs().count() as u64;
                 if credit.events > credit.granted {

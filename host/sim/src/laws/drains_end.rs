@@ -17,7 +17,7 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     for fact in &run.facts {
         match &fact.what {
             What::Emitted { producer, payloads } => *emitted.entry(producer.no).or_default() += payloads.len() as u64,
-            What::Processed { source: stage, epoch, runs, .. } => {
+            What::Processed { source: stage, epoch, runs, .. } | What::Lettered { source: stage, epoch, runs, .. } => {
                 let (stage, epoch) = (*stage, *epoch);
                 processed.extend(seqs(runs).map(|seq| EventId { stage, epoch, seq }));
             }

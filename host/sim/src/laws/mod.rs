@@ -3,6 +3,7 @@
 //! A law reads the log of facts and, some of them, how the cluster was left; it never looks into the
 //! core. `README.md` has the table.
 
+mod acked_end_to_end;
 mod acked_was_processed;
 mod asked_is_wanted;
 mod attempts_count_deliveries;
@@ -44,7 +45,8 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 16] = [
+pub(crate) const LAWS: [(&str, Check); 17] = [
+    ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
     ("asked_is_wanted", asked_is_wanted::check),
     ("attempts_count_deliveries", attempts_count_deliveries::check),
@@ -73,7 +75,7 @@ mod made_up {
         ids::{BootId, Epoch, Seq},
         message::{Demand, SeqRun},
         names::{Claim, GlobalName},
-        stage::Role,
+        stage::{Ack, Role},
     };
 
     use crate::{
@@ -108,8 +110,9 @@ mod made_up {
             nodes: BTreeSet::from([NodeNo(0)]),
             upstreams: if role == Role::Producer { Vec::new() } else { upstreams },
             habit: Habit::Sink,
-            manners: Manners { trap: 0, retry: 0, slow_us: 1000 },
+            manners: Manners { trap: 0, retry: 0, reject: 0, slow_us: 1000 },
             poll: Some(Duration::from_millis(50)),
+            ack: Ack::Early,
             call_events_max: 1000,
             message_bytes_max: 1000,
         }
@@ -163,6 +166,10 @@ mod made_up {
 
     pub(super) fn ask_taken(granted: u64, acked: Vec<SeqRun>) -> What {
         What::AskTaken { stream: STREAM, granted, acked }
+    }
+
+    pub(super) fn emitted_by(producer: Instance, count: u64) -> What {
+        What::Emitted { producer, payloads: vec![Vec::new(); count as usize] }
     }
 
     pub(super) fn emitted(count: u64) -> What {

@@ -1,5 +1,5 @@
 //! Nothing is delivered twice without an explanation. An owner sends an event again only after the
-//! subscription that had it has ended, and never after it was acknowledged there. A consumer's guest
+//! subscription that had it has ended or gave it back, and never after it was acknowledged there. A consumer's guest
 //! gets an event of a subscription again only if it has just wanted that.
 //!
 //! Source: SEMANTICS 2.6 "duplicates can appear at: ... nowhere else", I13.
@@ -19,6 +19,7 @@ struct Known {
     holder: BTreeMap<(InstanceNo, EventId), StreamNo>,
     acked: BTreeSet<(StreamNo, Seq)>,
     closed: BTreeSet<StreamNo>,
+    returned: BTreeSet<(StreamNo, Seq)>,
     called: BTreeSet<(StreamNo, Seq)>,
 }
 
@@ -31,6 +32,15 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
             What::EventsSent { stream, events } => known.send(fact, *stream, events)?,
             What::AskTaken { stream, acked, .. } if !known.closed.contains(stream) => {
                 known.acked.extend(seqs(acked).map(|seq| (*stream, seq)));
+            }
+            // Given back, it is as if the subscription had never had it.
+            What::RetryTaken { stream, runs } => {
+                known.returned.extend(seqs(runs).map(|seq| (*stream, seq)));
+            }
+            What::RetrySent { stream, runs } => {
+                for seq in seqs(runs) {
+                    known.called.remove(&(*stream, seq));
+                }
             }
             What::Called { stream, events, .. } => known.call(fact, *stream, events)?,
             What::WantsRetry { stream, runs, .. } => {
@@ -56,7 +66,7 @@ impl Known {
             if self.acked.contains(&(before, seq)) {
                 return Err(Violation::at(fact, format!("{event:?} is sent on {stream}, {before} acknowledged it")));
             }
-            if !self.closed.contains(&before) {
+            if !self.closed.contains(&before) && !self.returned.remove(&(before, seq)) {
                 return Err(Violation::at(fact, format!("{event:?} is sent on {stream}, {before} has it")));
             }
         }

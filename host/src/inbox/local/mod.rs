@@ -212,7 +212,7 @@ impl Inbox for LocalInbox {
             }
             *highest = epoch;
         }
-        let recorded = self.store.carry_out(|done| Job::Processed { upto, done }, &self.name).await;
+        let recorded = self.store.carry_out(|done| Job::Processed { epoch, upto, done }, &self.name).await;
         recorded.unwrap_or_else(|| Err(CheckpointError::Unknown("the node is ending".to_owned())))
     }
 

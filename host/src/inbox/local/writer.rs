@@ -6,12 +6,13 @@ use std::{
 };
 
 use forebay_proto::{
+    ids::Epoch,
     inbox::{InboxQueue, NotTaken, Parcel, Placed},
     names::GlobalName,
 };
 use tokio::sync::oneshot;
 
-use super::{CheckpointError, IngestError, Shared, State, database::Write};
+use super::{CheckpointError, IngestError, Shared, State, database::Write, fenced};
 
 /// Work that waits for its turn.
 pub(super) struct Pending {
@@ -22,7 +23,7 @@ pub(super) struct Pending {
 /// What is to be done, and who is to be told.
 pub(super) enum Job {
     Ingest { client: u128, request: u64, parcel: Parcel, done: oneshot::Sender<Result<u64, IngestError>> },
-    Processed { upto: u64, done: oneshot::Sender<Result<(), CheckpointError>> },
+    Processed { epoch: Epoch, upto: u64, done: oneshot::Sender<Result<(), CheckpointError>> },
 }
 
 impl Job {
@@ -40,8 +41,8 @@ enum Decided {
     Taken(Placed),
     NotTaken(NotTaken),
     Processed,
-    /// There are no such events.
-    Beyond(String),
+    /// There are no such events: the inbox ends here.
+    Beyond(u64),
 }
 
 /// The state as it will be, as far as deciding needs it.
@@ -76,8 +77,7 @@ impl Plan<'_> {
             Job::Processed { upto, .. } => {
                 let end = fork.end();
                 if *upto > end {
-                    let why = format!("events before {upto} are said to be processed, and the inbox ends at {end}");
-                    return Decided::Beyond(why);
+                    return Decided::Beyond(end);
                 }
                 self.writes.extend(self.processed(name, *upto));
                 Decided::Processed
@@ -159,16 +159,18 @@ impl Shared {
         }
         drop(state);
         self.news.send_replace(());
-        batch.into_iter().zip(decided).for_each(|(pending, decided)| tell(pending.job, decided));
+        batch.into_iter().zip(decided).for_each(|(pending, decided)| tell(pending, decided));
     }
 }
 
 /// Who waited may have left.
-fn tell(job: Job, decided: Decided) {
-    match (job, decided) {
+fn tell(pending: Pending, decided: Decided) {
+    match (pending.job, decided) {
         (Job::Ingest { done, .. }, Decided::Taken(placed)) => drop(done.send(Ok(placed.first))),
         (Job::Ingest { done, .. }, Decided::NotTaken(why)) => drop(done.send(Err(why.into()))),
-        (Job::Processed { done, .. }, Decided::Beyond(why)) => drop(done.send(Err(CheckpointError::Refused(why)))),
+        (Job::Processed { epoch, upto, done }, Decided::Beyond(end)) => {
+            drop(done.send(Err(fenced(&pending.name, epoch, upto, epoch, end))));
+        }
         (Job::Processed { done, .. }, _) => drop(done.send(Ok(()))),
         (Job::Ingest { .. }, _) => unreachable!("what comes of events is that they were taken, or not"),
     }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
     batch::Batch,
+    checkpoints::Commit,
     ids::{BootId, Seq},
     names::quorum::GroupId,
     pipeline::Pipeline,
@@ -52,7 +53,11 @@ impl Registry for Scripted {
         agreed
     }
 
-    async fn checkpoint(&self, _: &GlobalName, _: Epoch, _: Seq, _: Seq) -> Result<(), CheckpointError> {
+    fn last_checkpoint(&self, _: &GlobalName) -> Option<(Seq, Bytes)> {
+        None
+    }
+
+    async fn checkpoint(&self, _: &GlobalName, _: Epoch, _: &Commit) -> Result<(), CheckpointError> {
         Ok(())
     }
 

@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use forebay_proto::{
     batch::Batch,
-    ids::{NodeName, SubId},
+    checkpoints::Commit,
+    ids::{NodeName, Seq, SubId},
     message::{Envelope, Events, Message, Reason},
-    stage::{Call, Input, Notice, Returned, Transmit},
+    names::Fenced,
+    stage::{Call, Input, Notice, Rejected, Returned, Transmit},
 };
 use forebay_trace::{Epoch, Event, Run, Side, Text, runs_of};
 
@@ -56,9 +58,10 @@ pub(in crate::node) struct Incoming {
 }
 
 impl StageTrace {
-    pub(super) fn new(tracing: Arc<Tracing>, stage: Text, epoch: Epoch, node: Text) -> Self {
+    pub(super) fn new(tracing: Arc<Tracing>, stage: Text, epoch: Epoch, node: Text, first: Seq) -> Self {
         let (consumers, sources) = (BTreeMap::new(), BTreeMap::new());
-        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq: 0, heard: Epoch(0) }
+        let (next_seq, heard) = (first.0, Epoch(0));
+        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq, heard }
     }
 
     fn write(&self, event: Event) {
@@ -66,7 +69,20 @@ impl StageTrace {
     }
 
     pub(in crate::node) fn started(&self) {
-        self.write(Event::InstStart { stage: self.stage.clone(), epoch: self.epoch, digest: None, ckpt: None });
+        let ckpt = last_before(Seq(self.next_seq));
+        self.write(Event::InstStart { stage: self.stage.clone(), epoch: self.epoch, digest: None, ckpt });
+    }
+
+    /// A checkpoint is about to be put on record.
+    pub(in crate::node) fn proposes(&self, commit: &Commit) {
+        let (stage, epoch) = (self.stage.clone(), self.epoch);
+        let (prev, seq) = (last_before(commit.previous), last_before(commit.seq).unwrap_or_default());
+        self.write(Event::CkptProposed { stage, epoch, prev, seq });
+    }
+
+    /// What writes down what came of it.
+    pub(in crate::node) fn checkpoints(&self) -> CheckpointTrace {
+        CheckpointTrace { tracing: Arc::clone(&self.tracing), stage: self.stage.clone(), epoch: self.epoch }
     }
 
     /// The stage waits for the group, or goes on.
@@ -144,6 +160,7 @@ impl StageTrace {
     /// A call is about to be made.
     pub(in crate::node) fn calling(&mut self, call: &Call) {
         self.call = Some(match call {
+            Call::Snapshot | Call::Renew => return,
             Call::HandleDemand { demand } => Calling::Demand(u64::from(*demand)),
             Call::HandleEvents { sub, epoch, attempt, runs: seqs, events, .. } => {
                 let source = self.sources.get(sub).map_or_else(|| "".into(), |source| source.stage.clone());
@@ -156,16 +173,18 @@ impl StageTrace {
     fn returned(&mut self, returned: &Returned) {
         let call = self.call.take();
         match (call, returned) {
-            (Some(Calling::Events { sub, attempt, runs, .. }), Returned::Retry) => {
+            (Some(Calling::Events { sub, attempt, runs, .. }), Returned::Retry | Returned::Trapped(_)) => {
                 let (stage, own) = (self.stage.clone(), self.epoch);
                 self.write(Event::Retry { stage, own, sub: sub.0, attempt, runs });
             }
             (Some(Calling::Demand(asked)), Returned::Produced { events, .. }) => self.emit(events, Some(asked)),
             (
                 Some(Calling::Events { sub, source, epoch, attempt, runs, serials }),
-                Returned::Processed { events, .. },
+                Returned::Processed { events, rejected },
             ) => {
                 let (stage, own) = (self.stage.clone(), self.epoch);
+                let runs = without(&runs, rejected);
+                let serials = if rejected.is_empty() { serials } else { Vec::new() };
                 self.write(Event::Handled { stage, own, source, epoch, sub: sub.0, attempt, runs, serials });
                 self.emit(events, None);
             }
@@ -219,7 +238,7 @@ impl StageTrace {
                 let (attempt, runs, serials) = (events.attempt, runs(&events.runs), self.serials(&events.events));
                 self.write(Event::Send { stage, epoch, sub: sub.0, consumer, to, attempt, runs, serials });
             }
-            Message::Cancel(_) => {}
+            Message::Cancel(_) | Message::Retry { .. } | Message::Processed { .. } => {}
         }
     }
 
@@ -261,6 +280,37 @@ impl StageTrace {
         let numbers: Option<Vec<u64>> = events.iter().map(|event| serial(event.payload)).collect();
         runs_of(numbers.unwrap_or_default())
     }
+}
+
+/// Writes down that a checkpoint came too late. That one is on record is heard of by all nodes.
+#[derive(Debug)]
+pub(in crate::node) struct CheckpointTrace {
+    tracing: Arc<Tracing>,
+    stage: Text,
+    epoch: Epoch,
+}
+
+impl CheckpointTrace {
+    pub(in crate::node) fn fenced(self, fenced: &Fenced) {
+        let Self { tracing, stage, epoch } = self;
+        let current = fenced.current.map_or(Epoch(0), |(epoch, _)| number(epoch));
+        tracing.writer.write(Event::CkptFenced { stage, epoch, current });
+    }
+}
+
+/// In records a checkpoint is the number of its last event.
+pub(super) fn last_before(seq: Seq) -> Option<u64> {
+    seq.0.checked_sub(1)
+}
+
+/// The numbers of events that were not rejected.
+fn without(runs: &[Run], rejected: &[Rejected]) -> Vec<Run> {
+    if rejected.is_empty() {
+        return runs.to_vec();
+    }
+    let numbers = runs.iter().flat_map(|run| run.first..run.first + run.count);
+    let is_rejected = |index: usize| rejected.iter().any(|rejected| rejected.index as usize == index);
+    runs_of(numbers.enumerate().filter(|(index, _)| !is_rejected(*index)).map(|(_, number)| number))
 }
 
 /// The decimal number that a payload begins with, or the number its 8 bytes are.

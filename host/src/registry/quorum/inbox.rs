@@ -54,7 +54,6 @@ impl QuorumRegistry {
         match self.inner.propose(command).await.map_err(CheckpointError::Unknown)? {
             Outcome::Done => Ok(()),
             Outcome::Fenced(fenced) => Err(CheckpointError::Fenced(fenced)),
-            Outcome::Refused(why) => Err(CheckpointError::Refused(why)),
             other => Err(CheckpointError::Unknown(format!("an answer to something else: {other:?}"))),
         }
     }

@@ -130,7 +130,11 @@ impl Agreed {
             true => BTreeMap::new(),
             false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
         };
+        let checkpoint = checkpoint_of(&proposal.command);
         let Applied { outcome, changed } = table.ledger.apply(index, proposal);
+        if outcome == Outcome::Done {
+            table.changes.extend(checkpoint);
+        }
         for name in changed {
             let claim = table.ledger.claim_of(&name).cloned();
             if let Some(lost) = before.get(&name).filter(|own| table.has_lost(own)) {
@@ -198,6 +202,15 @@ impl Table {
         if !is_told {
             self.changes.push_back(Change::Owner { name: name.clone(), claim });
         }
+    }
+}
+
+fn checkpoint_of(command: &Command) -> Option<Change> {
+    match command {
+        Command::Checkpoint { name, epoch, previous, seq, .. } => {
+            Some(Change::Checkpoint { name: name.clone(), epoch: *epoch, previous: *previous, seq: *seq })
+        }
+        _ => None,
     }
 }
 

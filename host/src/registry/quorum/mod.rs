@@ -39,6 +39,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
+    checkpoints::Commit,
     ids::{BootId, Epoch, NodeName, Seq},
     names::{
         Change, Claim, GlobalName,
@@ -284,6 +285,8 @@ impl Registry for QuorumRegistry {
         let command = Command::Claim { name: name.clone(), node, boot, request };
         match inner.propose(command).await.map_err(ClaimError::Unknown)? {
             Outcome::Claimed(claim) => {
+                // Its stage begins where the last checkpoint was, so that must be known here.
+                inner.hears_of(claim.epoch).await.map_err(ClaimError::Unknown)?;
                 inner.agreed.grant(claim.clone());
                 Ok(claim)
             }
@@ -307,19 +310,21 @@ impl Registry for QuorumRegistry {
         false
     }
 
-    async fn checkpoint(
-        &self,
-        name: &GlobalName,
-        epoch: Epoch,
-        previous: Seq,
-        seq: Seq,
-    ) -> Result<(), CheckpointError> {
-        let command = Command::Checkpoint { name: name.clone(), epoch, previous, seq, snapshot: Bytes::new() };
+    async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError> {
+        let Commit { previous, seq, snapshot } = commit.clone();
+        let command = Command::Checkpoint { name: name.clone(), epoch, previous, seq, snapshot };
         match self.inner.propose(command).await.map_err(CheckpointError::Unknown)? {
             Outcome::Done => Ok(()),
             Outcome::Fenced(fenced) => Err(CheckpointError::Fenced(fenced)),
             other => Err(CheckpointError::Unknown(format!("an answer to something else: {other:?}"))),
         }
+    }
+
+    fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)> {
+        self.inner.agreed.read(|ledger| {
+            let checkpoint = ledger.record(name)?.checkpoint()?;
+            Some((checkpoint.seq, checkpoint.snapshot.clone()))
+        })
     }
 
     fn lookup(&self, name: &GlobalName) -> Option<Claim> {

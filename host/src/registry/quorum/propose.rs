@@ -7,10 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use forebay_proto::{
-    ids::NodeName,
+    ids::{Epoch, NodeName},
     names::quorum::{Answer, Command, GroupId, MemberNo, Outcome, Proposal, Request, Stranger, WHY_BYTES_MAX},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Inner, Membership, Phase, lock};
 use crate::registry::raft::{MemberId, ProposeError, ReadError};
@@ -104,6 +104,18 @@ impl Inner {
         }
     }
 
+    /// Waits until this member has carried out what was agreed on up to the claim of this epoch.
+    pub(super) async fn hears_of(&self, epoch: Epoch) -> Result<(), String> {
+        let index = epoch.to_u64() & ((1 << 48) - 1);
+        let Some(membership) = self.membership() else { return Err("this node is no member any more".to_owned()) };
+        let mut watch = membership.raft.watch();
+        let hears = watch.until(|status| status.last_applied >= Some(index));
+        match timeout(TRY_WITHIN, hears).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err("granted, but this node does not hear of it".to_owned()),
+        }
+    }
+
     /// Answers a request of a peer.
     pub(super) async fn answer(&self, peer: &NodeName, addr: SocketAddr, request: Request) -> Answer {
         let Some(membership) = self.membership() else {
@@ -168,7 +180,11 @@ impl Inner {
             return Answer::NotNow("this node has not heard a majority lately".to_owned());
         }
         match membership.raft.propose(proposal, TRY_WITHIN).await {
-            Ok((_, outcome)) => Answer::Agreed(outcome),
+            Ok((_, outcome)) => {
+                // Who asked waits to hear of it, and so do the consumers of whoever owns a name now.
+                membership.raft.spread().await;
+                Answer::Agreed(outcome)
+            }
             Err(error @ ProposeError::TooLarge { .. }) => Answer::Refused(error.to_string()),
             Err(ProposeError::NotLeader { leader }) => Answer::NotLeader(leader.map(|(_, node)| node)),
             Err(error) => Answer::NotNow(error.to_string()),

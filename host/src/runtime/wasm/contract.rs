@@ -84,6 +84,8 @@ pub(super) struct Contract {
     pub(super) lifecycle: String,
     pub(super) main: String,
     pub(super) terminate: Option<String>,
+    pub(super) checkpoint: Option<String>,
+    pub(super) ingest: Option<String>,
 }
 
 impl Names {
@@ -102,8 +104,15 @@ impl Names {
             ([_], None) => return Err(format!("the export `{}` is missing; {}", full_name(LIFECYCLE), self.listed())),
             _ => return Err(format!("it exports several roles; {}, {}", expected_role(), self.listed())),
         };
-        let terminate = self.export("terminate").map(str::to_owned);
-        Ok(Contract { role, lifecycle: lifecycle.to_owned(), main: main.to_owned(), terminate })
+        let optional = |interface| self.export(interface).map(str::to_owned);
+        Ok(Contract {
+            role,
+            lifecycle: lifecycle.to_owned(),
+            main: main.to_owned(),
+            terminate: optional("terminate"),
+            checkpoint: optional("checkpoint"),
+            ingest: optional("ingest"),
+        })
     }
 
     /// The imports that this host does not provide.

@@ -7,6 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use forebay_proto::batch::{Batch, Columns};
 use wasmtime::{
     Store,
@@ -22,14 +23,16 @@ use super::{
     wit::{
         WitBatch, WitContext, WitDelivery, WitStageError,
         calls::{
-            ConsumeResult, EventsParams, InitParams, InitResult, ProduceParams, ProduceResult, TerminateParams,
-            TransformResult,
+            ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams, ProduceResult,
+            RestoreParams, RestoreResult, SnapshotResult, TerminateParams, TransformResult,
         },
     },
 };
 
 const HANDLE_DEMAND: &str = "handle-demand";
 const HANDLE_EVENTS: &str = "handle-events";
+const HANDLE_INGEST: &str = "handle-ingest";
+const SNAPSHOT: &str = "snapshot";
 
 /// An instance of a component, for as long as it is whole.
 pub(super) struct WasmInstance {
@@ -45,6 +48,9 @@ pub(super) struct Running {
     init: TypedFunc<InitParams, InitResult>,
     main: Main,
     terminate: Option<TypedFunc<TerminateParams, ()>>,
+    snapshot: Option<TypedFunc<(), SnapshotResult>>,
+    restore: Option<TypedFunc<RestoreParams, RestoreResult>>,
+    ingest: Option<TypedFunc<IngestParams, ProduceResult>>,
 }
 
 #[derive(Clone, Copy)]
@@ -82,7 +88,35 @@ impl Running {
         let init = instance.get_typed_func(&mut store, exports.init)?;
         let terminate = exports.terminate.as_ref().map(|index| instance.get_typed_func(&mut store, index));
         let terminate = terminate.transpose()?;
-        Ok(Self { store, limits, init, main, terminate })
+        let checkpoint = exports.checkpoint.as_ref();
+        let snapshot = checkpoint.map(|found| instance.get_typed_func(&mut store, &found.snapshot)).transpose()?;
+        let restore = checkpoint.map(|found| instance.get_typed_func(&mut store, &found.restore)).transpose()?;
+        let ingest = exports.ingest.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
+        Ok(Self { store, limits, init, main, terminate, snapshot, restore, ingest })
+    }
+
+    /// Calls `restore`.
+    ///
+    /// # Errors
+    /// [`Trap`]; the inner error is the guest's.
+    pub(super) async fn restore(&mut self, snapshot: &Bytes) -> Result<Result<(), String>, Trap> {
+        let Some(func) = self.restore else { return Ok(Err("the plugin has no `checkpoint` export".to_owned())) };
+        let (outcome,) = self.call("restore", func, (snapshot.to_vec(),)).await?;
+        Ok(outcome)
+    }
+
+    async fn snapshot(&mut self) -> Result<Result<Bytes, StageError>, Trap> {
+        let Some(func) = self.snapshot else { return Err(check::not_exported(SNAPSHOT, "checkpoint")) };
+        let (given,) = self.call(SNAPSHOT, func, ()).await?;
+        Ok(check::snapshot(given))
+    }
+
+    async fn handle_ingest(&mut self, events: &Batch) -> Result<Result<Batch, WitStageError>, Trap> {
+        let Some(func) = self.ingest else { return Err(check::not_exported(HANDLE_INGEST, "ingest")) };
+        match self.call(HANDLE_INGEST, func, (WitBatch::from(Batch::to_columns(events)),)).await? {
+            (Ok(batch),) => Ok(Ok(self.batch(HANDLE_INGEST, batch)?)),
+            (Err(error),) => Ok(Err(error)),
+        }
     }
 
     /// Calls `init`.
@@ -176,6 +210,20 @@ impl Instance for WasmInstance {
     async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError> {
         let mut running = self.take(HANDLE_EVENTS)?;
         let outcome = running.handle_events(&delivery).await?;
+        self.running = Some(running);
+        Ok(outcome.map_err(StageError::from)?)
+    }
+
+    async fn snapshot(&mut self) -> Result<Bytes, CallError> {
+        let mut running = self.take(SNAPSHOT)?;
+        let outcome = running.snapshot().await?;
+        self.running = Some(running);
+        Ok(outcome?)
+    }
+
+    async fn handle_ingest(&mut self, events: Batch) -> Result<Batch, CallError> {
+        let mut running = self.take(HANDLE_INGEST)?;
+        let outcome = running.handle_ingest(&events).await?;
         self.running = Some(running);
         Ok(outcome.map_err(StageError::from)?)
     }

@@ -42,13 +42,27 @@ impl Plugin for WasmPlugin {
         &self.digest
     }
 
+    fn has_checkpoint(&self) -> bool {
+        self.exports.checkpoint.is_some()
+    }
+
+    fn has_ingest(&self) -> bool {
+        self.exports.ingest.is_some()
+    }
+
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
         let mut running = self.instantiate(&spec).await?;
-        let stage = &spec.stage;
-        match running.init(WitContext::new(&spec)).await? {
-            Ok(()) => Ok(Box::new(WasmInstance::new(Arc::clone(&self.engine), running))),
-            Err(message) => Err(StartError::Init { stage: stage.clone(), message: check::clean(&message) }),
+        let stage = || spec.stage.clone();
+        if let Err(message) = running.init(WitContext::new(&spec)).await? {
+            return Err(StartError::Init { stage: stage(), message: check::clean(&message) });
         }
+        if let Some(snapshot) = &spec.restore
+            && let Err(message) = running.restore(snapshot).await?
+        {
+            let (bytes, message) = (snapshot.len(), check::clean(&message));
+            return Err(StartError::Restore { stage: stage(), bytes, message });
+        }
+        Ok(Box::new(WasmInstance::new(Arc::clone(&self.engine), running)))
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     contract::Contract,
     store::State,
     wit::calls::{
-        ConsumeResult, EventsParams, InitParams, InitResult, ProduceParams, ProduceResult, TerminateParams,
-        TransformResult,
+        ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams, ProduceResult, RestoreParams,
+        RestoreResult, SnapshotResult, TerminateParams, TransformResult,
     },
 };
 
@@ -20,13 +20,21 @@ pub(super) struct Exports {
     pub(super) init: ComponentExportIndex,
     pub(super) main: ComponentExportIndex,
     pub(super) terminate: Option<ComponentExportIndex>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) ingest: Option<ComponentExportIndex>,
+}
+
+/// The two functions of `checkpoint`.
+pub(super) struct Checkpoint {
+    pub(super) snapshot: ComponentExportIndex,
+    pub(super) restore: ComponentExportIndex,
 }
 
 impl Exports {
     /// # Errors
     /// A function is missing or has another type; the text has its name and its type in WIT.
     pub(super) fn find(pre: &InstancePre<State>, contract: &Contract) -> Result<Self, String> {
-        let Contract { role, lifecycle, main, terminate } = contract;
+        let Contract { role, lifecycle, main, terminate, checkpoint, ingest } = contract;
         let init = "init: func(ctx: context) -> result<_, string>";
         let init = find::<InitParams, InitResult>(pre, lifecycle, init)?;
         let main = match role {
@@ -45,7 +53,19 @@ impl Exports {
         };
         let wit = "terminate: func(reason: string)";
         let terminate = terminate.as_deref().map(|interface| find::<TerminateParams, ()>(pre, interface, wit));
-        Ok(Self { init, main, terminate: terminate.transpose()? })
+        let checkpoint = checkpoint.as_deref().map(|interface| Checkpoint::find(pre, interface)).transpose()?;
+        let wit = "handle-ingest: func(events: batch) -> result<batch, stage-error>";
+        let ingest = ingest.as_deref().map(|interface| find::<IngestParams, ProduceResult>(pre, interface, wit));
+        Ok(Self { init, main, terminate: terminate.transpose()?, checkpoint, ingest: ingest.transpose()? })
+    }
+}
+
+impl Checkpoint {
+    fn find(pre: &InstancePre<State>, interface: &str) -> Result<Self, String> {
+        let wit = "snapshot: func() -> result<list<u8>, string>";
+        let snapshot = find::<(), SnapshotResult>(pre, interface, wit)?;
+        let wit = "restore: func(snapshot: list<u8>) -> result<_, string>";
+        Ok(Self { snapshot, restore: find::<RestoreParams, RestoreResult>(pre, interface, wit)? })
     }
 }
 

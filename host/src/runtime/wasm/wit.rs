@@ -176,4 +176,8 @@ pub(super) mod calls {
     pub(in super::super) type ConsumeResult = (Result<Vec<WitRejection>, WitStageError>,);
     pub(in super::super) type TransformResult = (Result<WitOutput, WitStageError>,);
     pub(in super::super) type TerminateParams = (String,);
+    pub(in super::super) type SnapshotResult = (Result<Vec<u8>, String>,);
+    pub(in super::super) type RestoreParams = (Vec<u8>,);
+    pub(in super::super) type RestoreResult = (Result<(), String>,);
+    pub(in super::super) type IngestParams = (WitBatch,);
 }

@@ -70,8 +70,10 @@ async fn a_peer_of_another_protocol_version_is_refused_with_both_versions() {
     let _a = world.start("a", &[], world.numbers(&gate));
     let (_stranger, connection, _control) = greet(&world, "a", VERSION + 1).await;
     let reason = connection.closed().await;
-    let expected = "this node speaks protocol version 1, the peer 2; update the older one (Incompatible)";
-    assert!(reason.contains(expected), "{reason}");
+    let newer = VERSION + 1;
+    let expected =
+        format!("this node speaks protocol version {VERSION}, the peer {newer}; update the older one (Incompatible)");
+    assert!(reason.contains(&expected), "{reason}");
     let (_, epoch) = world.log.owner(0).await;
     let _b = world.start("b", &["a"], world.numbers(&gate));
     world.log.taken_by(0, &["a", "b"], epoch).await;

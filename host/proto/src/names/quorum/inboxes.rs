@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Command, Ledger, Outcome};
 use crate::{
-    ids::Epoch,
+    ids::{Epoch, Seq},
     inbox::{Full, InboxQueue, NotTaken, Parcel},
     names::{Fenced, GlobalName},
 };
@@ -63,11 +63,14 @@ impl Ledger {
         if current.is_none_or(|(owner, _)| owner != epoch) {
             return Outcome::Fenced(Fenced { name: name.clone(), epoch, previous: upto, current });
         }
-        let processed = match self.inboxes.get_mut(name) {
-            Some(inbox) => inbox.processed(upto),
-            None => InboxQueue::default().processed(upto),
+        let (processed, end) = match self.inboxes.get_mut(name) {
+            Some(inbox) => (inbox.processed(upto), inbox.end()),
+            None => (InboxQueue::default().processed(upto), 0),
         };
-        processed.map_or_else(Outcome::Refused, |_| Outcome::Done)
+        // An owner that has processed what there never was is out of order, and must stop as well.
+        let current = Some((epoch, Seq(end)));
+        let beyond = |_| Outcome::Fenced(Fenced { name: name.clone(), epoch, previous: upto, current });
+        processed.map_or_else(beyond, |_| Outcome::Done)
     }
 
     /// The rules of one inbox, and those of all of them.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     batch::Batch,
-    ids::{BootId, Seq},
+    ids::BootId,
     inbox::{ENTRY_BYTES, PARCEL_BYTES_MAX},
     names::quorum::{EncodingError, MemberNo, Proposal},
 };
@@ -73,7 +73,9 @@ fn only_the_owner_says_what_is_processed() {
     assert_eq!(log.apply(processed(new, 2)), Outcome::Done);
     assert_eq!(log.apply(processed(new, 1)), Outcome::Done, "said again, late");
     assert_eq!(log.0.inbox(&name("s")).unwrap().position(), 2);
-    assert!(matches!(log.apply(processed(new, 3)), Outcome::Refused(_)), "there are only two");
+    let beyond = log.apply(processed(new, 3));
+    let only_two = Some((new, Seq(2)));
+    assert!(matches!(&beyond, Outcome::Fenced(fenced) if fenced.current == only_two), "{beyond:?}");
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn an_owner_without_events_has_processed_none() {
     let mut log = Log::default();
     let epoch = log.claimed();
     assert_eq!(log.apply(Command::Processed { name: name("s"), epoch, upto: 0 }), Outcome::Done);
-    assert!(matches!(log.apply(Command::Processed { name: name("s"), epoch, upto: 1 }), Outcome::Refused(_)));
+    assert!(matches!(log.apply(Command::Processed { name: name("s"), epoch, upto: 1 }), Outcome::Fenced(_)));
     assert_eq!(log.0.inbox(&name("s")), None);
 }
 

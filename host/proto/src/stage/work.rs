@@ -1,0 +1,233 @@
+//! What a stage does with what comes back from its guest: passes outputs on, acknowledges inputs, and
+//! sees to those that could not be processed.
+
+use std::time::Duration;
+
+use super::{Ack, Call, Held, Letter, LettersNo, Notice, Rejected, Returned, Role, Stage};
+use crate::{
+    batch::Batch,
+    consumer::InHand,
+    message::Reason,
+    poison::{Verdict, again},
+};
+
+/// How long events wait for which no dead letter could be written: until somebody has made room.
+const LETTER_AGAIN: Duration = Duration::from_secs(5);
+
+impl Stage {
+    pub(super) fn on_returned(&mut self, now: Duration, returned: Returned) {
+        let call = self.calling.take().expect("a return follows a call");
+        if returned != Returned::Retry {
+            self.call_backoff.reset();
+        }
+        match (call, returned) {
+            (Call::Snapshot, Returned::Snapshot(snapshot)) => {
+                if let Some(checkpoints) = &mut self.checkpoints {
+                    checkpoints.on_snapshot(now, self.producer.next_seq(), snapshot);
+                }
+            }
+            (Call::Snapshot, Returned::NoSnapshot(why)) => self.on_no_snapshot(now, why),
+            (Call::Renew, Returned::Renewed) => self.renew = false,
+            (call, Returned::Retry) => self.hold(now, call),
+            (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
+                self.producer.emit(events, &mut self.out);
+                self.poll_at = self.poll.map(|poll| now + poll);
+                if finished && !self.finished {
+                    self.finished = true;
+                    self.out.notice(Notice::Finished);
+                }
+            }
+            (call @ Call::HandleEvents { .. }, Returned::Processed { events, rejected }) => {
+                self.on_processed(&call, events, rejected);
+            }
+            (call @ Call::HandleEvents { .. }, Returned::Trapped(why)) => self.on_trapped(now, call, &why),
+            (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
+        }
+    }
+
+    fn on_no_snapshot(&mut self, now: Duration, why: String) {
+        self.out.notice(Notice::NoSnapshot { why });
+        match &mut self.checkpoints {
+            // There will be no better one.
+            taken if self.draining.is_some() => *taken = None,
+            Some(checkpoints) => checkpoints.on_no_snapshot(now),
+            None => {}
+        }
+    }
+
+    /// What was not rejected is acknowledged once its outputs are; the rest is to be tried again, or a
+    /// dead letter.
+    fn on_processed(&mut self, call: &Call, outputs: Batch, rejected: Vec<Rejected>) {
+        let in_hand = self.consumer.put_down();
+        let first = self.producer.next_seq();
+        self.producer.emit(outputs, &mut self.out);
+        let end = self.producer.next_seq();
+        let good = if rejected.is_empty() { in_hand } else { self.see_to(call, in_hand, rejected) };
+        let done = match self.ack {
+            Ack::Late if self.role == Role::ProducerConsumer => self.owed.add(good, first, end),
+            _ => Some(good),
+        };
+        if let Some(done) = done.filter(|done| !done.runs.is_empty()) {
+            self.consumer.acknowledge(done, &mut self.out);
+        }
+    }
+
+    /// Gives back what was processed.
+    fn see_to(&mut self, call: &Call, in_hand: InHand, mut rejected: Vec<Rejected>) -> InHand {
+        let Call::HandleEvents { sub, attempt, .. } = call else { return in_hand };
+        self.out.notice(Notice::Rejected { sub: *sub, rejected: rejected.clone() });
+        rejected.sort_by_key(|rejected| rejected.index);
+        let may_retry = |rejected: &Rejected| rejected.retry && *attempt < self.retry.attempts;
+        let (retried, dead): (Vec<_>, Vec<_>) = rejected.into_iter().partition(may_retry);
+        let indexes = |rejected: &[Rejected]| rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>();
+        let mut all = [indexes(&retried), indexes(&dead)].concat();
+        all.sort_unstable();
+        let (_, good) = in_hand.clone().split(&all);
+        if !retried.is_empty() {
+            let (again, _) = in_hand.clone().split(&indexes(&retried));
+            self.consumer.give_back(again, self.retry.pause(*attempt), &mut self.out);
+        }
+        if !dead.is_empty() {
+            let (lost, _) = in_hand.split(&indexes(&dead));
+            self.write_letters(call, lost, dead);
+        }
+        good
+    }
+
+    /// One for each of `rejected`, whose events those of `in_hand` are.
+    fn write_letters(&mut self, call: &Call, in_hand: InHand, rejected: Vec<Rejected>) {
+        let Call::HandleEvents { source, epoch, attempt, events, .. } = call else { return };
+        let numbers = in_hand.runs.iter().flat_map(|run| run.first.0..run.end().0);
+        let letter = |(seq, rejected): (u64, Rejected)| {
+            let index = rejected.index as usize;
+            Letter {
+                source: source.clone(),
+                epoch: *epoch,
+                seq: crate::ids::Seq(seq),
+                attempts: *attempt,
+                reason: rejected.reason,
+                event: events.slice(index..index + 1),
+            }
+        };
+        let letters: Vec<_> = numbers.zip(rejected).map(letter).collect();
+        let no = self.next_letters;
+        self.next_letters = LettersNo(no.0 + 1);
+        self.letters.insert(no, in_hand);
+        self.unsent_letters.push_back((no, letters));
+    }
+
+    /// Letters are on disk, or could not be written; then their events stay where they came from.
+    pub(super) fn on_lettered(&mut self, letters: LettersNo, kept: bool) {
+        let Some(in_hand) = self.letters.remove(&letters) else { return };
+        if kept {
+            self.consumer.acknowledge(in_hand, &mut self.out);
+        } else {
+            self.consumer.give_back(in_hand, LETTER_AGAIN, &mut self.out);
+        }
+    }
+
+    /// The guest did not survive a call with events: they are tried again on another, in ever smaller parts.
+    fn on_trapped(&mut self, now: Duration, call: Call, why: &str) {
+        self.renew = true;
+        if let Some(pause) = self.suspects.pause(now) {
+            self.held = Some(Held { until: now + pause, call: None });
+        }
+        let in_hand = self.consumer.put_down();
+        let is_fenced = self.consumer.is_fenced(in_hand.sub);
+        if self.draining.is_some() || is_fenced {
+            return self.suspects.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if *sub == in_hand.sub));
+        }
+        let rejected = || vec![Rejected { index: 0, retry: false, reason: why.to_owned() }];
+        match self.suspects.on_trap(now, call) {
+            Verdict::Tried => self.out.notice(Notice::Trapped { why: why.to_owned() }),
+            Verdict::Poison(call) => {
+                self.out.notice(Notice::Rejected { sub: in_hand.sub, rejected: rejected() });
+                self.write_letters(&call, in_hand, rejected());
+            }
+            Verdict::TooMany(found) => {
+                let why = format!("it does not survive {} events, one after the other; of the last: {why}", found + 1);
+                self.stop(Reason::Failed(why));
+            }
+        }
+    }
+
+    /// The next part of a batch that the guest did not survive.
+    pub(super) fn next_suspect(&mut self) -> Option<Call> {
+        if self.draining.is_some() {
+            self.suspects.clear();
+        }
+        let part = self.suspects.next()?;
+        if let Call::HandleEvents { sub, source, epoch, runs, .. } = &part {
+            let (source, runs) = (source.clone(), runs.clone());
+            self.consumer.take_up(InHand { sub: *sub, source, epoch: *epoch, runs });
+        }
+        Some(part)
+    }
+
+    pub(super) fn wants_snapshot(&self, now: Duration) -> bool {
+        let Some(checkpoints) = &self.checkpoints else { return false };
+        // The last one, after which nothing more happens.
+        let is_last = (self.draining.is_some() || self.finished) && self.has_settled();
+        let may = self.draining.is_none() || is_last;
+        may && checkpoints.is_due(now, self.producer.next_seq(), is_last)
+    }
+
+    fn hold(&mut self, now: Duration, call: Call) {
+        let call = match call {
+            Call::HandleDemand { demand } => {
+                self.producer.count_unasked(demand);
+                None
+            }
+            call => Some(again(call)),
+        };
+        let is_fenced = matches!(&call, Some(Call::HandleEvents { sub, .. }) if self.consumer.is_fenced(*sub));
+        if self.draining.is_none() && !is_fenced {
+            self.held = Some(Held { until: now + self.call_backoff.fail(), call });
+        } else {
+            self.abandon_call();
+        }
+    }
+
+    /// Gives up a call that was to be repeated: its events go back to their producer.
+    fn abandon_call(&mut self) {
+        self.held = None;
+        self.consumer.abandon();
+    }
+
+    /// A call that was to be repeated with events of a former owner is not.
+    pub(super) fn abandon_fenced(&mut self) {
+        let consumer = &self.consumer;
+        self.suspects.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if consumer.is_fenced(*sub)));
+        if let Some(Held { call: Some(Call::HandleEvents { sub, .. }), .. }) = &self.held
+            && self.consumer.is_fenced(*sub)
+        {
+            self.abandon_call();
+        }
+    }
+
+    pub(super) fn drain(&mut self, reason: Reason) {
+        self.consumer.drain();
+        self.suspects.clear();
+        self.draining = Some(reason);
+        if self.held.is_some() {
+            self.abandon_call();
+        }
+    }
+
+    /// Acknowledges what is settled downstream by now. One that ends takes leave of its producers once
+    /// nothing is left to acknowledge to them.
+    pub(super) fn pay(&mut self) {
+        for run in self.producer.take_settled() {
+            for done in self.owed.settle(run) {
+                self.consumer.acknowledge(done, &mut self.out);
+            }
+        }
+        if let Some(reason) = &self.draining
+            && !self.consumer.is_busy()
+            && self.owed.is_empty()
+            && self.letters.is_empty()
+        {
+            self.consumer.stop(reason, &mut self.out);
+        }
+    }
+}

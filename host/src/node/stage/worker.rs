@@ -1,0 +1,135 @@
+//! The task that owns a stage's guest, and makes its calls one after the other.
+
+use std::{sync::Arc, time::Duration};
+
+use forebay_proto::stage::{Call, Rejected, Returned};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Rejection, StageError, Trap};
+
+/// How long a stage that stops waits for a call in flight before it lets go of the guest.
+const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
+
+/// The task that owns the instance. One call at a time; the queues hold one each.
+pub(super) struct Worker {
+    jobs: mpsc::Sender<Job>,
+    pub(super) returns: mpsc::Receiver<Result<Returned, CallError>>,
+    task: JoinHandle<()>,
+}
+
+enum Job {
+    Call(Call),
+    Terminate(String),
+}
+
+impl Worker {
+    /// `plugin` and `spec` make another instance when this one has ended.
+    pub(super) fn spawn(instance: Box<dyn Instance>, plugin: Arc<dyn Plugin>, spec: InstanceSpec) -> Self {
+        let (jobs, todo) = mpsc::channel(1);
+        let (done, returns) = mpsc::channel(1);
+        let guest = Guest { instance: Some(instance), plugin, spec };
+        Self { jobs, returns, task: tokio::spawn(guest.work(todo, done)) }
+    }
+
+    pub(super) fn begin(&mut self, call: Call) {
+        // The machine has one call out at a time, so there is room; if the task is gone, the closed
+        // `returns` tells.
+        let _ = self.jobs.try_send(Job::Call(call));
+    }
+
+    pub(super) async fn terminate(self, reason: &str) {
+        let end = async {
+            // Behind a call in flight this waits for it.
+            let _ = self.jobs.send(Job::Terminate(reason.to_owned())).await;
+            drop(self.jobs);
+            let mut returns = self.returns;
+            while returns.recv().await.is_some() {}
+            let _ = self.task.await;
+        };
+        // A guest that does not come back is stopped by its time limit, without us.
+        let _ = tokio::time::timeout(LAST_CALL_WAIT, end).await;
+    }
+}
+
+/// An instance, until it fails, and what another is made of.
+struct Guest {
+    instance: Option<Box<dyn Instance>>,
+    plugin: Arc<dyn Plugin>,
+    spec: InstanceSpec,
+}
+
+impl Guest {
+    async fn work(mut self, mut todo: mpsc::Receiver<Job>, done: mpsc::Sender<Result<Returned, CallError>>) {
+        while let Some(job) = todo.recv().await {
+            match job {
+                Job::Call(call) => {
+                    let returned = self.make(call).await;
+                    if done.send(returned).await.is_err() {
+                        return;
+                    }
+                }
+                Job::Terminate(reason) => return self.terminate(&reason).await,
+            }
+        }
+    }
+
+    async fn terminate(self, reason: &str) {
+        let Some(mut instance) = self.instance else { return };
+        if let Err(error) = instance.terminate(reason).await {
+            tracing::warn!(role = %self.plugin.role(), %error, "the guest failed in its last call");
+        }
+    }
+
+    async fn make(&mut self, call: Call) -> Result<Returned, CallError> {
+        if call == Call::Renew {
+            return self.renew().await;
+        }
+        let takes_events = matches!(call, Call::HandleEvents { .. });
+        let Some(instance) = &mut self.instance else { return Err(Trap::Finished { call: "the call" }.into()) };
+        let returned = make_call(&mut **instance, call).await;
+        match returned {
+            Err(CallError::Trap(trap)) => {
+                self.instance = None;
+                if takes_events { Ok(Returned::Trapped(trap.to_string())) } else { Err(trap.into()) }
+            }
+            other => other,
+        }
+    }
+
+    /// The limits of memory and the rest hold for one at a time.
+    async fn renew(&mut self) -> Result<Returned, CallError> {
+        self.instance = None;
+        match self.plugin.start(self.spec.clone()).await {
+            Ok(instance) => {
+                self.instance = Some(instance);
+                Ok(Returned::Renewed)
+            }
+            Err(error) => Err(StageError::Fatal(format!("no other instance starts: {error}")).into()),
+        }
+    }
+}
+
+async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, CallError> {
+    match call {
+        Call::HandleDemand { demand } => {
+            let produced = instance.handle_demand(demand).await?;
+            Ok(Returned::Produced { events: produced.events, finished: produced.finished })
+        }
+        Call::HandleEvents { source, epoch, attempt, runs, events, .. } => {
+            let delivery = GuestDelivery { source, epoch, attempt, runs, events };
+            let output = instance.handle_events(delivery).await?;
+            let rejected = output.rejections.into_iter().map(|Rejection { index, retry, reason }| Rejected {
+                index,
+                retry,
+                reason,
+            });
+            Ok(Returned::Processed { events: output.events, rejected: rejected.collect() })
+        }
+        Call::Snapshot => match instance.snapshot().await {
+            Ok(snapshot) => Ok(Returned::Snapshot(snapshot)),
+            Err(CallError::Stage(StageError::Retry(why) | StageError::Fatal(why))) => Ok(Returned::NoSnapshot(why)),
+            Err(trap) => Err(trap),
+        },
+        Call::Renew => Err(StageError::Fatal("nobody can renew itself: a bug of the host".to_owned()).into()),
+    }
+}

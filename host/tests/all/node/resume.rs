@@ -1,0 +1,231 @@
+//! What survives the loss of a node: how far a source is, and what a stage in between holds.
+
+use forebay::runtime::{Output, StageError, native::Resumable};
+
+use super::*;
+
+/// Counts, and can be moved.
+struct Counter {
+    log: Log,
+    node: String,
+    next: u64,
+    limit: u64,
+    /// Panics in the call that would emit this number, once.
+    trap: Option<Arc<AtomicU64>>,
+}
+
+impl Resumable for Counter {
+    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError> {
+        // As slow as an outside world.
+        std::thread::sleep(Duration::from_millis(1));
+        let numbers = self.next..self.limit.min(self.next + u64::from(demand));
+        if let Some(trap) = &self.trap
+            && numbers.contains(&trap.load(Ordering::Relaxed))
+        {
+            trap.store(u64::MAX, Ordering::Relaxed);
+            panic!("told to fail");
+        }
+        self.next = numbers.end;
+        for number in numbers.clone() {
+            self.log.push(Entry::Emitted { node: self.node.clone(), number });
+        }
+        Ok(of_numbers(numbers).into())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Ok(self.next.to_le_bytes().into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        self.next = u64::from_le_bytes(snapshot.try_into().map_err(|_| "expected 8 bytes")?);
+        Ok(())
+    }
+}
+
+fn movable(log: &Log, limit: u64, trap: Option<u64>) -> Arc<dyn Plugin> {
+    let (log, trap) = (log.clone(), trap.map(|at| Arc::new(AtomicU64::new(at))));
+    Native::resumable("counter", move |spec| {
+        let (log, node, trap) = (log.clone(), spec.node.to_string(), trap.clone());
+        Ok(Counter { log, node, next: 0, limit, trap })
+    })
+}
+
+const OFTEN: &str = r#"
+    name = "numbers"
+    [stages.counter]
+    plugin = "native"
+    scope = "global"
+    poll = "10ms"
+    checkpoint = "50ms"
+    [stages.sink]
+    plugin = "native"
+    subscribe = [{ to = "counter", max_demand = 5, min_demand = 0 }]
+"#;
+
+/// All numbers taken in an epoch, in the order they came.
+fn of_epoch(log: &Log, epoch: Epoch) -> Vec<u64> {
+    took(&log.entries()).filter(|took| took.epoch == epoch).map(|took| took.number).collect()
+}
+
+async fn until_number(log: &Log, number: u64) {
+    log.until("numbers come", |entries| took(entries).any(|took| took.number >= number)).await;
+}
+
+async fn start_abc(world: &World, gate: &Gate, limit: u64) -> BTreeMap<&'static str, Node> {
+    let mut nodes = BTreeMap::new();
+    for (index, name) in ABC.into_iter().enumerate() {
+        let numbers =
+            pipeline(OFTEN, [("counter", movable(&world.log, limit, None)), ("sink", sink(&world.log, gate))]);
+        nodes.insert(name, world.start(name, &ABC[..index], numbers));
+        let (_, epoch) = world.log.owner(0).await;
+        world.log.subscribed(name, epoch).await;
+    }
+    for node in nodes.values() {
+        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_successor_goes_on_from_the_last_checkpoint() {
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let mut nodes = start_abc(&world, &gate, u64::MAX).await;
+    let (owner, old) = world.log.owner(0).await;
+    until_number(&world.log, 300).await;
+    let mark = world.log.mark();
+    drop(nodes.remove(&*owner).unwrap());
+    let (_, new) = world.log.owner(mark).await;
+    world.log.until("the successor has emitted", |entries| counts(entries, new).len() >= 50).await;
+    let (before, after) = (of_epoch(&world.log, old), of_epoch(&world.log, new));
+    let (first, highest) = (*after.iter().min().unwrap(), *before.iter().max().unwrap());
+    assert!(first > 0, "it did not start over");
+    assert!(first <= highest + 1, "{first} follows {highest}: nothing is left out");
+    let missing: Vec<_> = (0..first).filter(|number| !before.contains(number)).collect();
+    assert!(missing.is_empty(), "recorded as settled, and taken by nobody: {missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_owner_that_leaves_in_good_order_repeats_nothing() {
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let mut nodes = start_abc(&world, &gate, u64::MAX).await;
+    let (owner, old) = world.log.owner(0).await;
+    until_number(&world.log, 200).await;
+    let mark = world.log.mark();
+    end(nodes.remove(&*owner).unwrap()).await;
+    let (_, new) = world.log.owner(mark).await;
+    world.log.until("the successor has emitted", |entries| counts(entries, new).len() >= 50).await;
+    let (before, after) = (of_epoch(&world.log, old), of_epoch(&world.log, new));
+    assert_eq!(*after.iter().min().unwrap(), before.iter().max().unwrap() + 1, "the very next number");
+    assert_eq!(counts(&world.log.entries(), old).len(), before.len(), "each once");
+}
+
+async fn a_source_that_fails_goes_on_from_its_last_checkpoint(world: World) {
+    const LIMIT: u64 = 400;
+    let gate = Gate::open();
+    let numbers =
+        pipeline(OFTEN, [("counter", movable(&world.log, LIMIT, Some(250))), ("sink", sink(&world.log, &gate))]);
+    let node = world.start("a", &[], numbers);
+    until_number(&world.log, LIMIT - 1).await;
+    end(node).await;
+    let entries = world.log.entries();
+    let numbers: Vec<_> = took(&entries).map(|took| took.number).collect();
+    let distinct: BTreeSet<_> = numbers.iter().copied().collect();
+    assert_eq!(distinct, (0..LIMIT).collect(), "all came");
+    assert!(numbers.len() < usize::try_from(LIMIT + 200).unwrap(), "it did not start over: {} taken", numbers.len());
+    let epochs: BTreeSet<_> = took(&entries).map(|took| took.epoch).collect();
+    assert_eq!(epochs.len(), 2);
+}
+
+in_both_modes!(a_source_that_fails_goes_on_from_its_last_checkpoint,);
+
+const BETWEEN: &str = r#"
+    name = "numbers"
+    [stages.counter]
+    plugin = "native"
+    scope = "global"
+    labels = ["source"]
+    poll = "10ms"
+    [stages.middle]
+    plugin = "native"
+    scope = "global"
+    labels = ["middle"]
+    ack = "ACK"
+    subscribe = [{ to = "counter", max_demand = 50, min_demand = 25 }]
+    [stages.sink]
+    plugin = "native"
+    labels = ["sink"]
+    subscribe = [{ to = "middle", max_demand = 5, min_demand = 0 }]
+"#;
+
+/// Numbers go from a over b to c; b dies while it holds some. Gives what was taken.
+async fn lose_the_middle(ack: &str) -> BTreeSet<u64> {
+    const LIMIT: u64 = 200;
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let _end = OpenAtEnd(&gate);
+    let text = BETWEEN.replace("ACK", ack);
+    let same = || {
+        Native::producer_consumer("same", |_| {
+            Ok(|delivery: GuestDelivery| Ok(Output { events: delivery.events, ..Output::default() }))
+        })
+    };
+    let numbers = || {
+        let plugins = [("counter", counter(&world.log, LIMIT)), ("middle", same()), ("sink", sink(&world.log, &gate))];
+        pipeline(&text, plugins)
+    };
+    let labelled = |name: &str, join: &[&str], labels: &[&str]| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        Node::start(NodeOptions { labels, ..world.joining(name, join, numbers()) })
+    };
+    let owner_of_middle = |entries: &[Entry]| {
+        let owners = events(entries).filter_map(|(_, event)| match event {
+            NodeEvent::Owner(claim) if claim.name.stage.as_str() == "middle" => Some(claim.node.to_string()),
+            _ => None,
+        });
+        owners.last()
+    };
+    let a = labelled("a", &[], &["source"]);
+    let b = labelled("b", &["a"], &["middle"]);
+    world.log.until("b has the middle", |entries| owner_of_middle(entries).is_some()).await;
+    let c = labelled("c", &["a", "b"], &["sink", "middle"]);
+    for node in [&a, &b, &c] {
+        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
+    }
+    until_number(&world.log, 20).await;
+    gate.set(false);
+    gate.holds().await;
+    // What is under way fills every window.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mark = world.log.mark();
+    assert_eq!(owner_of_middle(&world.log.entries()).as_deref(), Some("b"));
+    drop(b);
+    gate.set(true);
+    world.log.until("another has the middle", |entries| owner_of_middle(&entries[mark..]).is_some()).await;
+    // By then all that can come has come.
+    let settled = async {
+        let mut last = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let now = took(&world.log.entries()).count();
+            if now == last {
+                return;
+            }
+            last = now;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("the numbers come to an end");
+    drop((a, c));
+    took(&world.log.entries()).map(|took| took.number).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_stage_in_between_holds_is_not_lost_with_it() {
+    assert_eq!(lose_the_middle("late").await, (0..200).collect());
+}
+
+/// So that the test above can fail: this is GenStage's way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_stage_in_between_has_acknowledged_early_is_lost_with_it() {
+    let taken = lose_the_middle("early").await;
+    assert!(taken.len() < 200, "some were on the way");
+    assert!(taken.contains(&199), "it went on");
+}
