@@ -4,7 +4,9 @@
 mod checksum;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod dlq;
+pub mod inbox;
 pub mod node;
 pub mod registry;
 pub mod runtime;

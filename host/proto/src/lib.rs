@@ -8,6 +8,7 @@ mod chunks;
 pub mod consumer;
 pub mod dispatch;
 pub mod ids;
+pub mod inbox;
 pub mod intake;
 pub mod message;
 pub mod names;

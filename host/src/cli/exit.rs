@@ -7,7 +7,7 @@ use forebay_proto::pipeline::ManifestError;
 use super::build::BuildError;
 use crate::{
     config::ConfigError,
-    dlq::OpenError,
+    dlq, inbox,
     node::RoleError,
     runtime::{LoadError, wasm::SetupError},
     transport::{identity::IdentityError, quic::BindError},
@@ -116,8 +116,8 @@ impl From<ManifestError> for Failure {
     }
 }
 
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
+impl From<dlq::OpenError> for Failure {
+    fn from(error: dlq::OpenError) -> Self {
         Self::of(Exit::Io, &error)
     }
 }
@@ -154,6 +154,17 @@ impl From<BindError> for Failure {
             BindError::InUse { .. } => Exit::Unavailable,
             BindError::NotAllowed { .. } => Exit::Permission,
             _ => Exit::CannotCreate,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+impl From<inbox::OpenError> for Failure {
+    fn from(error: inbox::OpenError) -> Self {
+        let exit = match &error {
+            inbox::OpenError::InUse { .. } => Exit::Unavailable,
+            inbox::OpenError::Disk { source, .. } => Exit::of_io(source, Exit::Io),
+            inbox::OpenError::Damaged { .. } | inbox::OpenError::Version { .. } => Exit::Io,
         };
         Self::of(exit, &error)
     }

@@ -4,6 +4,7 @@ pub mod build;
 pub mod cluster;
 mod demo;
 mod exit;
+mod ingest;
 mod inspect;
 mod load;
 mod node;
@@ -52,6 +53,7 @@ enum Command {
     /// stays there until it is resent and processed, or dropped. Each node is asked for its own.
     #[command(subcommand)]
     Dlq(operate::DlqArgs),
+    Ingest(ingest::Args),
     Recover(operate::RecoverArgs),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -135,6 +137,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Owners(args) => operate::owners(&args),
         Command::Drain(args) => operate::drain(&args),
         Command::Dlq(args) => operate::dlq(&args),
+        Command::Ingest(args) => ingest::ingest(&args),
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),

@@ -10,7 +10,9 @@ use tokio::{
 use super::{Exit, Failure, load, operate, output};
 use crate::{
     config::{ConfigFile, NodeArgs, NodeConfig, config_path, process_env},
+    disk::DiskRoom,
     dlq::DeadLetters,
+    inbox::LocalStore,
     node::{
         Expelled, Node, NodeControl, NodeOptions, Tracer,
         admin::{self, BoundAdmin},
@@ -68,6 +70,8 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     options.dead_letters = DeadLetters::open(&config.data, config.dead_letters)?;
     let letters = options.dead_letters.clone();
     options.tracer = tracer(&options)?;
+    let room = DiskRoom::of(&config.data, config.disk_reserve);
+    options.inboxes = LocalStore::open(config.name.clone(), &config.data, room)?;
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
     let admin = bind_admin(&config.data);

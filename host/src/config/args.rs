@@ -97,6 +97,10 @@ pub struct NodeArgs {
     /// [env: FOREBAY_DEAD_LETTERS] [default: letters_max=10000,bytes_max=64MiB]
     #[arg(long, value_name = "BOUNDS")]
     pub dead_letters: Vec<String>,
+    /// Room that must stay free on the disk of `--data`; with less no events are ingested
+    /// [env: FOREBAY_DISK_RESERVE] [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub disk_reserve: Option<String>,
 
     /// Form of what is printed: `text` or `json` [env: FOREBAY_OUTPUT] [default: text]
     #[arg(long, value_name = "FORM")]
@@ -130,6 +134,7 @@ impl NodeArgs {
             "ping_interval" => &self.ping_interval,
             "ping_misses" => &self.ping_misses,
             "drain_timeout" => &self.drain_timeout,
+            "disk_reserve" => &self.disk_reserve,
             "output" => &self.output,
             "log" => &self.log,
             _ => unreachable!("no setting is called {key}"),

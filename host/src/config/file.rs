@@ -41,6 +41,7 @@ struct Keys {
     ping_misses: Option<i64>,
     drain_timeout: Option<String>,
     dead_letters: Option<DeadLetters>,
+    disk_reserve: Option<String>,
     output: Option<String>,
     log: Option<String>,
 }
@@ -104,6 +105,7 @@ impl ConfigFile {
             "settle" => &keys.settle,
             "ping_interval" => &keys.ping_interval,
             "drain_timeout" => &keys.drain_timeout,
+            "disk_reserve" => &keys.disk_reserve,
             "output" => &keys.output,
             "log" => &keys.log,
             _ => unreachable!("no setting is called {key}"),

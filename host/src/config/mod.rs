@@ -6,6 +6,7 @@ mod args;
 mod bounds;
 mod file;
 mod peer;
+mod size;
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +21,7 @@ use std::{
 use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
 
-use crate::dlq::Bounds;
+use crate::{disk::DISK_RESERVE_DEFAULT, dlq::Bounds};
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -65,6 +66,8 @@ pub struct NodeConfig {
     pub drain_timeout: Duration,
     /// How many events that could not be processed it keeps.
     pub dead_letters: Bounds,
+    /// What must stay free on the disk of `data`; with less no events are ingested. Unit: bytes.
+    pub disk_reserve: u64,
     /// The form of what is printed.
     pub output: OutputFormat,
     /// The log filter, in the form of tracing's `EnvFilter`; checked.
@@ -113,6 +116,7 @@ impl NodeConfig {
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
             dead_letters: Bounds::default(),
+            disk_reserve: DISK_RESERVE_DEFAULT,
             output: OutputFormat::default(),
             log: "info".to_owned(),
         }
@@ -268,6 +272,7 @@ impl Values<'_> {
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
             dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
+            disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
             output: self.one("output", output).unwrap_or(default.output),
             log: self.one("log", log_filter).unwrap_or(default.log),
             name: default.name,

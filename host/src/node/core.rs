@@ -42,6 +42,7 @@ use crate::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
     },
+    runtime::Role,
     transport::{CloseCode, Transport},
 };
 
@@ -72,6 +73,7 @@ pub(super) struct Core {
     pub(super) directory: Arc<Directory>,
     pub(super) registry: Arc<dyn Registry>,
     pub(super) placement: Placement,
+    pub(super) durable: Arc<crate::inbox::Inboxes>,
     pub(super) claims: Claims,
     pub(super) pipelines: Vec<RunningPipeline>,
     /// Ends of stage tasks; which stage a task runs stands in `task_of`.
@@ -132,6 +134,7 @@ impl Core {
         let placement = Placement::new(name.clone(), names, settle);
         let (finishing, finished) = mpsc::channel(64);
         Self {
+            durable: Arc::new(crate::inbox::Inboxes::new(Arc::clone(&registry), options.inboxes)),
             claims: Claims::new(registry.agreement()),
             registry,
             name,
@@ -229,7 +232,7 @@ impl Core {
     // Stages.
 
     fn start_node_stages(&mut self) {
-        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(node_stages).collect();
+        let keys: Vec<StageKey> = self.pipelines.iter().flat_map(RunningPipeline::of_node_scope).collect();
         for key in keys {
             let epoch = Epoch { lamport: 1, tag: 0 };
             self.start_stage(&key, epoch);
@@ -243,8 +246,11 @@ impl Core {
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let (counters, letters) = (self.counters.clone(), self.letters.clone());
         let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
+        let durable = Arc::clone(&self.durable);
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
+        let takes_events = state.plugin.role() == Role::Producer && state.plugin.has_ingest();
+        let inbox = takes_events.then(|| durable.of(key, state.settings.scope));
         let records = if state.is_global() { Records::Name(registry) } else { Records::Node(on_node) };
         let start = records.start(key);
         state.epoch = epoch;
@@ -267,6 +273,7 @@ impl Core {
             start,
             records,
             letters,
+            inbox,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
@@ -442,14 +449,6 @@ impl Core {
         links.for_each(|link| link.connection.close(CloseCode::ShuttingDown, "shutting down"));
         self.transport.close("shutting down").await;
     }
-}
-
-fn node_stages(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    let here = |stage: &&forebay_proto::pipeline::Stage| {
-        stage.scope == Scope::Node && pipeline.stages.contains_key(&stage.name)
-    };
-    let here = pipeline.pipeline.upstream_order().filter(here);
-    here.map(|stage| pipeline.key(&stage.name)).collect()
 }
 
 /// An address that others can use, unless it is that of all interfaces.

@@ -140,7 +140,7 @@ mod tests {
         counters.refused(MessageKind::Events, &Reason::NotOwner);
         let read = counters.read();
         let of = |name: &str| read.iter().find(|(known, _)| known == name).map(|(_, count)| *count);
-        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(15)));
+        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(19)));
         let names: std::collections::BTreeSet<_> = read.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), ALL.len());
     }

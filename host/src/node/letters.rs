@@ -19,6 +19,9 @@ impl Core {
     /// With the reason: the stage does not run here, or has enough to do.
     fn redeliver(&mut self, letter: Letter, id: LetterId) -> Result<(), String> {
         let name = GlobalName { pipeline: letter.pipeline.clone(), stage: letter.stage.clone() };
+        if letter.source == letter.stage {
+            return self.ingest_again(&name, letter, id);
+        }
         let owner = self.registry.lookup(&name).map(|claim| claim.node);
         let Some(running) = self.stage_mut(&name).and_then(|state| state.running.as_ref()) else {
             return Err(match owner {
@@ -30,5 +33,23 @@ impl Core {
         };
         let full = |_| format!("stage `{name}` has too many letters to try already; resend the rest later");
         running.resends.try_send(Resend { id, letter }).map_err(full)
+    }
+
+    /// An event of the stage's inbox goes into that again; the letter goes once it is there.
+    fn ingest_again(&mut self, name: &GlobalName, letter: Letter, id: LetterId) -> Result<(), String> {
+        let scope = self.stage_mut(name).map(|state| state.settings.scope);
+        let Some(scope) = scope else { return Err(format!("stage `{name}` may not run on this node")) };
+        let (inbox, letters, name) = (self.durable.of(name, scope), self.letters.clone(), name.clone());
+        // As a client of its own: the letter's number is taken once.
+        let client = u128::from(self.boot.0) << 64 | u128::from(id.0);
+        tokio::spawn(async move {
+            match inbox.ingest(client, 1, letter.event).await {
+                Ok(_) => drop(letters.remove(vec![id]).await),
+                Err(error) => {
+                    tracing::warn!(%name, %error, letter = %id, "the letter could not be put into the inbox again")
+                }
+            }
+        });
+        Ok(())
     }
 }

@@ -54,7 +54,9 @@ pub use trace::Tracer;
 
 use crate::{
     config::{Agreement, NodeConfig, PeerAddr},
+    disk::DiskRoom,
     dlq::DeadLetters,
+    inbox::LocalStore,
     registry::{
         Registry,
         quorum::{Home, QuorumOptions},
@@ -100,6 +102,8 @@ pub struct NodeOptions {
     pub ping_misses: u32,
     /// How long stages may take to hand out what they have when the node, or they, stop.
     pub drain_timeout: Duration,
+    /// The inboxes it keeps by itself.
+    pub inboxes: LocalStore,
     /// What it runs.
     pub pipelines: Vec<LoadedPipeline>,
     /// Where it keeps events that could not be processed.
@@ -114,8 +118,8 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
-    /// What a node's configuration says, with the parts that were made from it. Dead letters are kept in
-    /// memory; who has a data directory gives them a place there.
+    /// What a node's configuration says, with the parts that were made from it. Dead letters and inboxes of its
+    /// own are in memory; who has a data directory gives them a place there.
     pub fn new(
         config: &NodeConfig,
         transport: Arc<dyn Transport>,
@@ -135,6 +139,7 @@ impl NodeOptions {
             ping_interval: config.ping_interval,
             ping_misses: config.ping_misses,
             drain_timeout: config.drain_timeout,
+            inboxes: LocalStore::in_memory(config.name.clone()),
             pipelines,
             dead_letters: DeadLetters::in_memory(config.dead_letters),
             observer,
@@ -154,6 +159,7 @@ fn agreement_options(config: &NodeConfig) -> AgreementOptions {
             options.voters = config.voters;
             options.lease = config.lease;
             options.timing = Timing::from_heartbeat(config.heartbeat);
+            options.room = DiskRoom::of(&config.data, config.disk_reserve);
             AgreementOptions::Quorum(options)
         }
     }
@@ -211,7 +217,7 @@ impl Node {
         let (joins, joining) = mpsc::channel(JOINS_LEN);
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
-        let desk = admin::Desk::new(questions, &core.registry, core.letters.clone());
+        let desk = admin::Desk::new(questions, &core.registry, core.letters.clone(), core.doors());
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, task: tokio::spawn(core.run()) }
     }

@@ -112,12 +112,16 @@ pub(crate) struct RunningPipeline {
     digests: BTreeMap<StageName, String>,
     /// Of the pipeline file.
     digest: String,
+    /// Stages that take events from outside.
+    pub(crate) ingesting: BTreeSet<StageName>,
 }
 
 impl RunningPipeline {
     /// The stages of it that may run on a node with these labels.
     pub(crate) fn new(loaded: LoadedPipeline, labels: &BTreeSet<String>) -> Self {
         let LoadedPipeline { pipeline, mut plugins, digest } = loaded;
+        let ingesting =
+            plugins.iter().filter(|(_, plugin)| plugin.has_ingest()).map(|(stage, _)| stage.clone()).collect();
         let digests = plugins.iter().map(|(stage, plugin)| (stage.clone(), plugin.digest().to_owned()));
         let digests: BTreeMap<_, _> = digests.collect();
         let state = |settings: &pipeline::Stage| {
@@ -126,13 +130,19 @@ impl RunningPipeline {
         };
         let fits = |stage: &&pipeline::Stage| stage.labels.iter().all(|label| labels.contains(label));
         let stages = pipeline.stages().iter().filter(fits).map(state).collect();
-        Self { pipeline, stages, digests, digest }
+        Self { pipeline, stages, digests, digest, ingesting }
     }
 
     /// What the group is told of it.
     pub(crate) fn record(&self) -> PipelineRecord {
         let plugins = self.digests.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect();
         PipelineRecord { name: self.pipeline.name().clone(), digest: self.digest.clone(), plugins }
+    }
+
+    /// Stages of node scope that run here, sources first.
+    pub(crate) fn of_node_scope(&self) -> Vec<StageKey> {
+        let here = |stage: &&pipeline::Stage| stage.scope == Scope::Node && self.stages.contains_key(&stage.name);
+        self.pipeline.upstream_order().filter(here).map(|stage| self.key(&stage.name)).collect()
     }
 
     /// Global stages that run here or are about to, sources first.

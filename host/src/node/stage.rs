@@ -48,6 +48,7 @@ use worker::Worker;
 
 use crate::{
     dlq::{DeadLetters, LetterId},
+    inbox::Inbox,
     registry::TenureWatch,
     runtime::{CallError, Instance, InstanceSpec, Plugin, StageError},
 };
@@ -84,6 +85,8 @@ pub(crate) struct StageSpec {
     pub(crate) records: Records,
     /// Where it keeps events that it could not process.
     pub(crate) letters: DeadLetters,
+    /// Events from outside, if its plugin takes any.
+    pub(crate) inbox: Option<Arc<dyn Inbox>>,
 }
 
 /// Letters to be tried again that the stage has not taken in. When full, the operator is told.
@@ -200,6 +203,7 @@ impl StageSpec {
         options.fenced.clone_from(&self.fenced);
         options.first_seq = self.start.seq;
         options.checkpoint = settings.checkpoint.filter(|_| self.has_state());
+        options.inbox = self.inbox.as_ref().map(|inbox| inbox.position());
         options.ack = settings.ack;
         options.retry = settings.retry;
         options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };

@@ -11,13 +11,14 @@ mod tenure;
 pub use islands::IslandsRegistry;
 pub use tenure::{Clock, TenureWatch};
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_proto::{
     checkpoints::Commit,
     ids::{BootId, Epoch, NodeName, Seq},
+    inbox::Full,
     names::{Change, Claim, GlobalName, quorum::GroupId},
     wire::Agreement,
 };
@@ -45,6 +46,29 @@ pub enum CheckpointError {
     /// Whether it was taken is not known, for the group cannot be reached; state it again.
     #[error("no answer of the group: {0}")]
     Unknown(String),
+}
+
+/// Events from outside were not taken, or not surely.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum IngestError {
+    /// There is no room for them just now; nothing was taken. The text has the figures.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// They cannot be taken, and sending them again will not help; nothing was taken.
+    #[error("{0}")]
+    Refused(String),
+    /// Whether they were taken is not known, for the group cannot be reached; send them again with the same numbers.
+    #[error("it is not known whether the events were taken, send them again with the same numbers: {0}")]
+    Unknown(String),
+    /// The disk says no; nothing was taken that it can promise to keep.
+    #[error("{place} cannot be written, the events were not taken; see to the disk and send them again")]
+    Io {
+        /// Which file.
+        place: String,
+        /// What the disk says.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
 }
 
 /// Who owns which name, as far as this node can know.

@@ -3,6 +3,8 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod inbox;
+mod ingest;
 mod letters;
 mod links;
 mod owners;
@@ -23,6 +25,7 @@ use std::{
 
 use forebay::{
     config::PeerAddr,
+    inbox::LocalStore,
     node::{AgreementOptions, LoadedPipeline, Node, NodeEvent, NodeExit, NodeOptions, Observer, Plugins, Tracer},
     registry::{
         quorum::{Home, MemoryHome, QuorumOptions, QuorumReport},
@@ -250,6 +253,7 @@ impl World {
             ping_interval: Duration::from_millis(100),
             ping_misses: 50,
             drain_timeout: Duration::from_secs(10),
+            inboxes: LocalStore::in_memory(node.parse().unwrap()),
             pipelines: vec![pipeline],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(self.log.clone()),

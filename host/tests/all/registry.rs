@@ -2,8 +2,10 @@
 //!
 //! A new implementation is one more line in `for_every_registry!`, with a [`Group`] of its own.
 
+mod inbox;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::{
         Arc, Mutex,
@@ -14,9 +16,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use forebay::registry::{
-    CheckpointError, ClaimError, IslandsRegistry, Peers, Registry,
-    quorum::{Home, Myself, QuorumOptions, QuorumRegistry},
+use forebay::{
+    disk::DiskRoom,
+    registry::{
+        CheckpointError, ClaimError, IslandsRegistry, Peers, Registry,
+        quorum::{Home, Myself, QuorumOptions, QuorumRegistry},
+    },
 };
 use forebay_proto::{
     checkpoints::Commit,
@@ -119,6 +124,8 @@ struct Way {
     /// How many answers to proposals are lost from now on.
     lost_answers: AtomicUsize,
     ends: Mutex<BTreeMap<NodeName, mpsc::Sender<Asked>>>,
+    /// Nodes whose disks are low.
+    low: Mutex<BTreeSet<NodeName>>,
 }
 
 /// Who asks, what, and where the answer goes.
@@ -165,6 +172,9 @@ impl Quorum {
         let me = Myself { node: node.clone(), boot: BootId(boot), addr: None, pipelines: Vec::new() };
         let mut options = QuorumOptions::new(home);
         options.expect = expect;
+        let (disks, of) = (Arc::clone(way), node.clone());
+        let free = move || Ok(if disks.low.lock().unwrap().contains(&of) { 5 } else { 10 });
+        options.room = DiskRoom::new(free, 10);
         let end = Arc::new(End { node: node.clone(), way: Arc::clone(way) });
         let registry = Arc::new(QuorumRegistry::start(me, options, end));
         let (asking, mut asked) = mpsc::channel::<Asked>(64);

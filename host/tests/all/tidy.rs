@@ -121,7 +121,7 @@ fn openraft_is_used_under_registry_raft_only() {
 
 #[test]
 fn redb_is_used_where_things_are_stored_only() {
-    let stores = ["host/src/registry/raft/store", "host/src/dlq/"];
+    let stores = ["host/src/registry/raft/store", "host/src/dlq/", "host/src/inbox/local/"];
     let mut elsewhere = sources(&["host/src"]);
     elsewhere.retain(|source| !stores.iter().any(|store| source.path.starts_with(store)));
     assert_none(uses(&elsewhere, NOWHERE, &["redb"]), "redb outside of the stores");
@@ -198,11 +198,12 @@ fn first_name(path: &str) -> String {
 #[test]
 fn calls_go_down_only() {
     for (below, above) in [
-        ("host/src/registry", &["node", "cli", "runtime"][..]),
-        ("host/src/runtime", &["node", "cli", "registry", "transport"]),
-        ("host/src/transport", &["node", "cli", "registry", "runtime"]),
-        ("host/src/dlq", &["node", "cli", "registry", "runtime", "transport"]),
-        ("host/src/config", &["node", "cli", "registry", "runtime", "transport"]),
+        ("host/src/inbox", &["node", "cli", "runtime", "transport", "dlq"][..]),
+        ("host/src/registry", &["node", "cli", "runtime", "inbox", "dlq"]),
+        ("host/src/runtime", &["node", "cli", "registry", "transport", "inbox", "dlq"]),
+        ("host/src/transport", &["node", "cli", "registry", "runtime", "inbox", "dlq"]),
+        ("host/src/dlq", &["node", "cli", "registry", "runtime", "transport", "inbox"]),
+        ("host/src/config", &["node", "cli", "registry", "runtime", "transport", "inbox"]),
         ("host/src/node", &["cli"]),
     ] {
         for source in sources(&[below]).into_iter().filter(Source::is_product) {

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use forebay::{
     config::PeerAddr,
+    inbox::LocalStore,
     node::{AgreementOptions, Node, NodeControl, NodeExit, NodeOptions, Tracer},
     registry::{
         Clock,
@@ -120,6 +121,7 @@ impl Machine {
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
+            inboxes: LocalStore::in_memory(self.name.clone()),
             pipelines: vec![site.workload.pipeline(boot)?],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(site.story.clone()),

@@ -45,7 +45,9 @@ impl Stage {
             (call @ Call::HandleEvents { .. }, Returned::Processed { events, rejected }) => {
                 self.on_processed(&call, events, rejected);
             }
-            (call @ (Call::HandleEvents { .. } | Call::HandleIngest { .. }), Returned::Trapped(why)) => self.on_trapped(now, call, &why),
+            (call @ (Call::HandleEvents { .. } | Call::HandleIngest { .. }), Returned::Trapped(why)) => {
+                self.on_trapped(now, call, &why)
+            }
             (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
         }
     }

@@ -1,5 +1,7 @@
 //! The bytes of an events message: the columns of its batch, one after the other.
 
+use bytes::Bytes;
+
 use super::{
     WireError,
     read::{Reader, wrong},
@@ -13,6 +15,27 @@ use crate::{
 const TOPICS: u8 = 1;
 const KEYS: u8 = 2;
 const HEADERS: u8 = 4;
+
+impl Batch {
+    /// Its bytes, as they stand in an events message.
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.reserve(self.bytes());
+        write(&mut writer, self);
+        writer.finish()
+    }
+
+    /// The inverse of [`Batch::encode`].
+    ///
+    /// # Errors
+    /// [`WireError`] names the field, or what is wrong with the columns.
+    pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let columns = read_columns(&mut reader)?;
+        reader.finish()?;
+        Ok(Self::new(columns, limits)?)
+    }
+}
 
 pub(super) fn write(writer: &mut Writer, batch: &Batch) {
     let view = batch.view();

@@ -53,7 +53,7 @@ pub(super) struct NodeChoice {
 }
 
 impl NodeChoice {
-    fn data(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn data(&self) -> Result<PathBuf, Failure> {
         let given = |variable| process_env(variable).filter(|value| !value.is_empty());
         let named = |name: String| PathBuf::from("forebay-data").join(name);
         // What is given here stands against what the environment says.

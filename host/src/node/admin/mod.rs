@@ -5,8 +5,11 @@
 //! - `serve.rs`: the task that answers.
 //! - `report.rs`: what the core and the registry say of themselves.
 //! - `letters.rs`: dead letters, listed, shown, resent and dropped.
+//! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `orders.rs`: draining and removing nodes.
 
+mod events;
+mod ingest;
 mod letters;
 mod orders;
 mod report;
@@ -19,8 +22,10 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    events::{IngestEvent, IngestKey},
+    ingest::{Ingest, Ingested, NotIngested},
     letters::{DROP_MAX, RESEND_MAX},
-    serve::{AdminSocket, BoundAdmin, LINE_BYTES_MAX, bind},
+    serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
 };
 use crate::{
@@ -28,6 +33,7 @@ use crate::{
     node::letters::Resent,
     registry::Registry,
 };
+use ingest::Doors;
 use report::CoreReport;
 
 /// Questions the core has not taken. When full, who asks waits.
@@ -53,11 +59,17 @@ pub struct Desk {
     core: mpsc::Sender<Question>,
     registry: Weak<dyn Registry>,
     letters: DeadLetters,
+    doors: Doors,
 }
 
 impl Desk {
-    pub(super) fn new(core: mpsc::Sender<Question>, registry: &Arc<dyn Registry>, letters: DeadLetters) -> Self {
-        Self { core, registry: Arc::downgrade(registry), letters }
+    pub(super) fn new(
+        core: mpsc::Sender<Question>,
+        registry: &Arc<dyn Registry>,
+        letters: DeadLetters,
+        doors: Doors,
+    ) -> Self {
+        Self { core, registry: Arc::downgrade(registry), letters, doors }
     }
 
     /// What only the core knows.

@@ -23,11 +23,15 @@ use super::{
 /// A longer line is refused. Unit: bytes; no question needs a tenth of it.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
+/// A line with events may be longer. Unit: bytes; a batch as long as an inbox takes, 1 MiB, in Base64 and JSON.
+pub const INGEST_LINE_BYTES_MAX: usize = 2 << 20;
+
 /// How long a client may take for a line, and to read its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Clients at a time. Further ones wait until one leaves.
-const CLIENTS_MAX: usize = 16;
+/// Clients at a time. Further ones wait until one leaves. As many lines of 2 MiB may be in memory: who sends events
+/// stays for long, and `forebay status` must have a place beside.
+const CLIENTS_MAX: usize = 64;
 
 /// A node's open socket. Dropping it closes and removes it.
 #[derive(Debug)]
@@ -118,14 +122,23 @@ async fn talk(client: UnixStream, desk: &Desk) {
 /// The next line; `None` at the end.
 async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Option<Vec<u8>>, String> {
     let mut line = Vec::new();
-    let read = reader.take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line).await;
-    match read {
-        Ok(0) => Ok(None),
-        Ok(_) if line.len() > LINE_BYTES_MAX => Err(format!("a line has at most {LINE_BYTES_MAX} bytes")),
-        Ok(_) => Ok(Some(line)),
-        Err(error) => Err(format!("the line cannot be read: {error}")),
+    for bytes_max in [LINE_BYTES_MAX, INGEST_LINE_BYTES_MAX] {
+        let left = bytes_max + 1 - line.len();
+        let read = reader.take(left as u64).read_until(b'\n', &mut line).await;
+        read.map_err(|error| format!("the line cannot be read: {error}"))?;
+        if line.len() <= bytes_max {
+            return Ok((!line.is_empty()).then_some(line));
+        }
+        // The question's name stands before the events.
+        if bytes_max == LINE_BYTES_MAX && !line.windows(INGEST.len()).any(|part| part == INGEST) {
+            return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
+        }
     }
+    Err(format!("a line with events has at most {INGEST_LINE_BYTES_MAX} bytes; send fewer events in one"))
 }
+
+/// What only a line with events has.
+const INGEST: &[u8] = b"\"ingest\"";
 
 fn parse(line: &[u8]) -> Result<Request, String> {
     let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
@@ -148,6 +161,9 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Owners => desk.owners().await.map(Answer::Owners),
         Request::Drain { node, drain } => desk.drain(&node, drain).await.map(|()| Answer::Done),
         Request::DeadLetters(asked) => desk.dead_letters(asked).await.map(Answer::DeadLetters),
+        Request::Ingest(ingest) => {
+            return desk.ingest(ingest).await.map_or_else(Answer::NotIngested, Answer::Ingested);
+        }
         Request::Remove { node, only_check } => desk.remove(&node, only_check).await.map(|()| Answer::Done),
     };
     answered.unwrap_or_else(Answer::Error)
@@ -179,6 +195,15 @@ mod tests {
         let long = vec![b'x'; LINE_BYTES_MAX + 1];
         let told = read_line(&mut BufReader::new(&long[..])).await.unwrap_err();
         assert!(told.contains("at most 65536 bytes"), "{told}");
+        let events = |bytes: usize| {
+            let mut line = br#"{"version":1,"request":{"ingest":""#.to_vec();
+            line.resize(bytes, b'x');
+            line
+        };
+        let longest = events(INGEST_LINE_BYTES_MAX);
+        assert_eq!(read_line(&mut BufReader::new(&longest[..])).await.unwrap().unwrap().len(), INGEST_LINE_BYTES_MAX);
+        let told = read_line(&mut BufReader::new(&events(INGEST_LINE_BYTES_MAX + 1)[..])).await.unwrap_err();
+        assert!(told.contains("at most 2097152 bytes"), "{told}");
         let mut two = BufReader::new(&b"one\ntwo"[..]);
         assert_eq!(read_line(&mut two).await.unwrap().unwrap(), b"one\n");
         assert_eq!(read_line(&mut two).await.unwrap().unwrap(), b"two");

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Ingest, Ingested, NotIngested};
 pub use letters::{AboutLetters, Letter, LetterPart, LettersAsked, LettersKept, LettersPage, Outcome, OutcomeOf};
 
 /// The version of this language.
@@ -53,6 +54,8 @@ pub enum Request {
         #[serde(default)]
         only_check: bool,
     },
+    /// Put events into a stage's inbox.
+    Ingest(Ingest),
 }
 
 /// An answer, as a line.
@@ -76,6 +79,10 @@ pub enum Answer {
     DeadLetters(AboutLetters),
     /// It is agreed on.
     Done,
+    /// To `Ingest`: the events will not be lost any more.
+    Ingested(Ingested),
+    /// To `Ingest`: they were not taken, or not surely.
+    NotIngested(NotIngested),
     /// It was refused, or could not be done, with the reason.
     Error(String),
 }

@@ -137,6 +137,7 @@ fn play(stages: usize) -> Played {
         ping_interval: Duration::from_millis(100),
         ping_misses: 5,
         drain_timeout: Duration::from_secs(1),
+        inboxes: crate::inbox::LocalStore::in_memory("a".parse().unwrap()),
         pipelines: vec![LoadedPipeline::new(pipeline, plugins).unwrap()],
         dead_letters: crate::dlq::DeadLetters::in_memory(crate::dlq::Bounds::default()),
         observer: Arc::new(Silent),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use forebay_proto::{
     checkpoints::{Commit, Committed},
     ids::{Epoch, Seq, StageName},
+    intake::Fetch,
     message::{Reason, SeqRun},
     names::GlobalName,
     stage::{self, Input, LettersNo},
@@ -19,6 +20,7 @@ use tokio::task::JoinError;
 use super::StageTask;
 use crate::{
     dlq::{Letter, LetterId},
+    inbox::InboxEvents,
     node::{claims::now_ms as wall_ms, counters::Count, directory::StageKey, trace::DeadTrace},
     registry::{CheckpointError, Registry},
 };
@@ -94,6 +96,7 @@ impl StageTask {
         if !self.holds() {
             return;
         }
+        self.take_in();
         while let Some(commit) = self.machine.poll_commit(self.started.elapsed()) {
             if let Some(trace) = &self.trace {
                 trace.proposes(&commit);
@@ -101,19 +104,31 @@ impl StageTask {
             let (records, name, epoch) = (self.spec.records.clone(), self.spec.key(), self.spec.epoch);
             let trace = self.trace.as_ref().map(|trace| trace.checkpoints());
             self.recording.spawn(async move {
-                match records.put(&name, epoch, &commit).await {
-                    Ok(()) => Input::Committed(Committed::Done),
-                    Err(CheckpointError::Fenced(fenced)) => {
-                        if let Some(trace) = trace {
-                            trace.fenced(&fenced);
-                        }
-                        Input::Stop(Reason::Shutdown(Some(format!("it owns the name no more: {fenced}"))))
-                    }
-                    Err(CheckpointError::Unknown(why)) => {
-                        tracing::debug!(%name, %why, "a checkpoint was not answered; stated again");
-                        Input::Committed(Committed::Unknown)
-                    }
+                let put = records.put(&name, epoch, &commit).await;
+                if let (Err(CheckpointError::Fenced(fenced)), Some(trace)) = (&put, trace) {
+                    trace.fenced(fenced);
                 }
+                committed(&name, put).map_or_else(Input::Stop, Input::Committed)
+            });
+        }
+    }
+
+    /// Reads the inbox when somebody waits for what is made of it, and tells it what is processed.
+    fn take_in(&mut self) {
+        let Some(inbox) = self.spec.inbox.clone() else { return };
+        if let Some(Fetch { from, events_max }) = self.machine.poll_fetch() {
+            let (inbox, bytes_max) = (Arc::clone(&inbox), self.spec.settings.limits.batch.bytes_max as usize);
+            self.recording.spawn(async move {
+                let InboxEvents { first, events } = inbox.next(from, events_max as usize, bytes_max).await;
+                Input::Arrived { first, events }
+            });
+        }
+        if let Some(upto) = self.machine.poll_processed(self.started.elapsed()) {
+            let (epoch, name) = (self.spec.epoch, self.spec.key());
+            self.recording.spawn(async move {
+                let recorded = inbox.processed(epoch, upto).await;
+                let committed = committed(&name, recorded);
+                committed.map_or_else(Input::Stop, Input::ProcessedRecorded)
             });
         }
     }
@@ -179,6 +194,20 @@ impl StageTask {
                 let input = self.failure(format!("a bug of the host: a checkpoint's task has failed: {error}"));
                 self.handle(input);
             }
+        }
+    }
+}
+
+/// What a stage makes of the answer to a record of it: `Err` says that it must stop.
+fn committed(name: &GlobalName, recorded: Result<(), CheckpointError>) -> Result<Committed, Reason> {
+    match recorded {
+        Ok(()) => Ok(Committed::Done),
+        Err(CheckpointError::Fenced(fenced)) => {
+            Err(Reason::Shutdown(Some(format!("it owns the name no more: {fenced}"))))
+        }
+        Err(CheckpointError::Unknown(why)) => {
+            tracing::debug!(%name, %why, "a record was not answered; stated again");
+            Ok(Committed::Unknown)
         }
     }
 }

@@ -84,7 +84,7 @@ impl Guest {
         if call == Call::Renew {
             return self.renew().await;
         }
-        let takes_events = matches!(call, Call::HandleEvents { .. });
+        let takes_events = matches!(call, Call::HandleEvents { .. } | Call::HandleIngest { .. });
         let Some(instance) = &mut self.instance else { return Err(Trap::Finished { call: "the call" }.into()) };
         let returned = make_call(&mut **instance, call).await;
         match returned {
@@ -125,6 +125,7 @@ async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, 
             });
             Ok(Returned::Processed { events: output.events, rejected: rejected.collect() })
         }
+        Call::HandleIngest { events, .. } => Ok(Returned::Ingested(instance.handle_ingest(events).await?)),
         Call::Snapshot => match instance.snapshot().await {
             Ok(snapshot) => Ok(Returned::Snapshot(snapshot)),
             Err(CallError::Stage(StageError::Retry(why) | StageError::Fatal(why))) => Ok(Returned::NoSnapshot(why)),

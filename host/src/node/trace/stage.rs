@@ -47,6 +47,7 @@ struct Source {
 #[derive(Debug)]
 enum Calling {
     Demand(u64),
+    Ingest,
     Events { sub: SubId, source: Text, epoch: Epoch, attempt: u32, runs: Vec<Run>, serials: Vec<Run> },
 }
 
@@ -172,6 +173,7 @@ impl StageTrace {
     /// A call is about to be made.
     pub(in crate::node) fn calling(&mut self, call: &Call) {
         self.call = Some(match call {
+            Call::HandleIngest { .. } => Calling::Ingest,
             Call::Snapshot | Call::Renew => return,
             Call::HandleDemand { demand } => Calling::Demand(u64::from(*demand)),
             Call::HandleEvents { sub, epoch, attempt, runs: seqs, events, .. } => {
@@ -189,6 +191,7 @@ impl StageTrace {
                 let (stage, own) = (self.stage.clone(), self.epoch);
                 self.write(Event::Retry { stage, own, sub: sub.0, attempt, runs });
             }
+            (Some(Calling::Ingest), Returned::Ingested(events)) => self.emit(events, None),
             (Some(Calling::Demand(asked)), Returned::Produced { events, .. }) => self.emit(events, Some(asked)),
             (
                 Some(Calling::Events { sub, source, epoch, attempt, runs, serials }),

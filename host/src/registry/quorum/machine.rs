@@ -12,7 +12,7 @@ use forebay_proto::{
         quorum::{Applied, Command, Ledger, Outcome, Proposal, Record},
     },
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::registry::raft::Machine;
 
@@ -23,6 +23,8 @@ pub(super) struct Agreed {
     boot: BootId,
     table: Mutex<Table>,
     changed: Notify,
+    /// Events may have been put into an inbox.
+    ingested: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +38,7 @@ struct Table {
 
 impl Agreed {
     pub(super) fn new(node: NodeName, boot: BootId) -> Arc<Self> {
-        Arc::new(Self { node, boot, table: Mutex::default(), changed: Notify::new() })
+        Arc::new(Self { node, boot, table: Mutex::default(), changed: Notify::new(), ingested: watch::Sender::new(()) })
     }
 
     /// A panic while the lock was held would have been in code of ours that changes the table in
@@ -102,6 +104,11 @@ impl Agreed {
         }
     }
 
+    /// Told whenever events may have been put into an inbox.
+    pub(super) fn inbox_news(&self) -> watch::Receiver<()> {
+        self.ingested.subscribe()
+    }
+
     fn is_ours(&self, claim: &Claim) -> bool {
         claim.node == self.node && claim.boot == self.boot
     }
@@ -109,8 +116,16 @@ impl Agreed {
     fn apply(&self, index: u64, proposal: Proposal) -> Outcome {
         let mut table = self.table();
         let ours = |table: &Table, name: &GlobalName| table.standing(name).filter(|claim| self.is_ours(claim));
-        // Whoever gave a name up knows of it.
-        let told = matches!(proposal.command, Command::Release { .. } | Command::Claim { .. });
+        let is_ingest = matches!(proposal.command, Command::Ingest { .. });
+        // Whoever gave a name up knows of it; the others change no owner, and come often.
+        let told = matches!(
+            proposal.command,
+            Command::Release { .. }
+                | Command::Claim { .. }
+                | Command::Checkpoint { .. }
+                | Command::Ingest { .. }
+                | Command::Processed { .. }
+        );
         let before: BTreeMap<_, _> = match told {
             true => BTreeMap::new(),
             false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
@@ -129,6 +144,9 @@ impl Agreed {
         }
         drop(table);
         self.changed.notify_one();
+        if is_ingest {
+            self.ingested.send_replace(());
+        }
         outcome
     }
 
@@ -150,6 +168,7 @@ impl Agreed {
         }
         drop(table);
         self.changed.notify_one();
+        self.ingested.send_replace(());
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! - `machine.rs`: the ledger, and what this node is told of its changes.
+//! - `inbox.rs`: events from outside, for stages.
 //! - `propose.rs`: having something agreed on, wherever the leader is.
 //! - `recovery.rs`: going on alone when a quorum is gone for good.
 //! - `home.rs`: what a node keeps of its place.
@@ -16,6 +17,7 @@
 //! member: it gets another number, and the former number is retired.
 
 mod home;
+mod inbox;
 mod join;
 mod machine;
 mod member;
@@ -62,6 +64,7 @@ use super::{
     raft::{Group, Timing},
     tenure::TenureCell,
 };
+use crate::disk::DiskRoom;
 use machine::Agreed;
 
 /// How a node takes part in a group.
@@ -79,12 +82,15 @@ pub struct QuorumOptions {
     pub timing: Timing,
     /// What leases are measured with.
     pub clock: Clock,
+    /// What the disk has left: when that is too little, no events are taken.
+    pub room: DiskRoom,
 }
 
 impl QuorumOptions {
     /// The defaults, for a node that founds its own group.
     pub fn new(home: Home) -> Self {
-        Self { home, expect: 1, voters: 3, lease: LEASE_DEFAULT, timing: Timing::default(), clock: Clock::SinceBoot }
+        let (timing, clock, room) = (Timing::default(), Clock::SinceBoot, DiskRoom::unlimited());
+        Self { home, expect: 1, voters: 3, lease: LEASE_DEFAULT, timing, clock, room }
     }
 }
 

@@ -166,12 +166,15 @@ impl Inner {
         if let Err(answer) = self.check_node(membership, peer).await {
             return answer;
         }
-        let allowed = match Proposal::decode(&proposal) {
-            Ok(Proposal { command, .. }) => self.agreed.read(|ledger| ledger.allows(peer, &command)),
-            Err(error) => Err(format!("the proposal cannot be read: {error}")),
+        let command = match Proposal::decode(&proposal) {
+            Ok(Proposal { command, .. }) => command,
+            Err(error) => return Answer::Refused(format!("the proposal cannot be read: {error}")),
         };
-        if let Err(why) = allowed {
+        if let Err(why) = self.agreed.read(|ledger| ledger.allows(peer, &command)) {
             return Answer::Refused(why);
+        }
+        if let Some(outcome) = self.without_proposing(&command) {
+            return Answer::Agreed(outcome.encode());
         }
         if !self.is_heard(&membership.raft.status()) {
             return Answer::NotNow("this node has not heard a majority lately".to_owned());

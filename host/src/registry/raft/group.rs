@@ -257,10 +257,18 @@ impl Drop for Group {
     }
 }
 
-/// Takes a snapshot whenever the machine was fed many bytes. Ends when openraft does.
+/// Takes a snapshot whenever the machine was fed many bytes, and lets go of what the one before covers: 500 entries
+/// kept, as after a snapshot for their number, would be 500 MiB of memory where each is a batch of events. Ends
+/// when openraft does.
 async fn compact(raft: Raft<Types, MachineStore>, appetite: Arc<Appetite>) {
+    let mut covered = None;
     loop {
-        appetite.wants_snapshot().await;
+        let covers = appetite.wants_snapshot().await;
+        if let Some(upto) = covered.replace(covers)
+            && raft.trigger().purge_log(upto).await.is_err()
+        {
+            return;
+        }
         if raft.trigger().snapshot().await.is_err() {
             return;
         }

@@ -16,7 +16,7 @@ pub use group::{
 };
 pub use network::{Peers, Unreachable};
 #[cfg(test)]
-pub(crate) use store::tests::disk::PowerDisk;
+pub(crate) use store::PowerDisk;
 pub use store::{
     Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey, recover, recover_with,
     survey,

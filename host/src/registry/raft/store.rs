@@ -24,6 +24,9 @@ use redb::{StorageBackend, backends::FileBackend};
 pub use files::{Directory, Files, MemoryDisk};
 pub use recover::{RecoverError, Recovered, Survey, recover, recover_with, survey};
 
+#[cfg(test)]
+pub(crate) use tests::PowerDisk;
+
 pub(super) use {
     log::Log,
     machine::{Appetite, MachineStore},

@@ -1,7 +1,7 @@
 //! What a member may propose: for itself, and what operators order. Nothing in the name of another.
 
 use super::{Command, Ledger};
-use crate::ids::NodeName;
+use crate::{ids::NodeName, inbox::Parcel};
 
 /// The longest reason for the history, in bytes.
 pub const WHY_BYTES_MAX: usize = 1024;
@@ -26,7 +26,9 @@ impl Ledger {
             Command::Release { why, .. } if why.len() > WHY_BYTES_MAX => {
                 Err(format!("a reason of {} bytes, at most {WHY_BYTES_MAX} are allowed", why.len()))
             }
-            Command::Release { name, epoch, .. } | Command::Checkpoint { name, epoch, .. } => {
+            Command::Release { name, epoch, .. }
+            | Command::Checkpoint { name, epoch, .. }
+            | Command::Processed { name, epoch, .. } => {
                 let claim = self.record(name).and_then(|record| record.claim());
                 match claim.filter(|claim| claim.epoch == *epoch && claim.node != *peer) {
                     Some(claim) => Err(format!("{peer} speaks for {}, who owns {name}", claim.node)),
@@ -39,6 +41,10 @@ impl Ledger {
             | Command::Claim { .. }
             | Command::Drain { .. }
             | Command::Remove { .. } => Ok(()),
+            // Any member may be sent events. What it cannot take is refused here, so that the log does not keep it.
+            Command::Ingest { count, events, .. } => {
+                Parcel::check(*count, events.clone()).map(drop).map_err(|error| error.to_string())
+            }
         }
     }
 }
@@ -92,6 +98,7 @@ mod tests {
             claim("a"),
             Command::Release { name: name(), epoch, why: why() },
             Command::Checkpoint { name: name(), epoch, previous: Seq(0), seq: Seq(1), snapshot },
+            Command::Processed { name: name(), epoch, upto: 0 },
         ] {
             assert_eq!(ledger.allows(&node("a"), &command), Ok(()), "{command:?}");
             let refused = ledger.allows(&node("b"), &command).unwrap_err();
@@ -101,6 +108,18 @@ mod tests {
         assert!(ledger.allows(&node("b"), &vacate).is_err(), "not even for itself");
         let order = Command::Drain { node: node("a"), drain: true };
         assert_eq!(ledger.allows(&node("b"), &order), Ok(()), "operators ask any node");
+    }
+
+    #[test]
+    fn any_member_is_sent_events_but_none_that_cannot_be_read() {
+        let (ledger, _) = owned_by_a();
+        let ingest = |count, events| Command::Ingest { name: name(), client: 7, request: 1, count, events };
+        let two = crate::batch::Batch::from_payloads(["x", "y"]).encode();
+        assert_eq!(ledger.allows(&node("b"), &ingest(2, two.clone())), Ok(()));
+        assert!(ledger.allows(&node("b"), &ingest(3, two.clone())).unwrap_err().contains("2 events, said to have 3"));
+        assert!(ledger.allows(&node("b"), &ingest(2, two.slice(1..))).is_err());
+        let long = crate::batch::Batch::from_payloads([vec![0; crate::inbox::PARCEL_BYTES_MAX]]).encode();
+        assert!(ledger.allows(&node("b"), &ingest(1, long)).unwrap_err().contains("takes 1048576 at once"));
     }
 
     #[test]

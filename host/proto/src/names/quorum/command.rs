@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{MemberNo, PipelineRecord};
 use crate::{
     ids::{BootId, Epoch, NodeName, Seq},
+    inbox::Full,
     names::{Claim, Fenced, GlobalName},
 };
 
@@ -101,6 +102,29 @@ pub enum Command {
         /// Which node.
         node: NodeName,
     },
+    /// Puts events from outside into a stage's inbox. The same request of a client is taken once, see
+    /// [`InboxQueue::foresee`](crate::inbox::InboxQueue::foresee).
+    Ingest {
+        /// Whose inbox.
+        name: GlobalName,
+        /// Who sends them: random, chosen by itself.
+        client: u128,
+        /// The client's number of this request: rising.
+        request: u64,
+        /// How many events.
+        count: u32,
+        /// One encoded batch of at most [`PARCEL_BYTES_MAX`](crate::inbox::PARCEL_BYTES_MAX).
+        events: Bytes,
+    },
+    /// Events of a stage's inbox are processed: a compare-and-set on the epoch. Never goes back.
+    Processed {
+        /// Whose inbox.
+        name: GlobalName,
+        /// The claim's.
+        epoch: Epoch,
+        /// Everything before this is processed.
+        upto: u64,
+    },
 }
 
 /// What came of a command.
@@ -118,4 +142,11 @@ pub enum Outcome {
     Fenced(Fenced),
     /// It cannot be so, and proposing it again will not help.
     Refused(String),
+    /// The events are in the inbox.
+    Ingested {
+        /// The position of the first.
+        first: u64,
+    },
+    /// There is no room for the events just now; nothing has changed.
+    Full(Full),
 }

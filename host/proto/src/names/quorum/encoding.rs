@@ -9,19 +9,22 @@ use bytes::Bytes;
 use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
 use crate::{
     ids::{BootId, Epoch, Seq},
+    inbox::Full,
     names::Fenced,
     wire::{Reader, WireError, Writer},
 };
 
-/// The version of what is written. Readers take this one and, some day, those before it.
-pub(super) const VERSION: u8 = 1;
+/// The version of what is written. Readers take this one and those before it, from 1 on.
+///
+/// 2 added inboxes: `Ingest`, `Processed`, what comes of them, and the end of a ledger.
+pub(super) const VERSION: u8 = 2;
 
 /// Bytes that are no command, outcome or ledger.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EncodingError {
     /// Written by another release.
     #[error(
-        "written in version {0}, this release reads version {VERSION}; use the release that wrote it, or a later one"
+        "written in version {0}, this release reads versions 1 to {VERSION}; use the release that wrote it, or a later one"
     )]
     Version(u8),
     /// Damaged, or something else.
@@ -30,9 +33,14 @@ pub enum EncodingError {
 }
 
 pub(super) fn begin(bytes: &[u8]) -> Result<Reader<'_>, EncodingError> {
+    begin_versioned(bytes).map(|(reader, _)| reader)
+}
+
+/// With the version it was written in.
+pub(super) fn begin_versioned(bytes: &[u8]) -> Result<(Reader<'_>, u8), EncodingError> {
     let mut reader = Reader::new(bytes);
     match reader.u8("version")? {
-        VERSION => Ok(reader),
+        version @ 1..=VERSION => Ok((reader, version)),
         other => Err(EncodingError::Version(other)),
     }
 }
@@ -112,6 +120,21 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u8(8);
             writer.name(node.as_str());
         }
+        Command::Ingest { name, client, request, count, events } => {
+            writer.u8(9);
+            writer.global_name(name);
+            writer.u128(*client);
+            writer.u64(*request);
+            writer.u32(*count);
+            writer.len(events.len());
+            writer.bytes(events);
+        }
+        Command::Processed { name, epoch, upto } => {
+            writer.u8(10);
+            writer.global_name(name);
+            writer.u64(epoch.to_u64());
+            writer.u64(*upto);
+        }
     }
 }
 
@@ -145,7 +168,16 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
         }
         7 => Command::Drain { node: reader.parsed_name("node")?, drain: read_bool(reader, "drain")? },
         8 => Command::Remove { node: reader.parsed_name("node")? },
-        other => return Err(wrong("command", &other, "a command from 1 to 8")),
+        9 => {
+            let (name, client) = (reader.global_name()?, reader.u128("client")?);
+            let (request, count) = (reader.u64("request")?, reader.u32("count")?);
+            Command::Ingest { name, client, request, count, events: read_bytes(reader, "events")? }
+        }
+        10 => {
+            let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
+            Command::Processed { name, epoch, upto: reader.u64("processed")? }
+        }
+        other => return Err(wrong("command", &other, "a command from 1 to 10")),
     })
 }
 
@@ -227,6 +259,14 @@ impl Outcome {
                 writer.u8(6);
                 writer.text(why);
             }
+            Self::Ingested { first } => {
+                writer.u8(7);
+                writer.u64(*first);
+            }
+            Self::Full(full) => {
+                writer.u8(8);
+                write_full(&mut writer, full);
+            }
         }
         writer.finish()
     }
@@ -259,6 +299,43 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
             Outcome::Fenced(Fenced { name, epoch, previous, current })
         }
         6 => Outcome::Refused(reader.text("reason")?.to_owned()),
-        other => return Err(wrong("outcome", &other, "an outcome from 1 to 6")),
+        7 => Outcome::Ingested { first: reader.u64("first")? },
+        8 => Outcome::Full(read_full(reader)?),
+        other => return Err(wrong("outcome", &other, "an outcome from 1 to 8")),
+    })
+}
+
+fn write_full(writer: &mut Writer, full: &Full) {
+    match full {
+        Full::Inbox { events, events_max, bytes, bytes_max } => {
+            writer.u8(1);
+            [events, events_max, bytes, bytes_max].into_iter().for_each(|number| writer.u64(*number));
+        }
+        Full::Group { bytes, bytes_max } => {
+            writer.u8(2);
+            [bytes, bytes_max].into_iter().for_each(|number| writer.u64(*number));
+        }
+        Full::Disk { node, free, reserve } => {
+            writer.u8(3);
+            writer.name(node.as_str());
+            [free, reserve].into_iter().for_each(|number| writer.u64(*number));
+        }
+    }
+}
+
+fn read_full(reader: &mut Reader<'_>) -> Result<Full, WireError> {
+    Ok(match reader.u8("what is full")? {
+        1 => Full::Inbox {
+            events: reader.u64("events")?,
+            events_max: reader.u64("events allowed")?,
+            bytes: reader.u64("bytes")?,
+            bytes_max: reader.u64("bytes allowed")?,
+        },
+        2 => Full::Group { bytes: reader.u64("bytes")?, bytes_max: reader.u64("bytes allowed")? },
+        3 => {
+            let node = reader.parsed_name("node")?;
+            Full::Disk { node, free: reader.u64("free")?, reserve: reader.u64("reserve")? }
+        }
+        other => return Err(wrong("what is full", &other, "a code from 1 to 3")),
     })
 }

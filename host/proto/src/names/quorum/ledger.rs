@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::{Command, End, Outcome, Proposal, Term, history};
 use crate::{
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName},
+    inbox::InboxQueue,
     names::{Claim, Fenced, GlobalName},
 };
 
@@ -34,6 +35,8 @@ pub struct Ledger {
     pub(super) nodes: BTreeMap<NodeName, NodeRecord>,
     /// Members that are none any more: removed, or replaced after their data was lost.
     pub(super) retired: Vec<MemberNo>,
+    /// Events from outside, for global stages.
+    pub(super) inboxes: BTreeMap<GlobalName, InboxQueue>,
 }
 
 /// What stands of one name.
@@ -134,6 +137,10 @@ impl Ledger {
                 None => unknown(&node).into(),
             },
             Command::Remove { node } => self.remove(at_ms, &node),
+            Command::Ingest { name, client, request, count, events } => {
+                self.ingest(name, client, request, count, events).into()
+            }
+            Command::Processed { name, epoch, upto } => self.processed(&name, epoch, upto).into(),
         }
     }
 

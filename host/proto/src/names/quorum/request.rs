@@ -6,12 +6,22 @@ use bytes::Bytes;
 
 use super::{
     EncodingError, MemberNo, Stranger,
-    encoding::{VERSION, begin, read_addr, read_bool, write_addr, wrong},
+    encoding::{begin_versioned, read_addr, read_bool, write_addr, wrong},
 };
 use crate::{
     ids::{BootId, NodeName},
-    wire::Writer,
+    wire::{Reader, Writer},
 };
+
+/// The version of requests and answers; what they carry of the log has its own.
+const VERSION: u8 = 1;
+
+fn begin(bytes: &[u8]) -> Result<Reader<'_>, EncodingError> {
+    match begin_versioned(bytes)? {
+        (reader, VERSION) => Ok(reader),
+        (_, other) => Err(EncodingError::Version(other)),
+    }
+}
 
 /// A group, by a random number it was founded with: nodes of two groups have nothing to agree on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -6,10 +6,13 @@ use bytes::Bytes;
 
 use super::{
     Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
-    encoding::{VERSION, begin, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong},
+    encoding::{
+        VERSION, begin_versioned, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong,
+    },
 };
 use crate::{
     ids::{BootId, Epoch, Seq},
+    inbox::{Entry, InboxQueue, Parcel, Taken},
     wire::{Reader, WireError, Writer},
 };
 
@@ -30,6 +33,11 @@ impl Ledger {
             write_node(&mut writer, record);
         }
         writer.list(&self.retired, |writer, member| writer.u64(member.0));
+        writer.len(self.inboxes.len());
+        for (name, inbox) in &self.inboxes {
+            writer.global_name(name);
+            write_inbox(&mut writer, inbox);
+        }
         writer.finish()
     }
 
@@ -38,13 +46,18 @@ impl Ledger {
     /// # Errors
     /// [`EncodingError`] names the field.
     pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
-        let mut reader = begin(bytes)?;
+        let (mut reader, version) = begin_versioned(bytes)?;
         let generation = reader.u16("generation")?;
         let names = reader.list("names", |reader| Ok((reader.global_name()?, read_record(reader)?)))?;
         let nodes = reader.list("nodes", |reader| Ok((reader.parsed_name("node")?, read_node(reader)?)))?;
         let retired = reader.list("retired", |reader| Ok(MemberNo(reader.u64("retired member")?)))?;
+        let inboxes = match version {
+            1 => Vec::new(),
+            _ => reader.list("inboxes", |reader| Ok((reader.global_name()?, read_inbox(reader)?)))?,
+        };
         reader.finish()?;
-        Ok(Self { generation, names: names.into_iter().collect(), nodes: nodes.into_iter().collect(), retired })
+        let (names, nodes) = (names.into_iter().collect(), nodes.into_iter().collect());
+        Ok(Self { generation, names, nodes, retired, inboxes: inboxes.into_iter().collect() })
     }
 }
 
@@ -138,4 +151,40 @@ fn read_node(reader: &mut Reader<'_>) -> Result<NodeRecord, WireError> {
     let boot = read_option(reader, "has a boot", |reader| Ok(BootId(reader.u64("boot")?)))?;
     let (addr, draining) = (read_addr(reader)?, read_bool(reader, "draining")?);
     Ok(NodeRecord { member, store, boot, addr, draining, pipelines: reader.list("pipelines", read_pipeline)? })
+}
+
+fn write_inbox(writer: &mut Writer, inbox: &InboxQueue) {
+    writer.u64(inbox.position());
+    writer.u64(inbox.end());
+    let entries: Vec<_> = inbox.entries_from(0).collect();
+    writer.list(&entries, |writer, entry| {
+        writer.u64(entry.first);
+        writer.u32(entry.count);
+        writer.len(entry.events.len());
+        writer.bytes(&entry.events);
+    });
+    let clients: Vec<_> = inbox.clients().collect();
+    writer.list(&clients, |writer, (client, taken)| {
+        writer.u128(*client);
+        writer.u64(taken.request);
+        writer.u64(taken.first);
+        writer.u32(taken.count);
+    });
+}
+
+fn read_inbox(reader: &mut Reader<'_>) -> Result<InboxQueue, WireError> {
+    let (position, end) = (reader.u64("inbox position")?, reader.u64("inbox end")?);
+    let entries = reader.list("inbox entries", |reader| {
+        let (first, count) = (reader.u64("first event")?, reader.u32("count")?);
+        // Whoever reads an inbox relies on that they can be read.
+        let parcel = Parcel::check(count, read_bytes(reader, "events")?);
+        let parcel = parcel.map_err(|found| wrong("events", &found, "a batch"))?;
+        Ok(Entry { first, count, events: parcel.events().clone() })
+    })?;
+    let clients = reader.list("inbox clients", |reader| {
+        let (client, request) = (reader.u128("client")?, reader.u64("request")?);
+        Ok((client, Taken { request, first: reader.u64("first event")?, count: reader.u32("count")? }))
+    })?;
+    let restored = InboxQueue::restore(position, end, entries, clients);
+    restored.map_err(|found| wrong("inbox", &found, "entries without gaps"))
 }

@@ -37,24 +37,29 @@ pub(in crate::registry::raft) struct MachineStore {
 #[derive(Debug, Default)]
 pub(in crate::registry::raft) struct Appetite {
     bytes: AtomicU64,
+    /// The last command counted.
+    index: AtomicU64,
     full: Notify,
 }
 
 impl Appetite {
-    fn add(&self, bytes: usize) {
+    fn add(&self, index: u64, bytes: usize) {
         let bytes = bytes as u64;
+        self.index.store(index, Ordering::Relaxed);
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > SNAPSHOT_AFTER_BYTES {
             self.bytes.store(0, Ordering::Relaxed);
             self.full.notify_one();
         }
     }
 
-    /// Waits until a snapshot is wanted for the bytes of commands.
+    /// Waits until a snapshot is wanted for the bytes of commands. Gives the place in the log of a command that it
+    /// will cover.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(in crate::registry::raft) async fn wants_snapshot(&self) {
+    pub(in crate::registry::raft) async fn wants_snapshot(&self) -> u64 {
         self.full.notified().await;
+        self.index.load(Ordering::Relaxed)
     }
 }
 
@@ -95,7 +100,7 @@ impl MachineStore {
         match entry.payload {
             Payload::Blank => Bytes::new(),
             Payload::Normal(command) => {
-                self.appetite.add(command.0.len());
+                self.appetite.add(entry.log_id.index, command.0.len());
                 self.machine.apply(entry.log_id.index, &command.0).into()
             }
             Payload::Membership(membership) => {

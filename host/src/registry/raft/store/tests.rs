@@ -13,6 +13,8 @@ use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 pub(in crate::registry::raft) mod disk;
 mod power;
 
+pub(crate) use disk::PowerDisk;
+
 use super::*;
 use crate::registry::raft::types::{
     COMMAND_BYTES_MAX, Command, Entry, LeaderId, LogId, Payload, Snapshot, SnapshotMeta, Types, Vote,

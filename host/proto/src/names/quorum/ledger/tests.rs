@@ -184,6 +184,7 @@ fn command() -> impl Strategy<Value = Command> {
     let boot = (1..3u64).prop_map(BootId);
     let what = prop_oneof![Just("s"), Just("t")].prop_map(name);
     let epoch = (0..40u64).prop_map(Epoch::from_u64);
+    let inbox = what.clone();
     prop_oneof![
         (who.clone(), 1..3u64).prop_map(|(node, store)| Command::Admit { node, store, addr: addr() }),
         (who.clone(), 1..10u64, boot.clone()).prop_map(|(node, member, boot)| {
@@ -204,6 +205,12 @@ fn command() -> impl Strategy<Value = Command> {
             snapshot: Bytes::new()
         }),
         (who.clone(), boot).prop_map(|(node, boot)| Command::Vacate { node, boot, why: "gone".into() }),
+        (inbox.clone(), 0..3u64, 0..4u64, 1..4u32).prop_map(|(name, client, request, count)| {
+            let events = crate::batch::Batch::from_payloads(vec!["e"; count as usize]).encode();
+            Command::Ingest { name, client: client.into(), request, count, events }
+        }),
+        (inbox, 0..40u64, 0..9u64)
+            .prop_map(|(name, epoch, upto)| { Command::Processed { name, epoch: Epoch::from_u64(epoch), upto } }),
         (who, any::<bool>()).prop_map(|(node, drain)| Command::Drain { node, drain }),
     ]
 }
@@ -215,6 +222,7 @@ proptest! {
         let mut log = two_nodes();
         let mut last = Epoch::default();
         let mut progress = Seq(0);
+        let mut inbox = (0, 0);
         for command in commands {
             if let Outcome::Claimed(claim) = log.apply(command).outcome && claim.epoch.to_u64() == log.index {
                 prop_assert!(claim.epoch > last);
@@ -224,6 +232,11 @@ proptest! {
             let seq = record.and_then(Record::checkpoint).map_or(Seq(0), |checkpoint| checkpoint.seq);
             prop_assert!(seq >= progress);
             progress = seq;
+            if let Some(queue) = log.ledger.inbox(&name("s")) {
+                let now = (queue.position(), queue.end());
+                prop_assert!(now.0 >= inbox.0 && now.1 >= inbox.1 && now.0 <= now.1);
+                inbox = now;
+            }
             for claim in log.ledger.claims() {
                 prop_assert!(log.ledger.node(&claim.node).is_some_and(|node| node.boot == Some(claim.boot)));
             }
@@ -231,9 +244,9 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_anybody_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn bytes_of_anybody_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), version in 1..3u8) {
         let mut bytes = bytes;
-        if let Some(first) = bytes.first_mut() { *first = 1; }
+        if let Some(first) = bytes.first_mut() { *first = version; }
         drop((Proposal::decode(&bytes), Outcome::decode(&bytes), Ledger::decode(&bytes)));
     }
 }

@@ -1,0 +1,172 @@
+//! Taking events from outside for a stage: which stage is meant, whether it may, and putting them into its inbox.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+
+use forebay_proto::{ids::NodeName, names::GlobalName, pipeline::Scope, wire::Agreement};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Desk,
+    events::{self, IngestEvent},
+};
+use crate::{
+    inbox::{Inboxes, IngestError},
+    node::core::Core,
+    registry::Registry,
+};
+
+/// Events for a stage.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingest {
+    /// `PIPELINE/STAGE`, or `STAGE` where only one pipeline has such a stage.
+    pub stage: String,
+    /// Who sends them: up to 32 hexadecimal digits, random, chosen once by each client.
+    pub client: String,
+    /// The client's number of this request, rising. The same number is taken once.
+    pub request: u64,
+    /// At least one, and 1 MiB at most in all.
+    pub events: Vec<IngestEvent>,
+}
+
+/// The events will not be lost any more.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Ingested {
+    /// The position of the first in the stage's inbox.
+    pub first: u64,
+    /// How many they are.
+    pub count: u64,
+}
+
+/// The events were not taken, or not surely.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NotIngested {
+    /// `full`: nothing was taken, and later there may be room. `unavailable`: nothing was taken, and later there may
+    /// be an owner. `refused`: nothing was taken, and nothing will be. `unknown`, `io`: they may have been taken;
+    /// sending the same request again tells.
+    pub kind: String,
+    /// The reason, for people.
+    pub why: String,
+}
+
+impl NotIngested {
+    fn new(kind: &str, why: impl ToString) -> Self {
+        Self { kind: kind.to_owned(), why: why.to_string() }
+    }
+}
+
+impl From<IngestError> for NotIngested {
+    fn from(error: IngestError) -> Self {
+        match &error {
+            IngestError::Full(full) => Self::new("full", full),
+            IngestError::Refused(why) => Self::new("refused", why),
+            IngestError::Unknown(_) => Self::new("unknown", error),
+            IngestError::Io { source, .. } => Self::new("io", format!("{error}: {source}")),
+        }
+    }
+}
+
+/// Which stages of this node take events, and their inboxes. Does not keep the node up.
+#[derive(Clone, Debug)]
+pub(in crate::node) struct Doors {
+    node: NodeName,
+    stages: Arc<BTreeMap<GlobalName, Door>>,
+    inboxes: Weak<Inboxes>,
+}
+
+#[derive(Debug)]
+struct Door {
+    scope: Scope,
+    /// Its plugin exports `ingest`.
+    takes_events: bool,
+    /// Its labels are those of this node.
+    runs_here: bool,
+}
+
+impl Core {
+    /// What can be pushed into which stages: it stays so for as long as the node lives.
+    pub(in crate::node) fn doors(&self) -> Doors {
+        let of = |pipeline: &crate::node::pipelines::RunningPipeline| {
+            let door = |stage: &forebay_proto::pipeline::Stage| {
+                let takes_events = pipeline.ingesting.contains(&stage.name);
+                let runs_here = pipeline.stages.contains_key(&stage.name);
+                (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, runs_here })
+            };
+            pipeline.pipeline.stages().iter().map(door).collect::<Vec<_>>()
+        };
+        let stages = Arc::new(self.pipelines.iter().flat_map(of).collect());
+        Doors { node: self.name.clone(), stages, inboxes: Arc::downgrade(&self.durable) }
+    }
+}
+
+impl Doors {
+    /// The stage that is meant.
+    fn find(&self, stage: &str) -> Result<(&GlobalName, &Door), String> {
+        let is_it = |name: &GlobalName| name.stage.as_str() == stage || name.to_string() == stage;
+        let mut found = self.stages.iter().filter(|(name, _)| is_it(name));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (Some((one, _)), Some((other, _))) => {
+                Err(format!("`{stage}` may be {one} or {other}; give the pipeline too"))
+            }
+            (None, _) => {
+                let known: Vec<_> = self.stages.keys().map(GlobalName::to_string).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(format!("{} knows no stage `{}`; its stages are: {known}", self.node, stage.escape_debug()))
+            }
+        }
+    }
+
+    /// Whether events for it may be given to this node.
+    fn may_enter(&self, name: &GlobalName, door: &Door, registry: &dyn Registry) -> Result<(), NotIngested> {
+        let refused = |why: String| Err(NotIngested::new("refused", why));
+        if !door.takes_events {
+            return refused(format!("{name} takes no events: its plugin does not export `ingest`"));
+        }
+        if door.scope == Scope::Node && !door.runs_here {
+            return refused(format!(
+                "{name} does not run on {}, which lacks its labels; ask a node that has them",
+                self.node
+            ));
+        }
+        if door.scope == Scope::Node || registry.agreement() == Agreement::Quorum {
+            return Ok(());
+        }
+        match registry.lookup(name) {
+            Some(claim) if claim.node == self.node => Ok(()),
+            Some(claim) => refused(format!(
+                "{name} is owned by {}, and with `agreement = \"islands\"` only its owner takes events; ask {}",
+                claim.node, claim.node
+            )),
+            None => Err(NotIngested::new("unavailable", format!("nobody owns {name} just now; send again"))),
+        }
+    }
+}
+
+impl Desk {
+    /// # Errors
+    /// [`NotIngested`].
+    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Ingested, NotIngested> {
+        let refused = |why: String| NotIngested::new("refused", why);
+        let ended = |_| NotIngested::new("unknown", "the node has ended");
+        let client = parse_client(&ingest.client).map_err(refused)?;
+        let (name, door) = self.doors.find(&ingest.stage).map_err(refused)?;
+        self.doors.may_enter(name, door, &*self.registry().map_err(ended)?)?;
+        let events = events::batch(&ingest.events).map_err(refused)?;
+        let inboxes = self.doors.inboxes.upgrade().ok_or(()).map_err(|()| ended(String::new()))?;
+        let count = events.len() as u64;
+        let first = inboxes.of(name, door.scope).ingest(client, ingest.request, events).await?;
+        Ok(Ingested { first, count })
+    }
+}
+
+fn parse_client(text: &str) -> Result<u128, String> {
+    let is_hex = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parsed = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+    parsed.ok_or_else(|| {
+        format!("`client` is {:?}; expected 1 to 32 hexadecimal digits", text.chars().take(64).collect::<String>())
+    })
+}

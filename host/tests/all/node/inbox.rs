@@ -1,0 +1,147 @@
+//! Events from outside on their way through a stage: confirmed, processed, and there again after their
+//! owner is gone.
+
+use forebay::{
+    dlq::{Bounds, DeadLetters},
+    inbox::{Inbox as _, LocalStore},
+    runtime::{StageError, native::Resumable},
+};
+use forebay_proto::pipeline::Scope;
+
+use super::*;
+
+/// Passes on what is pushed into it.
+struct Inlet {
+    taken: u64,
+    poison: Option<u64>,
+}
+
+impl Resumable for Inlet {
+    fn handle_demand(&mut self, _: u32) -> Result<Produced, StageError> {
+        Ok(Produced::default())
+    }
+
+    fn handle_ingest(&mut self, events: Batch) -> Result<Batch, StageError> {
+        let numbers = numbers_of(&events);
+        assert!(!self.poison.is_some_and(|poison| numbers.contains(&poison)), "told to fail");
+        self.taken += numbers.len() as u64;
+        Ok(events)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Ok(self.taken.to_le_bytes().into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        self.taken = u64::from_le_bytes(snapshot.try_into().map_err(|_| "expected 8 bytes")?);
+        Ok(())
+    }
+}
+
+fn inlet(poison: Option<u64>) -> Arc<dyn Plugin> {
+    Native::resumable("inlet", move |_| Ok(Inlet { taken: 0, poison }))
+}
+
+const INLET: &str = r#"
+    name = "numbers"
+    [stages.counter]
+    plugin = "native"
+    scope = "SCOPE"
+    poll = "10ms"
+    checkpoint = "50ms"
+    [stages.sink]
+    plugin = "native"
+    subscribe = [{ to = "counter", max_demand = 20, min_demand = 10 }]
+"#;
+
+fn name() -> GlobalName {
+    GlobalName { pipeline: "numbers".parse().unwrap(), stage: "counter".parse().unwrap() }
+}
+
+async fn all_numbers(log: &Log, count: u64) {
+    let all = |entries: &[Entry]| {
+        let found: BTreeSet<_> = took(entries).map(|took| took.number).collect();
+        found.len() as u64 == count
+    };
+    log.until("all that was confirmed is taken", all).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_confirmed_is_processed_although_its_owners_die() {
+    const COUNT: u64 = 600;
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let text = INLET.replace("SCOPE", "global");
+    let mut nodes = BTreeMap::new();
+    for (index, name) in ABC.into_iter().enumerate() {
+        let numbers = pipeline(&text, [("counter", inlet(None)), ("sink", sink(&world.log, &gate))]);
+        nodes.insert(name, world.start(name, &ABC[..index], numbers));
+        world.log.owner(0).await;
+    }
+    for node in nodes.values() {
+        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
+    }
+    let (owner, _) = world.log.owner(0).await;
+    let other = *ABC.iter().find(|name| **name != owner).unwrap();
+    let inbox = {
+        let registry = nodes[other].control().registry().unwrap();
+        forebay::inbox::Inboxes::new(registry, LocalStore::in_memory(other.parse().unwrap())).of(&name(), Scope::Global)
+    };
+    for request in 0..COUNT / 20 {
+        let first = 20 * request;
+        let batch = || of_numbers(first..first + 20);
+        // The former owner led as well, so that the group is without a leader for a moment.
+        while inbox.ingest(7, request, batch()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if request == 12 {
+            drop(nodes.remove(&*owner));
+        }
+    }
+    all_numbers(&world.log, COUNT).await;
+    let entries = world.log.entries();
+    let epochs: BTreeSet<_> = took(&entries).map(|took| took.epoch).collect();
+    assert_eq!(epochs.len(), 2, "two owners");
+    let kept = async {
+        while inbox.position() < COUNT {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.expect("what is processed is dropped from the inbox");
+    assert_eq!(inbox.position(), COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_plugin_does_not_survive_of_its_inbox_becomes_a_letter_and_can_be_sent_again() {
+    let (world, gate) = (World::new(), Gate::open());
+    let (store, letters) = (LocalStore::in_memory("a".parse().unwrap()), DeadLetters::in_memory(Bounds::default()));
+    let text = INLET.replace("SCOPE", "node");
+    let start = |poison| {
+        let numbers = pipeline(&text, [("counter", inlet(poison)), ("sink", sink(&world.log, &gate))]);
+        let options = world.joining("a", &[], numbers);
+        Node::start(NodeOptions { inboxes: store.clone(), dead_letters: letters.clone(), ..options })
+    };
+    let node = start(Some(33));
+    let inbox = store.inbox(name());
+    inbox.ingest(1, 1, of_numbers(0..100)).await.unwrap();
+    let others = |entries: &[Entry]| took(entries).count() == 99;
+    world.log.until("the others are taken", others).await;
+    let kept = async {
+        while letters.count().letters == 0 || inbox.position() < 100 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.expect("it is a letter, and not in the inbox any more");
+    end(node).await;
+
+    let node = start(None);
+    let ids: Vec<_> = letters.list(&forebay::dlq::Filter::default(), None, 9).await.iter().map(|it| it.id).collect();
+    node.desk().resend(ids).await.unwrap();
+    all_numbers(&world.log, 100).await;
+    let gone = async {
+        while letters.count().letters > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the letter is gone");
+    end(node).await;
+}
