@@ -89,8 +89,8 @@ impl Running {
         let terminate = exports.terminate.as_ref().map(|index| instance.get_typed_func(&mut store, index));
         let terminate = terminate.transpose()?;
         let checkpoint = exports.checkpoint.as_ref();
-        let snapshot = checkpoint.map(|found| instance.get_typed_func(&mut store, &found.snapshot)).transpose()?;
-        let restore = checkpoint.map(|found| instance.get_typed_func(&mut store, &found.restore)).transpose()?;
+        let snapshot = checkpoint.map(|found| instance.get_typed_func(&mut store, found.snapshot)).transpose()?;
+        let restore = checkpoint.map(|found| instance.get_typed_func(&mut store, found.restore)).transpose()?;
         let ingest = exports.ingest.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
         Ok(Self { store, limits, init, main, terminate, snapshot, restore, ingest })
     }
