@@ -15,7 +15,10 @@ use std::{
 use anyhow::Context;
 use forebay::{
     node::{LoadedPipeline, Plugins},
-    runtime::{GuestDelivery, Output, Plugin, Produced, StageError, native::Native},
+    runtime::{
+        GuestDelivery, Output, Plugin, Produced, StageError,
+        native::{Native, Resumable},
+    },
 };
 use forebay_proto::{
     batch::Batch,
@@ -33,6 +36,7 @@ const COUNTED: &str = r#"
     plugin = "native"
     scope = "global"
     poll = "10ms"
+    checkpoint = "300ms"
     [stages.sink]
     plugin = "native"
     subscribe = [{ to = "counter", max_demand = 8, min_demand = 2 }]
@@ -45,6 +49,7 @@ const DOUBLED: &str = r#"
     plugin = "native"
     scope = "global"
     poll = "10ms"
+    checkpoint = "300ms"
     [stages.double]
     plugin = "native"
     scope = "global"
@@ -115,20 +120,9 @@ impl Workload {
 
     fn counter(&self, boot: BootId) -> Arc<dyn Plugin> {
         let workload = self.clone();
-        Native::producer("counter", move |spec| {
+        Native::resumable("counter", move |spec| {
             let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
-            let (workload, began) = (workload.clone(), Instant::now());
-            let mut count = 0;
-            Ok(move |demand: u32| {
-                workload.check_failing(&life.instance)?;
-                // In virtual time nothing else would ever slow it down.
-                let bursts = began.elapsed().as_nanos() / workload.interval.as_nanos().max(1);
-                let due = u64::try_from(bursts).unwrap_or(u64::MAX).saturating_mul(workload.burst);
-                let due = due.saturating_sub(count).min(u64::from(demand));
-                let due = if workload.closed.load(Ordering::Relaxed) { 0 } else { due };
-                count += due;
-                Ok(Produced::from(life.emit(count - due..count)))
-            })
+            Ok(Counter { life, workload: workload.clone(), began: Instant::now(), begun_at: 0, count: 0 })
         })
     }
 
@@ -158,6 +152,40 @@ impl Workload {
                 Ok(Vec::new())
             })
         })
+    }
+}
+
+/// Counts on from where the last checkpoint was.
+struct Counter {
+    life: Life,
+    workload: Workload,
+    began: Instant,
+    /// What was emitted before this instance, and with it.
+    begun_at: u64,
+    count: u64,
+}
+
+impl Resumable for Counter {
+    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError> {
+        let Self { life, workload, began, begun_at, count } = self;
+        workload.check_failing(&life.instance)?;
+        // In virtual time nothing else would ever slow it down.
+        let bursts = began.elapsed().as_nanos() / workload.interval.as_nanos().max(1);
+        let due = u64::try_from(bursts).unwrap_or(u64::MAX).saturating_mul(workload.burst);
+        let due = due.saturating_sub(*count - *begun_at).min(u64::from(demand));
+        let due = if workload.closed.load(Ordering::Relaxed) { 0 } else { due };
+        *count += due;
+        Ok(Produced::from(life.emit(*count - due..*count)))
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Ok(self.count.to_le_bytes().into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        self.count = u64::from_le_bytes(snapshot.try_into().map_err(|_| "expected 8 bytes".to_owned())?);
+        self.begun_at = self.count;
+        Ok(())
     }
 }
 
