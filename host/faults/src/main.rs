@@ -90,6 +90,9 @@ struct Nodes {
     /// How long a printer pauses after each batch [default: 100ms; 10ms to measure takeovers]
     #[arg(long, value_parser = humantime::parse_duration)]
     pause: Option<Duration>,
+    /// Put a stage between the counter and the printers, so that two names move and acknowledgements go through both
+    #[arg(long)]
+    chain: bool,
     /// The binary [default: beside this one]
     #[arg(long)]
     forebay: Option<PathBuf>,
@@ -126,6 +129,7 @@ impl Nodes {
             nodes: self.nodes.into(),
             agreement: self.agreement,
             pause: self.pause.unwrap_or(pause),
+            chain: self.chain,
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
         })

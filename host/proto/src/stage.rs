@@ -279,6 +279,9 @@ impl Stage {
                 consumer.on_timeout(now, &mut self.ids, out);
                 self.producer.on_timeout(now, out);
             }
+            // The group cannot be reached: a stage that ends does not wait for it.
+            Input::Committed(Committed::Unknown) if self.draining.is_some() => self.checkpoints = None,
+            Input::ProcessedRecorded(Committed::Unknown) if self.draining.is_some() => self.intake = None,
             Input::Committed(committed) => {
                 if let Some(checkpoints) = &mut self.checkpoints {
                     checkpoints.on_committed(now, committed);
@@ -467,7 +470,12 @@ impl Stage {
     pub fn is_drained(&self) -> bool {
         let is_covered = self.is_recorded();
         let intake = self.intake.as_ref().is_none_or(|intake| intake.is_recorded(is_covered));
-        self.calling.is_none() && self.held.is_none() && self.has_settled() && is_covered && intake
+        self.is_settled() && is_covered && intake
+    }
+
+    /// Whether nothing is left to do but to put on record what was done.
+    pub fn is_settled(&self) -> bool {
+        self.calling.is_none() && self.held.is_none() && self.has_settled()
     }
 
     fn has_settled(&self) -> bool {

@@ -299,7 +299,9 @@ impl StageTask {
                 self.notice(notice);
             }
             self.record();
-            if let Some(reason) = self.draining.clone().filter(|_| self.machine.is_drained()) {
+            // What cannot be put on record now is not waited for.
+            let is_done = self.machine.is_drained() || self.machine.is_settled() && !self.holds();
+            if let Some(reason) = self.draining.clone().filter(|_| is_done) {
                 self.draining = None;
                 self.handle(Input::Stop(reason));
                 continue;

@@ -9,11 +9,12 @@ use std::{
 
 use super::{
     ClusterError,
-    watch::{SINK, SOURCE},
+    watch::{NUMBERS, SINK, SOURCE},
 };
 
 /// The components of the pipeline, so that it runs from wherever the binary is.
 const COUNTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/counter.wasm");
+const DOUBLE: &[u8] = include_bytes!("../../../../plugins/prebuilt/double.wasm");
 const PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/printer.wasm");
 
 /// Lines of a node's log that are shown when it ended by itself.
@@ -28,11 +29,17 @@ pub(crate) struct Files {
 impl Files {
     /// Makes keys for these nodes with `forebay cluster`, and a pipeline of a counter and a printer on
     /// every node that pauses after each batch.
-    pub(crate) fn create(dir: &Path, forebay: &Path, names: &[String], pause: Duration) -> Result<Self, ClusterError> {
+    pub(crate) fn create(
+        dir: &Path,
+        forebay: &Path,
+        names: &[String],
+        pause: Duration,
+        chain: bool,
+    ) -> Result<Self, ClusterError> {
         let files = Self { dir: dir.to_owned() };
         let failed = |source| ClusterError::Files { dir: dir.to_owned(), source };
         fs::create_dir_all(files.traces()).map_err(failed)?;
-        files.write_pipeline(pause).map_err(failed)?;
+        files.write_pipeline(pause, chain).map_err(failed)?;
         let ca = dir.join("ca");
         run(Command::new(forebay).args(["cluster", "init"]).arg(&ca))?;
         for name in names {
@@ -43,10 +50,11 @@ impl Files {
         Ok(files)
     }
 
-    fn write_pipeline(&self, pause: Duration) -> io::Result<()> {
+    fn write_pipeline(&self, pause: Duration, chain: bool) -> io::Result<()> {
+        fs::write(self.dir.join("double.wasm"), DOUBLE)?;
         fs::write(self.dir.join("counter.wasm"), COUNTER)?;
         fs::write(self.dir.join("printer.wasm"), PRINTER)?;
-        fs::write(self.pipeline(), pipeline(pause))
+        fs::write(self.pipeline(), pipeline(pause, chain))
     }
 
     pub(crate) fn pipeline(&self) -> PathBuf {
@@ -82,13 +90,21 @@ impl Files {
 }
 
 /// Small batches, each asked for when the one before is printed: the nodes mostly idle.
-fn pipeline(pause: Duration) -> String {
+///
+/// In a chain the numbers go through a stage that doubles them, which is what the printers consume from then.
+fn pipeline(pause: Duration, chain: bool) -> String {
     let pause = humantime::format_duration(pause);
+    let sources = match chain {
+        false => format!("[stages.{SOURCE}]\nplugin = \"counter.wasm\"\nscope = \"global\"\n"),
+        true => format!(
+            "[stages.{NUMBERS}]\nplugin = \"counter.wasm\"\nscope = \"global\"\n\
+             [stages.{SOURCE}]\nplugin = \"double.wasm\"\nscope = \"global\"\n\
+             subscribe = [{{ to = \"{NUMBERS}\", max_demand = 200, min_demand = 100 }}]\n"
+        ),
+    };
     format!(
         "name = \"faults\"\n\
-         [stages.{SOURCE}]\n\
-         plugin = \"counter.wasm\"\n\
-         scope = \"global\"\n\
+         {sources}\
          [stages.{SINK}]\n\
          plugin = \"printer.wasm\"\n\
          scope = \"node\"\n\

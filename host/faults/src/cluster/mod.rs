@@ -25,7 +25,11 @@ use self::{
     process::{NodeProcess, Said, StartOf, What},
     tail::Tail,
 };
-pub(crate) use self::{process::was_killed, tail::Handled, watch::Watch};
+pub(crate) use self::{
+    process::was_killed,
+    tail::Handled,
+    watch::{NUMBERS, SINK, SOURCE, Watch},
+};
 use crate::net::{self, Network, NetworkError, Space};
 
 /// The port of every node, in its namespace.
@@ -93,6 +97,8 @@ pub(crate) struct Setup {
     pub(crate) agreement: Agreement,
     /// How long a printer pauses after each batch.
     pub(crate) pause: Duration,
+    /// A stage stands between the counter and the printers.
+    pub(crate) chain: bool,
     /// Further arguments of each node.
     pub(crate) node_args: Vec<String>,
     /// Set when everything is to end.
@@ -136,7 +142,7 @@ impl Cluster {
     pub(crate) fn found(setup: Setup, dir: &Path, seed: u64) -> Result<Self, ClusterError> {
         let names: Vec<_> = (0..setup.nodes).map(name).collect();
         let network = Network::new(setup.nodes, seed)?;
-        let files = Files::create(dir, &setup.forebay, &names, setup.pause)?;
+        let files = Files::create(dir, &setup.forebay, &names, setup.pause, setup.chain)?;
         let (saying, said) = sync_channel(SAID_LEN);
         let watch = Watch::new(&names, Instant::now());
         let nodes = names

@@ -11,6 +11,9 @@ pub(crate) const SOURCE: &str = "counter";
 /// The stage on every node that prints each batch it handles.
 pub(crate) const SINK: &str = "printer";
 
+/// The stage that counts in a cluster with a stage between it and the printers, which is the source then.
+pub(crate) const NUMBERS: &str = "numbers";
+
 /// A node's subscription to the source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Subscription {

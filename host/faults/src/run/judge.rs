@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, time::Duration};
 
 use forebay_check::{Agreement, Checker, Coverage, MergeError, Options, files};
 
-use super::report::Report;
+use super::{report::Report, sums::Tally};
 
 /// Why traces were not judged.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +17,27 @@ pub(crate) enum JudgeError {
 
 /// Checks the traces in `dir/trace`, adds what came of it to the report, and writes it to
 /// `dir/check.txt` with the records that show it.
-pub(crate) fn judge(dir: &Path, who: &str, agreement: Agreement, report: &mut Report) -> Result<(), JudgeError> {
+pub(crate) fn judge(
+    dir: &Path,
+    who: &str,
+    agreement: Agreement,
+    chain: bool,
+    report: &mut Report,
+) -> Result<(), JudgeError> {
     let mut checker = Checker::new(Options { agreement, ..Options::default() });
+    let mut tally = Tally::new(chain);
     // All processes are on this machine and share its clock.
     for record in files(&[dir.join("trace")], Duration::ZERO)? {
-        checker.see(record?);
+        let record = record?;
+        tally.see(&record.event);
+        checker.see(record);
     }
+    let sums = tally.sums();
+    // Without a majority a new owner starts over.
+    if agreement == Agreement::Quorum && sums.missing > 0 {
+        report.broken.push(format!("{who}: {} of {} numbers on record came to no sink", sums.missing, sums.recorded));
+    }
+    report.sums += sums;
     let checked = checker.finish();
     fs::write(dir.join("check.txt"), format!("{checked}\n"))?;
     let broken = checked.violations.iter().map(|violation| format!("{who}: {}: {}", violation.law, violation.what));
@@ -52,7 +67,7 @@ mod tests {
         recorder.begin(1, "kill", &["a".to_owned()].into(), "kill-owner");
         recorder.end(1, true);
         let mut report = Report::default();
-        judge(dir.path(), "cluster 1", Agreement::Islands, &mut report).unwrap();
+        judge(dir.path(), "cluster 1", Agreement::Islands, false, &mut report).unwrap();
         assert_eq!(report.verdict(), Verdict::Inconclusive);
         assert!(report.inconclusive[0].starts_with("cluster 1: no trace says"), "{:?}", report.inconclusive);
     }

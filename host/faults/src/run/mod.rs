@@ -6,6 +6,7 @@ mod kind;
 mod report;
 mod schedule;
 mod strike;
+mod sums;
 mod targets;
 
 use std::{
@@ -103,9 +104,9 @@ impl Run<'_> {
 
     /// Also after a failure, which the traces may explain.
     fn judge(&self, dir: &Path, who: &str) {
-        let agreement = self.options.setup.agreement;
+        let setup = &self.options.setup;
         self.with_report(|report| {
-            if let Err(error) = judge(dir, who, agreement, report) {
+            if let Err(error) = judge(dir, who, setup.agreement, setup.chain, report) {
                 report.inconclusive.push(format!("{who}: {}", chain(&error)));
             }
         });

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use forebay_check::Coverage;
 use serde_json::{Value, json};
 
-use super::{kind::Kind, strike::Bite};
+use super::{kind::Kind, strike::Bite, sums::Sums};
 
 /// What came of one fault.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Report {
     pub(crate) broken: Vec<String>,
     /// Why the run says nothing, in words.
     pub(crate) inconclusive: Vec<String>,
+    pub(crate) sums: Sums,
 }
 
 /// What happened in the clusters of a run, by their traces.
@@ -114,6 +115,11 @@ impl Report {
             "{handled} events handled, {redeliveries} messages again; after a successor: {zombies} emits and sends, \
              {stale} stale messages refused, {fenced} checkpoints refused"
         );
+        let Sums { recorded, missing, taken, repeated } = self.sums;
+        let _ = writeln!(
+            text,
+            "{taken} numbers came to the sinks, {repeated} of their events again; of {recorded} on record {missing} are missing"
+        );
         for why in &self.inconclusive {
             let _ = writeln!(text, "INCONCLUSIVE {why}");
         }
@@ -144,6 +150,12 @@ impl Report {
             "stale_refused": self.seen.stale,
             "redeliveries": self.seen.redeliveries,
             "checkpoints_refused": self.seen.fenced,
+            "numbers": {
+                "recorded": self.sums.recorded,
+                "missing": self.sums.missing,
+                "taken": self.sums.taken,
+                "repeated": self.sums.repeated,
+            },
             "inconclusive": self.inconclusive,
             "broken": self.broken,
         })

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,6 +25,9 @@ use crate::{
     node::{claims::now_ms as wall_ms, counters::Count, directory::StageKey, trace::DeadTrace},
     registry::{CheckpointError, Registry},
 };
+
+/// How long a stage that ends waits for its last record.
+const LAST_RECORD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where an instance begins.
 #[derive(Clone, Debug, Default)]
@@ -103,14 +107,20 @@ impl StageTask {
             }
             let (records, name, epoch) = (self.spec.records.clone(), self.spec.key(), self.spec.epoch);
             let trace = self.trace.as_ref().map(|trace| trace.checkpoints());
+            let patience = self.patience();
             self.recording.spawn(async move {
-                let put = records.put(&name, epoch, &commit).await;
+                let put = in_time(patience, records.put(&name, epoch, &commit)).await;
                 if let (Err(CheckpointError::Fenced(fenced)), Some(trace)) = (&put, trace) {
                     trace.fenced(fenced);
                 }
                 committed(&name, put).map_or_else(Input::Stop, Input::Committed)
             });
         }
+    }
+
+    /// How long an answer is waited for: less by a stage that ends, for others may have ended before it.
+    fn patience(&self) -> Duration {
+        if self.draining.is_some() { LAST_RECORD_WITHIN } else { Duration::MAX }
     }
 
     /// Reads the inbox when somebody waits for what is made of it, and tells it what is processed.
@@ -124,9 +134,9 @@ impl StageTask {
             });
         }
         if let Some(upto) = self.machine.poll_processed(self.started.elapsed()) {
-            let (epoch, name) = (self.spec.epoch, self.spec.key());
+            let (epoch, name, patience) = (self.spec.epoch, self.spec.key(), self.patience());
             self.recording.spawn(async move {
-                let recorded = inbox.processed(epoch, upto).await;
+                let recorded = in_time(patience, inbox.processed(epoch, upto)).await;
                 let committed = committed(&name, recorded);
                 committed.map_or_else(Input::Stop, Input::ProcessedRecorded)
             });
@@ -196,6 +206,14 @@ impl StageTask {
             }
         }
     }
+}
+
+async fn in_time(
+    patience: Duration,
+    recorded: impl Future<Output = Result<(), CheckpointError>>,
+) -> Result<(), CheckpointError> {
+    let unknown = |_| Err(CheckpointError::Unknown("no answer in time".to_owned()));
+    tokio::time::timeout(patience, recorded).await.unwrap_or_else(unknown)
 }
 
 /// What a stage makes of the answer to a record of it: `Err` says that it must stop.
