@@ -60,9 +60,13 @@ fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
 }
 
 fn builtin(name: &str, input: Option<&LinesInput>) -> Result<Arc<dyn Plugin>, Failure> {
-    if name != "lines" {
-        let error = LoadError::UnknownBuiltin { found: name.to_owned(), expected: "lines".to_owned() };
-        return Err(error.into());
+    match name {
+        "inbox" => return Ok(native::inbox()),
+        "lines" => {}
+        _ => {
+            let expected = "inbox, lines".to_owned();
+            return Err(LoadError::UnknownBuiltin { found: name.to_owned(), expected }.into());
+        }
     }
     match input {
         Some(LinesInput::Stdin) => Ok(native::lines(|_| Ok(tokio::io::BufReader::new(tokio::io::stdin())))),

@@ -3,6 +3,7 @@
 //! A closure is held to the same contract as a guest: what it returns is checked, and a panic ends
 //! its instance, not the node. What it cannot be given is a time limit.
 
+mod inbox;
 mod lines;
 
 use std::{
@@ -19,6 +20,7 @@ use super::{
     CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
     StartError, Trap, check,
 };
+pub use inbox::inbox;
 pub use lines::lines;
 
 /// Answers `handle_demand`.
@@ -76,7 +78,8 @@ type Start = Box<dyn Fn(&InstanceSpec) -> Result<Calls, String> + Send + Sync>;
 /// assert_eq!((ones.role(), ones.digest()), (Role::Producer, "builtin:ones"));
 /// ```
 pub struct Native {
-    resumable: bool,
+    has_checkpoint: bool,
+    has_ingest: bool,
     role: Role,
     digest: String,
     start: Start,
@@ -98,8 +101,26 @@ impl Native {
         I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
         R: Resumable + 'static,
     {
+        Arc::new(Self { has_checkpoint: true, ..Self::resuming(name, init) })
+    }
+
+    /// A producer with an inbox and nothing to put on record.
+    pub fn ingesting<I, R>(name: &str, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
+        Arc::new(Self::resuming(name, init))
+    }
+
+    fn resuming<I, R>(name: &str, init: I) -> Self
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
         let start: Start = Box::new(move |spec| Ok(Calls::Resume(Box::new(init(spec)?))));
-        Arc::new(Self { resumable: true, role: Role::Producer, digest: format!("builtin:{name}"), start })
+        let digest = format!("builtin:{name}");
+        Self { has_checkpoint: false, has_ingest: true, role: Role::Producer, digest, start }
     }
 
     /// A producer-consumer.
@@ -128,7 +149,7 @@ impl Native {
     }
 
     fn plugin(name: &str, role: Role, start: Start) -> Arc<dyn Plugin> {
-        Arc::new(Self { resumable: false, role, digest: format!("builtin:{name}"), start })
+        Arc::new(Self { has_checkpoint: false, has_ingest: false, role, digest: format!("builtin:{name}"), start })
     }
 }
 
@@ -149,11 +170,11 @@ impl Plugin for Native {
     }
 
     fn has_checkpoint(&self) -> bool {
-        self.resumable
+        self.has_checkpoint
     }
 
     fn has_ingest(&self) -> bool {
-        self.resumable
+        self.has_ingest
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {

@@ -202,7 +202,7 @@ fn a_wrong_pipeline_file_is_65_with_line_and_column() {
     check("name = \"p\"\nname = \"q\"\n", &["p.toml:2:1: "]);
     check(
         "name = \"p\"\n[stages.s]\nplugin = \"builtin:rows\"\n",
-        &["no built-in stage `rows`; expected one of lines"],
+        &["no built-in stage `rows`; expected one of inbox, lines"],
     );
     let counter = prebuilt("counter").display().to_string();
     check(

@@ -145,3 +145,64 @@ async fn what_a_plugin_does_not_survive_of_its_inbox_becomes_a_letter_and_can_be
     tokio::time::timeout(PATIENCE, gone).await.expect("the letter is gone");
     end(node).await;
 }
+
+/// All nodes lose their power while events are pushed in as fast as they are confirmed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_confirmed_is_there_after_all_nodes_died_at_once() {
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let text = INLET.replace("SCOPE", "global");
+    let start = |name: &str, join: &[&str]| {
+        let numbers = pipeline(&text, [("counter", inlet(None)), ("sink", sink(&world.log, &gate))]);
+        world.start(name, join, numbers)
+    };
+    let mut nodes = Vec::new();
+    for (index, name) in ABC.into_iter().enumerate() {
+        nodes.push(start(name, &ABC[..index]));
+        world.log.owner(0).await;
+    }
+    for node in &nodes {
+        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
+    }
+    // Their consumers hold back, so that most is still in the inbox when they die.
+    gate.set(false);
+    let registry = nodes[1].control().registry().unwrap();
+    let inbox =
+        forebay::inbox::Inboxes::new(registry, LocalStore::in_memory("b".parse().unwrap())).of(&name(), Scope::Global);
+    let (mut confirmed, began) = (BTreeSet::new(), std::time::Instant::now());
+    let pushing = async {
+        for request in 0.. {
+            let numbers = 10 * request..10 * request + 10;
+            match inbox.ingest(7, request, of_numbers(numbers.clone())).await {
+                Ok(_) => confirmed.extend(numbers),
+                Err(_) => return,
+            }
+        }
+    };
+    let dying = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        nodes.clear();
+        // What was asked for then is not answered any more.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tokio::select! { () = pushing => {} () = dying => {} }
+    drop(inbox);
+    gate.set(true);
+    assert!(confirmed.len() >= 100, "{} confirmed in {:?}", confirmed.len(), began.elapsed());
+    let mark = world.log.mark();
+    let _nodes: Vec<_> = [("a", ["b", "c"]), ("b", ["a", "c"]), ("c", ["a", "b"])]
+        .into_iter()
+        .map(|(name, join)| {
+            // The dead may hold their address for a moment.
+            while world.network.bind(world.addr(name), name.parse().unwrap()).is_err() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            start(name, &join)
+        })
+        .collect();
+    world.log.owner(mark).await;
+    let all = |entries: &[Entry]| {
+        let taken: BTreeSet<_> = took(entries).map(|took| took.number).collect();
+        taken.is_superset(&confirmed)
+    };
+    world.log.until("all that was confirmed is taken", all).await;
+}
