@@ -72,11 +72,14 @@ impl Checkpoints {
         self.recorded >= next
     }
 
-    /// When `is_due` may change without anything else happening.
-    pub(crate) fn timeout(&self, next: Seq) -> Option<Duration> {
+    /// When `is_due` or `poll` may change without anything else happening, with `next` the next number and every
+    /// event before `settled` settled.
+    pub(crate) fn timeout(&self, next: Seq, settled: impl FnOnce() -> Seq) -> Option<Duration> {
         match &self.taken {
             Taken::Nothing => (next > self.recorded).then_some(self.next_at),
-            Taken::Waiting(_, not_before) => (!not_before.is_zero()).then_some(*not_before),
+            // The first time it goes as soon as it is settled, which needs no clock.
+            Taken::Waiting(_, not_before) if not_before.is_zero() => None,
+            Taken::Waiting(commit, not_before) => (commit.seq <= settled()).then_some(*not_before),
             Taken::Recording(_) => None,
         }
     }
@@ -134,7 +137,7 @@ mod tests {
         checkpoints.on_committed(SECOND, Committed::Done);
         assert!(!checkpoints.is_due(SECOND + SECOND / 2, Seq(9), false), "too early");
         assert!(checkpoints.is_due(SECOND + SECOND / 2, Seq(9), true), "unless there is no later");
-        assert_eq!(checkpoints.timeout(Seq(9)), Some(2 * SECOND));
+        assert_eq!(checkpoints.timeout(Seq(9), || Seq(9)), Some(2 * SECOND));
         assert!(checkpoints.is_up_to_date(Seq(8)) && !checkpoints.is_up_to_date(Seq(9)));
     }
 
@@ -145,7 +148,8 @@ mod tests {
         let first = checkpoints.poll(SECOND, Seq(3));
         checkpoints.on_committed(SECOND, Committed::Unknown);
         assert_eq!(checkpoints.poll(SECOND, Seq(4)), None);
-        let again = checkpoints.timeout(Seq(4)).unwrap();
+        assert_eq!(checkpoints.timeout(Seq(4), || Seq(2)), None, "what is not settled is not waited for by the clock");
+        let again = checkpoints.timeout(Seq(4), || Seq(4)).unwrap();
         assert_eq!(checkpoints.poll(again, Seq(4)), first);
     }
 }

@@ -430,8 +430,11 @@ impl Stage {
         let held = self.held.as_ref().map(|held| held.until);
         let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
         let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
-        let checkpoint = self.checkpoints.as_ref().and_then(|taken| taken.timeout(self.producer.next_seq()));
-        let checkpoint = checkpoint.filter(|_| self.calling.is_none() && self.held.is_none());
+        // A stage that ends takes its last checkpoint when it is settled, whatever the time.
+        let may_take = self.calling.is_none() && self.held.is_none() && self.draining.is_none();
+        let taken = self.checkpoints.as_ref().filter(|_| may_take);
+        let settled = || self.producer.first_unsettled();
+        let checkpoint = taken.and_then(|taken| taken.timeout(self.producer.next_seq(), settled));
         let intake = self.intake.as_ref().and_then(|intake| intake.timeout(self.is_recorded()));
         [held, poll, checkpoint, intake, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
     }

@@ -109,3 +109,23 @@ fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() 
     let opened: Vec<_> = transmits.filter(|transmit| matches!(transmit, Transmit::Open { .. })).collect();
     assert_eq!(opened.len(), 2, "{opened:?}");
 }
+
+/// Found in virtual time, on islands: the stage wanted to be woken in the past for as long as its consumer
+/// held events, and time stood still.
+#[test]
+fn a_stage_that_ends_waits_for_its_consumers_and_not_for_the_clock() {
+    let mut stage = Stage::new(StageOptions { checkpoint: Some(millis(50)), ..options(Role::Producer) });
+    subscribe(&mut stage, 5);
+    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+    stage.handle(millis(0), returned(5));
+    assert_eq!(stage.poll_call(millis(0)), Some(Call::Snapshot));
+    stage.handle(millis(0), Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+    assert_eq!(stage.poll_timeout(), None, "it waits for acknowledgements");
+    stage.handle(millis(100), Input::Drain(Reason::Shutdown(None)));
+    assert_eq!((stage.poll_call(millis(100)), stage.poll_timeout()), (None, None));
+    let acked = vec![SeqRun { first: Seq(0), count: 5 }];
+    stage.handle(millis(200), received(Message::Ask { granted: 5, acked }));
+    assert!(stage.poll_commit(millis(200)).is_some() && !stage.is_drained());
+    stage.handle(millis(200), Input::Committed(crate::checkpoints::Committed::Done));
+    assert!(stage.is_drained());
+}
