@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a stage that ends waits for its last record.
-const LAST_RECORD_WITHIN: Duration = Duration::from_secs(1);
+const LAST_RECORD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where an instance begins.
 #[derive(Clone, Debug, Default)]
