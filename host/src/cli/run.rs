@@ -6,10 +6,12 @@ use super::{
     Exit, Failure, OutputArgs,
     load::{self, LinesInput},
     node::{Signals, end_on_signals},
+    operate::harmless,
     output,
 };
 use crate::{
     config::{Agreement, NodeConfig},
+    dlq::{DeadLetters, Filter},
     node::{Node, NodeOptions},
     runtime::wasm::Wasm,
     transport::memory::Network,
@@ -59,6 +61,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let observer = output::observer(name, args.output.output.into());
     let mut options = NodeOptions::new(&config, Arc::new(transport), vec![pipeline], observer);
     options.until_finished = true;
+    let letters = options.dead_letters.clone();
     let signals = Signals::new();
     let mut node = Node::start(options);
     tokio::spawn(end_on_signals(signals, node.control()));
@@ -74,5 +77,20 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     for stage in &exit.cut_short {
         eprintln!("forebay: stage `{stage}` was stopped before it had handed out all it had");
     }
-    Ok(if exit.gave_up.is_empty() { Exit::Done } else { Exit::Software })
+    let rejected = tell_letters(&letters).await;
+    Ok(match (exit.gave_up.is_empty(), rejected) {
+        (false, _) => Exit::Software,
+        (true, true) => Exit::Data,
+        (true, false) => Exit::Done,
+    })
+}
+
+/// Dead letters of a run are gone with it: says how many there were, and of the first why. Whether there were any.
+async fn tell_letters(letters: &DeadLetters) -> bool {
+    let count = letters.count().letters;
+    if let Some(first) = letters.list(&Filter::default(), None, 1).await.first() {
+        let (stage, why) = (first.stage(), harmless(&first.first_line));
+        eprintln!("forebay: {count} events could not be processed, the first by stage `{stage}`: {why}");
+    }
+    count > 0
 }

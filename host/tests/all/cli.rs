@@ -496,3 +496,17 @@ fn what_a_guest_logs_cannot_forge_lines_and_is_limited() {
     assert!(json_lines(&dropped)[0]["lines"].as_u64().unwrap() > 0);
     node.end("-TERM");
 }
+
+#[test]
+fn run_says_what_could_not_be_processed_and_ends_with_65() {
+    let desk = Desk::new();
+    let lines = desk.write("lines", "1\n2\n3\n");
+    let sink = format!("plugin = {:?}\nconfig = {{ mode = \"reject\", at = 1 }}\n", prebuilt("misbehaving-consumer"));
+    let text = format!(
+        "name = \"p\"\n[stages.lines]\nplugin = \"builtin:lines\"\n[stages.sink]\n{sink}subscribe = [{{ to = \"lines\" }}]\n"
+    );
+    let pipeline = desk.write("rejected.toml", text);
+    let outcome = run(forebay(["run", &pipeline, "--input", &lines, "--log", "off"]));
+    outcome.assert_failed(65, "forebay: ");
+    assert!(outcome.stderr.contains("events could not be processed, the first by stage `sink`: "), "{outcome:#?}");
+}

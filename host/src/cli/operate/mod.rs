@@ -23,6 +23,7 @@ use crate::{
     },
 };
 
+pub(super) use self::text::harmless;
 pub(super) use self::{
     dlq::{Args as DlqArgs, dlq},
     drain::{Args as DrainArgs, drain},

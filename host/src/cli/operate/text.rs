@@ -47,7 +47,7 @@ fn is_harmful(c: char) -> bool {
 }
 
 /// A guest's words in one line, with whatever a terminal could obey as `\u{1b}`.
-pub(super) fn harmless(text: &str) -> String {
+pub(in crate::cli) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match is_harmful(c) {
