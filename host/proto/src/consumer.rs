@@ -6,6 +6,7 @@
 //! end of a subscription waits in the same queue, behind the events that came before it.
 
 mod in_hand;
+mod overflow;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,6 +37,18 @@ pub enum CancelMode {
     Temporary,
 }
 
+/// What happens when a stage cannot keep up with a source.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WhenFull {
+    /// The source is asked for less: nothing is lost.
+    #[default]
+    Block,
+    /// The source is asked all the same; of more than `max_demand` events that wait the oldest are dropped.
+    DropOldest,
+    /// The same, and the newest are dropped.
+    DropNewest,
+}
+
 /// How a stage consumes from one source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UpstreamOptions {
@@ -45,6 +58,8 @@ pub struct UpstreamOptions {
     pub demand: Demand,
     /// What its end does.
     pub cancel: CancelMode,
+    /// What happens when the stage cannot keep up.
+    pub when_full: WhenFull,
 }
 
 /// Who owns a source at present.
@@ -72,6 +87,9 @@ struct Subscription {
     epoch: Epoch,
     demand: Demand,
     cancel: CancelMode,
+    when_full: WhenFull,
+    /// Received and neither acknowledged nor dropped; kept only where events are dropped.
+    held: u64,
     /// All events asked for and received since the start.
     granted: u64,
     received: u64,
@@ -200,7 +218,7 @@ impl Consumer {
             pipeline: self.pipeline.clone(),
             producer: options.source.clone(),
             consumer: self.name.clone(),
-            demand,
+            demand: overflow::stated(demand, options.when_full),
         };
         out.open(sub, owner.node.clone());
         out.send(sub, owner.epoch, Message::Subscribe(subscribe));
@@ -214,6 +232,8 @@ impl Consumer {
             epoch: owner.epoch,
             demand,
             cancel: options.cancel,
+            when_full: options.when_full,
+            held: 0,
             granted,
             received: 0,
             pending: demand.max(),
@@ -291,7 +311,9 @@ impl Consumer {
                 if let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.options.source == source) {
                     upstream.backoff.reset();
                 }
+                let arrived = u32::try_from(events.events.len()).expect("a batch has fewer events than 2^32");
                 self.queue.push_back(Queued::Events(sub, events));
+                self.make_room(sub, arrived, out);
             }
             Err(reason) => {
                 out.notice(Notice::Refused { sub, reason: reason.clone() });
@@ -407,7 +429,7 @@ impl Consumer {
         let Some(subscription) = self.subs.get_mut(&done.sub).filter(|subscription| !subscription.ended) else {
             return self.tell_processed(done, out);
         };
-        subscription.count_processed(count);
+        subscription.count_done(count);
         let ask = Message::Ask { granted: subscription.granted, acked: done.runs };
         out.send(done.sub, subscription.epoch, ask);
     }
@@ -441,7 +463,7 @@ impl Consumer {
         };
         out.send(again.sub, subscription.epoch, Message::Retry { after, runs: again.runs });
         let granted = subscription.granted;
-        subscription.count_processed(count);
+        subscription.count_done(count);
         if subscription.granted > granted {
             let ask = Message::Ask { granted: subscription.granted, acked: Vec::new() };
             out.send(again.sub, subscription.epoch, ask);
@@ -519,6 +541,14 @@ impl Subscription {
         }
         self.received = received;
         Ok(())
+    }
+
+    /// Acknowledged or given back. One that drops has asked for more when they came.
+    fn count_done(&mut self, count: u32) {
+        match self.when_full {
+            WhenFull::Block => self.count_processed(count),
+            WhenFull::DropOldest | WhenFull::DropNewest => self.held = self.held.saturating_sub(count.into()),
+        }
     }
 
     /// GenStage's `split_batches`: what was open falls by the batch; at `min` or below, the

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 use forebay_proto::{
     backoff::Backoff,
     batch::Batch,
-    consumer::{Owner, UpstreamOptions},
+    consumer::{Owner, UpstreamOptions, WhenFull},
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
@@ -149,6 +149,7 @@ impl Node {
             source: stage_name(source),
             demand,
             cancel,
+            when_full: WhenFull::Block,
         });
         let options = StageOptions {
             epoch,

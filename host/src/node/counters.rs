@@ -24,6 +24,8 @@ pub(super) enum Count {
     RefusedEvents,
     /// Events that did not fit a producer's buffer.
     DiscardedEvents,
+    /// Events that a stage could not keep up with, and that its subscription says to drop.
+    DroppedEvents,
     /// Events that a guest rejected.
     RejectedEvents,
     /// Guest calls that asked for another try.
@@ -52,7 +54,7 @@ pub(super) enum Count {
 
 use Count::*;
 
-const ALL: [(Count, &str); 19] = [
+const ALL: [(Count, &str); 20] = [
     (StaleSubscriptions, "stale_subscriptions"),
     (StaleAsks, "stale_asks"),
     (StaleEvents, "stale_events"),
@@ -60,6 +62,7 @@ const ALL: [(Count, &str); 19] = [
     (RefusedAsks, "refused_asks"),
     (RefusedEvents, "refused_events"),
     (DiscardedEvents, "discarded_events"),
+    (DroppedEvents, "dropped_events"),
     (RejectedEvents, "rejected_events"),
     (RetriedCalls, "retried_calls"),
     (TrappedCalls, "trapped_calls"),
@@ -140,7 +143,7 @@ mod tests {
         counters.refused(MessageKind::Events, &Reason::NotOwner);
         let read = counters.read();
         let of = |name: &str| read.iter().find(|(known, _)| known == name).map(|(_, count)| *count);
-        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(19)));
+        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(20)));
         let names: std::collections::BTreeSet<_> = read.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), ALL.len());
     }

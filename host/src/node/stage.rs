@@ -198,6 +198,7 @@ impl StageSpec {
             source: subscription.to.clone(),
             demand: subscription.demand,
             cancel: subscription.cancel,
+            when_full: subscription.when_full,
         };
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
@@ -508,6 +509,10 @@ impl StageTask {
                     self.spec.counters.refused(received, &reason);
                 }
                 self.count(format!("refused a message: {reason}"));
+            }
+            Notice::Dropped { count, .. } => {
+                self.spec.counters.many(Count::DroppedEvents, count);
+                self.count(format!("it could not keep up, {count} events dropped"));
             }
             Notice::Discarded { count } => {
                 self.spec.counters.many(Count::DiscardedEvents, count);

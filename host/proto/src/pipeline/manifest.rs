@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     batch::BatchLimits,
-    consumer::CancelMode,
+    consumer::{CancelMode, WhenFull},
     ids::{NameError, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
@@ -194,6 +194,10 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         use CancelMode::*;
         node.choice(problems, &[("permanent", Permanent), ("transient", Transient), ("temporary", Temporary)])
     });
+    let when_full = fields.optional(problems, "when_full", |node, problems| {
+        use WhenFull::*;
+        node.choice(problems, &[("block", Block), ("drop-oldest", DropOldest), ("drop-newest", DropNewest)])
+    });
     fields.finish(problems);
     let demand = match Demand::new(max.unwrap_or(Demand::MAX_DEFAULT), min) {
         Ok(demand) => demand,
@@ -203,7 +207,7 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         }
     };
     let (to, target) = to?;
-    Some((Subscription { to, demand, cancel: cancel.unwrap_or_default() }, target))
+    Some((Subscription { to, demand, cancel: cancel.unwrap_or_default(), when_full: when_full.unwrap_or_default() }, target))
 }
 
 fn buffer(node: &Node<'_>, problems: &mut Problems) -> Option<Buffer> {

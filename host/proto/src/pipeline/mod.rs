@@ -46,7 +46,7 @@ pub use problem::{ManifestError, Problem};
 
 use crate::{
     batch::BatchLimits,
-    consumer::CancelMode,
+    consumer::{CancelMode, WhenFull},
     ids::{PipelineName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
@@ -184,6 +184,8 @@ pub struct Subscription {
     pub demand: Demand,
     /// What the end of the subscription means for the consumer.
     pub cancel: CancelMode,
+    /// What happens when the consumer cannot keep up.
+    pub when_full: WhenFull,
 }
 
 /// Where events wait that nobody asked for.

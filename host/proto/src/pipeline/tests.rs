@@ -55,6 +55,7 @@ fn every_setting_is_read() {
         max_demand = 9
         min_demand = 3
         cancel = "transient"
+        when_full = "drop-oldest"
         [stages.a]
         plugin = "../x/a.wasm"
     "#;
@@ -81,7 +82,7 @@ fn every_setting_is_read() {
     assert_eq!((z.ack, z.checkpoint, z.retry), (Ack::Early, None, retry));
     assert_eq!(a.plugin, PluginRef::File("../x/a.wasm".into()));
     let demand = Demand::new(9, Some(3)).unwrap();
-    assert_eq!(a.subscribe, [Subscription { to: name("z"), demand, cancel: CancelMode::Transient }]);
+    assert_eq!(a.subscribe, [Subscription { to: name("z"), demand, cancel: CancelMode::Transient, when_full: WhenFull::DropOldest }]);
 }
 
 #[test]

@@ -295,6 +295,13 @@ pub enum Notice {
     },
     /// A consumer asks for more at once than the dispatcher expects.
     DemandAboveMax(AboveMax),
+    /// Events were dropped because the stage could not keep up, as its subscription says.
+    Dropped {
+        /// On which subscription they came.
+        sub: SubId,
+        /// How many.
+        count: u64,
+    },
     /// The buffer overflowed and dropped events.
     Discarded {
         /// How many.

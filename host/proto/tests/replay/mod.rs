@@ -11,7 +11,7 @@ use std::{
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions},
+    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
     dispatch::DemandDispatcher,
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
@@ -488,7 +488,7 @@ impl Player {
             Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
             Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
             Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Finished => None,
-            Notice::Rejected { .. } | Notice::Resent { .. } | Notice::Trapped { .. } | Notice::NoSnapshot { .. } => {
+            Notice::Rejected { .. } | Notice::Dropped { .. } | Notice::Resent { .. } | Notice::Trapped { .. } | Notice::NoSnapshot { .. } => {
                 panic!("GenStage has no such thing: {notice:?}")
             }
         }
@@ -522,7 +522,7 @@ fn upstream(source: StageName, options: &Value) -> UpstreamOptions {
         Some("transient") => CancelMode::Transient,
         Some(_) => CancelMode::Temporary,
     };
-    UpstreamOptions { source, demand: demand(options), cancel }
+    UpstreamOptions { source, demand: demand(options), cancel, when_full: WhenFull::Block }
 }
 
 fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
