@@ -155,7 +155,12 @@ fn a_consumer_that_breaks_its_bounds_is_cut_off_and_its_events_are_kept() {
 fn subscribed() -> (Stage, SubId) {
     let mut consumer = stage(Role::Consumer);
     let demand = Demand::new(10, Some(5)).unwrap();
-    let options = UpstreamOptions { source: "source".parse().unwrap(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let options = UpstreamOptions {
+        source: "source".parse().unwrap(),
+        demand,
+        cancel: CancelMode::Temporary,
+        when_full: WhenFull::Block,
+    };
     let owner = Owner { node: "n".parse().unwrap(), epoch: EPOCH };
     consumer.handle(NOW, Input::Subscribe { options, owner });
     let (sub, _) = sent(&mut consumer)[0];

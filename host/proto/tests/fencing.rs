@@ -25,7 +25,8 @@ fn epoch(lamport: u32) -> Epoch {
 /// A consumer of one source, in batches of two.
 fn consumer(fenced: bool) -> Stage {
     let demand = Demand::new(4, Some(2)).unwrap();
-    let upstream = UpstreamOptions { source: source(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let upstream =
+        UpstreamOptions { source: source(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
     let mut options = StageOptions::new("p".parse().unwrap(), "stage".parse().unwrap(), Role::Consumer);
     options.upstreams = vec![upstream];
     options.fenced.extend(fenced.then(source));

@@ -49,7 +49,8 @@ impl Consumer {
                 taken.extend(take_first(events, count));
             } else {
                 let kept = events.events.len() - count;
-                let mut last = Events { attempt: events.attempt, runs: events.runs.clone(), events: events.events.clone() };
+                let mut last =
+                    Events { attempt: events.attempt, runs: events.runs.clone(), events: events.events.clone() };
                 let first = take_first(&mut last, kept);
                 taken.extend(last.runs);
                 *events = Events { attempt: events.attempt, runs: first, events: events.events.slice(0..kept) };

@@ -207,7 +207,10 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         }
     };
     let (to, target) = to?;
-    Some((Subscription { to, demand, cancel: cancel.unwrap_or_default(), when_full: when_full.unwrap_or_default() }, target))
+    Some((
+        Subscription { to, demand, cancel: cancel.unwrap_or_default(), when_full: when_full.unwrap_or_default() },
+        target,
+    ))
 }
 
 fn buffer(node: &Node<'_>, problems: &mut Problems) -> Option<Buffer> {

@@ -82,7 +82,10 @@ fn every_setting_is_read() {
     assert_eq!((z.ack, z.checkpoint, z.retry), (Ack::Early, None, retry));
     assert_eq!(a.plugin, PluginRef::File("../x/a.wasm".into()));
     let demand = Demand::new(9, Some(3)).unwrap();
-    assert_eq!(a.subscribe, [Subscription { to: name("z"), demand, cancel: CancelMode::Transient, when_full: WhenFull::DropOldest }]);
+    assert_eq!(
+        a.subscribe,
+        [Subscription { to: name("z"), demand, cancel: CancelMode::Transient, when_full: WhenFull::DropOldest }]
+    );
 }
 
 #[test]

@@ -75,7 +75,12 @@ fn a_guest_that_wants_to_be_asked_again_is_asked_for_what_is_wanted_then() {
 fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not_hold_it_up() {
     let mut stage = Stage::new(options(Role::Consumer));
     let demand = Demand::new(5, Some(0)).unwrap();
-    let options = UpstreamOptions { source: "source".parse().unwrap(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let options = UpstreamOptions {
+        source: "source".parse().unwrap(),
+        demand,
+        cancel: CancelMode::Temporary,
+        when_full: WhenFull::Block,
+    };
     let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
     stage.handle(millis(0), Input::Subscribe { options, owner });
     let events = |first| {
@@ -96,7 +101,8 @@ fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not
 fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() {
     let source: StageName = "source".parse().unwrap();
     let demand = Demand::default();
-    let upstream = UpstreamOptions { source: source.clone(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let upstream =
+        UpstreamOptions { source: source.clone(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
     let mut stage = Stage::new(StageOptions { upstreams: vec![upstream], ..options(Role::Consumer) });
     let owner = |node: &str, lamport| {
         let epoch = Epoch { lamport, tag: 0 };

@@ -488,7 +488,11 @@ impl Player {
             Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
             Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
             Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Finished => None,
-            Notice::Rejected { .. } | Notice::Dropped { .. } | Notice::Resent { .. } | Notice::Trapped { .. } | Notice::NoSnapshot { .. } => {
+            Notice::Rejected { .. }
+            | Notice::Dropped { .. }
+            | Notice::Resent { .. }
+            | Notice::Trapped { .. }
+            | Notice::NoSnapshot { .. } => {
                 panic!("GenStage has no such thing: {notice:?}")
             }
         }
