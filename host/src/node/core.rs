@@ -42,7 +42,6 @@ use crate::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
     },
-    runtime::Role,
     transport::{CloseCode, Transport},
 };
 
@@ -249,8 +248,7 @@ impl Core {
         let durable = Arc::clone(&self.durable);
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
-        let takes_events = state.plugin.role() == Role::Producer && state.plugin.has_ingest();
-        let inbox = takes_events.then(|| durable.of(key, state.settings.scope));
+        let inbox = state.plugin.has_ingest().then(|| durable.of(key, state.settings.scope));
         let records = if state.is_global() { Records::Name(registry) } else { Records::Node(on_node) };
         let start = records.start(key);
         state.epoch = epoch;

@@ -123,7 +123,8 @@ async fn what_a_plugin_does_not_survive_of_its_inbox_becomes_a_letter_and_can_be
     let node = start(Some(33));
     let inbox = store.inbox(name());
     inbox.ingest(1, 1, of_numbers(0..100)).await.unwrap();
-    let others = |entries: &[Entry]| took(entries).count() == 99;
+    // Some come twice: when the plugin fails, what it was given since its state was last taken is given again.
+    let others = |entries: &[Entry]| took(entries).map(|took| took.number).collect::<BTreeSet<_>>().len() == 99;
     world.log.until("the others are taken", others).await;
     let kept = async {
         while letters.count().letters == 0 || inbox.position() < 100 {
