@@ -361,6 +361,7 @@ impl Node {
             }
             // Of groups, which there are none of here.
             Change::Checkpoint { .. }
+            | Change::Share(_)
             | Change::Quorum { .. }
             | Change::Leads { .. }
             | Change::Addresses(_)

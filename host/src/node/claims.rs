@@ -189,6 +189,7 @@ impl Core {
         match change {
             Change::Checkpoint { name, epoch, previous, seq } => self.tracer.checkpoint(&name, epoch, previous, seq),
             Change::Announce => self.announce(),
+            Change::Share(name) => self.share(&name),
             Change::Conflict { winner, loser } => {
                 self.counters.one(Count::Conflicts);
                 self.report(NodeEvent::Conflict { winner, loser });
@@ -269,6 +270,13 @@ impl Core {
     fn announce(&self) {
         let names = self.names();
         self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
+    }
+
+    /// Tells every peer how far a stage of ours is.
+    fn share(&self, name: &GlobalName) {
+        if let Some(checkpoint) = self.registry.shared_checkpoint(name) {
+            self.links.values().for_each(|link| link.offer(Frame::Checkpoint(checkpoint.clone())));
+        }
     }
 
     pub(super) fn names(&self) -> Names {

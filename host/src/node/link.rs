@@ -20,7 +20,7 @@ use forebay_proto::{
     ids::{BootId, NodeName},
     message::{Envelope, Message, Reason},
     names::quorum::GroupId,
-    wire::{self, Agreement, Frame, Hello, Member, Names},
+    wire::{self, Agreement, Checkpoint, Frame, Hello, Member, Names},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -105,6 +105,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Sends what is of use only if it comes soon, unless much waits to be sent.
+    pub(crate) fn offer(&self, frame: Frame) {
+        if self.outgoing.capacity() > OUTGOING_LEN / 2 {
+            self.send(frame);
+        }
+    }
+
     /// Sends without waiting. A peer that does not read loses its connection.
     pub(crate) fn send(&self, frame: Frame) {
         if self.outgoing.try_send(frame).is_err() {
@@ -123,6 +130,10 @@ pub(crate) enum LinkEvent {
     },
     Members {
         members: Vec<Member>,
+    },
+    Checkpoint {
+        id: LinkId,
+        checkpoint: Checkpoint,
     },
     /// `ended`: the peer's process has ended, as far as can be told from outside.
     Down {
@@ -306,6 +317,7 @@ async fn read(
             Ok(Frame::Pong(_) | Frame::Unknown(_)) => continue,
             Ok(Frame::Names(names)) => LinkEvent::Names { id, names },
             Ok(Frame::Members(members)) => LinkEvent::Members { members },
+            Ok(Frame::Checkpoint(checkpoint)) => LinkEvent::Checkpoint { id, checkpoint },
             Ok(other @ (Frame::Hello(_) | Frame::Stage(_) | Frame::Agreement(_))) => {
                 return (CloseCode::WrongState, format!("{other:?} on the control channel"));
             }

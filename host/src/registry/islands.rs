@@ -20,7 +20,7 @@ use forebay_proto::{
         Change, Claim, GlobalName, Islands,
         quorum::{Answer, GroupId},
     },
-    wire::Agreement,
+    wire::{Agreement, Checkpoint},
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -31,7 +31,7 @@ use super::{CheckpointError, ClaimError, Registry, TenureWatch};
 pub struct IslandsRegistry {
     started: Instant,
     table: Mutex<Islands>,
-    /// Of what this process owned.
+    /// The last of each name, of this process or heard of.
     snapshots: Mutex<BTreeMap<GlobalName, (Seq, Bytes)>>,
     changed: Notify,
 }
@@ -77,9 +77,25 @@ impl Registry for IslandsRegistry {
     }
 
     async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError> {
+        // Held over both, so that nobody is told of a checkpoint without its state.
+        let mut snapshots = self.snapshots();
         self.change(|table| table.checkpoint(name, epoch, commit.previous, commit.seq))?;
-        self.snapshots().insert(name.clone(), (commit.seq, commit.snapshot.clone()));
+        snapshots.insert(name.clone(), (commit.seq, commit.snapshot.clone()));
         Ok(())
+    }
+
+    fn shared_checkpoint(&self, name: &GlobalName) -> Option<Checkpoint> {
+        let snapshots = self.snapshots();
+        let epoch = self.table().own().find(|claim| claim.name == *name)?.epoch;
+        let (seq, snapshot) = snapshots.get(name).cloned()?;
+        Some(Checkpoint { name: name.clone(), epoch, seq, snapshot })
+    }
+
+    fn on_checkpoint(&self, peer: &NodeName, Checkpoint { name, epoch, seq, snapshot }: Checkpoint) {
+        let mut snapshots = self.snapshots();
+        if self.change(|table| table.on_checkpoint(peer, &name, epoch, seq)) {
+            snapshots.insert(name, (seq, snapshot));
+        }
     }
 
     fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)> {

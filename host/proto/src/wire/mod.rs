@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::{
     batch::{Batch, BatchError, BatchLimits},
-    ids::{BootId, Epoch, NodeName},
+    ids::{BootId, Epoch, NodeName, Seq},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
 };
@@ -72,6 +72,19 @@ pub struct Names {
     pub claims: Vec<Claim>,
 }
 
+/// How far a stage is, and its state then: for the next owner. Only in islands mode.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Checkpoint {
+    /// Of which name.
+    pub name: GlobalName,
+    /// Of its owner.
+    pub epoch: Epoch,
+    /// Everything before this is settled.
+    pub seq: Seq,
+    /// The state.
+    pub snapshot: Bytes,
+}
+
 /// Any frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
@@ -81,6 +94,8 @@ pub enum Frame {
     Members(Vec<Member>),
     /// The sender's names.
     Names(Names),
+    /// Of a name of the sender's.
+    Checkpoint(Checkpoint),
     /// Are you there? To be answered by `Pong` with the same number.
     Ping(u64),
     /// I am.
@@ -136,6 +151,7 @@ mod kind {
     pub(super) const PING: u8 = 0x04;
     pub(super) const PONG: u8 = 0x05;
     pub(super) const AGREEMENT: u8 = 0x06;
+    pub(super) const CHECKPOINT: u8 = 0x07;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -165,6 +181,14 @@ pub fn encode(frame: &Frame) -> Bytes {
             writer.u8(kind::NAMES);
             writer.list(&names.candidates, Writer::global_name);
             writer.list(&names.claims, Writer::claim);
+        }
+        Frame::Checkpoint(Checkpoint { name, epoch, seq, snapshot }) => {
+            writer.u8(kind::CHECKPOINT);
+            writer.global_name(name);
+            writer.u64(epoch.to_u64());
+            writer.u64(seq.0);
+            writer.len(snapshot.len());
+            writer.bytes(snapshot);
         }
         Frame::Ping(number) => {
             writer.u8(kind::PING);
@@ -258,6 +282,7 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
             let candidates = reader.list("candidates", Reader::global_name)?;
             Frame::Names(Names { candidates, claims: reader.list("claims", Reader::claim)? })
         }
+        kind::CHECKPOINT => Frame::Checkpoint(reader.checkpoint()?),
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
         kind::AGREEMENT => Frame::Agreement(reader.rest()),

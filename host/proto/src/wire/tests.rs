@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::*;
 use crate::{
     batch::{Batch, Columns},
-    ids::Seq,
     message::{Demand, Events, Reason, SeqRun, Subscribe},
 };
 
@@ -85,6 +84,16 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
         ),
         ("ping", Frame::Ping(1), "04 0100000000000000"),
         ("pong", Frame::Pong(1), "05 0100000000000000"),
+        (
+            "checkpoint",
+            Frame::Checkpoint(Checkpoint {
+                name: name(),
+                epoch: EPOCH,
+                seq: Seq(9),
+                snapshot: Bytes::from_static(b"nine"),
+            }),
+            "07 07 636f756e746572 01 63 cdab000002000000 0900000000000000 04000000 6e696e65",
+        ),
         (
             "subscribe",
             stage(Message::Subscribe(subscribe)),

@@ -121,6 +121,30 @@ async fn an_owner_that_leaves_in_good_order_repeats_nothing() {
     assert_eq!(counts(&world.log.entries(), old).len(), before.len(), "each once");
 }
 
+/// Nobody but the peers knows how far it was, and in which state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_successor_of_an_island_goes_on_from_what_its_peers_have_told() {
+    let (world, gate) = (World::new(), Gate::open());
+    let mut nodes = BTreeMap::new();
+    for (index, name) in ABC.into_iter().enumerate() {
+        let numbers =
+            pipeline(OFTEN, [("counter", movable(&world.log, u64::MAX, None)), ("sink", sink(&world.log, &gate))]);
+        nodes.insert(name, world.start(name, &ABC[..index], numbers));
+        let (_, epoch) = world.log.owner(0).await;
+        world.log.subscribed(name, epoch).await;
+    }
+    let (owner, old) = world.log.owner(0).await;
+    until_number(&world.log, 300).await;
+    let mark = world.log.mark();
+    drop(nodes.remove(&*owner).unwrap());
+    let (_, new) = world.log.owner(mark).await;
+    world.log.until("the successor has emitted", |entries| counts(entries, new).len() >= 50).await;
+    let (before, after) = (of_epoch(&world.log, old), of_epoch(&world.log, new));
+    let (first, highest) = (*after.iter().min().unwrap(), *before.iter().max().unwrap());
+    assert!((1..=highest + 1).contains(&first), "{first} follows {highest}");
+    assert!((0..first).all(|number| before.contains(&number)), "recorded as settled, and taken by nobody");
+}
+
 async fn a_source_that_fails_goes_on_from_its_last_checkpoint(world: World) {
     const LIMIT: u64 = 400;
     let gate = Gate::open();
