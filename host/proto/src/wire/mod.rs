@@ -16,7 +16,7 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    batch::{Batch, BatchError, BatchLimits},
+    batch::{BatchError, BatchLimits},
     ids::{BootId, Epoch, NodeName},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
@@ -220,25 +220,6 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
             writer.reason(reason);
         }
     }
-}
-
-/// A batch alone, in the bytes it has in an events frame: for what is kept on disk.
-pub fn encode_batch(batch: &Batch) -> Bytes {
-    let mut writer = Writer::default();
-    writer.reserve(batch.bytes() + 64);
-    batch::write(&mut writer, batch);
-    writer.finish()
-}
-
-/// The inverse of [`encode_batch`].
-///
-/// # Errors
-/// [`WireError`] names the field, or the limit that is exceeded.
-pub fn decode_batch(bytes: &[u8], limits: &BatchLimits) -> Result<Batch, WireError> {
-    let mut reader = Reader::new(bytes);
-    let batch = batch::read(&mut reader, limits)?;
-    reader.finish()?;
-    Ok(batch)
 }
 
 /// Reads a frame; a batch in it is checked against `limits`.

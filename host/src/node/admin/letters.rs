@@ -2,8 +2,6 @@
 
 use std::{collections::HashMap, error::Error};
 
-use forebay_proto::wire::encode_batch;
-
 use super::{
     Desk, Question,
     wire::{self, AboutLetters, LetterPart, LettersAsked, LettersPage, Outcome, OutcomeOf},
@@ -59,7 +57,7 @@ impl Desk {
 
     async fn part(&self, id: LetterId, from: u64) -> Result<LetterPart, String> {
         let letter = self.letter(id).await?.ok_or_else(|| format!("there is no dead letter {id} on this node"))?;
-        let event = encode_batch(&letter.event);
+        let event = letter.event.encode();
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(event.len());
         let part = &event[from..event.len().min(from.saturating_add(PART_BYTES))];
         Ok(LetterPart {

@@ -2,10 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use forebay_proto::{
-    batch::{Batch, BatchLimits},
-    wire::decode_batch,
-};
+use forebay_proto::batch::{Batch, BatchLimits};
 use serde_json::{Map, Value, json};
 
 use super::{Client, NodeChoice, ask, something_else, text};
@@ -51,7 +48,7 @@ fn fetch(client: &Client, id: u64) -> Result<(LetterPart, Batch), Failure> {
         bytes.extend_from_slice(&part);
         if bytes.len() as u64 >= letter.event_bytes {
             let no_limits = BatchLimits { events_max: 1, bytes_max: u32::MAX };
-            let event = decode_batch(&bytes, &no_limits).map_err(|error| something_else().because(error))?;
+            let event = Batch::decode(&bytes, &no_limits).map_err(|error| something_else().because(error))?;
             return if event.len() == 1 { Ok((letter, event)) } else { Err(something_else()) };
         }
         if part.is_empty() {
