@@ -11,3 +11,4 @@ pub mod node;
 pub mod registry;
 pub mod runtime;
 pub mod transport;
+mod watched;

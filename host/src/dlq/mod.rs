@@ -4,7 +4,7 @@
 //! - `codec.rs`: its bytes on disk.
 //! - `index.rs`: what is known of all letters without reading the disk.
 //! - `database.rs`: the file, `DATA/dead-letters.redb`.
-//! - `backend.rs`: where the database lies, and whether it can still be trusted.
+//! - `backend.rs`: where the database lies.
 //! - `store.rs`: [`DeadLetters`], and the one writer at a time.
 //!
 //! A letter is on disk before its event is acknowledged. When the store is full nothing is thrown away: the
