@@ -13,6 +13,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
@@ -102,7 +103,10 @@ pub(super) fn in_directory(data: &Path) -> Opener {
 fn open_file(data: &Path, path: &PathBuf) -> Result<Box<dyn StorageBackend>, OpenError> {
     let place = path.display().to_string();
     let disk = |source| OpenError::Disk { place: place.clone(), source };
-    let file = |options: &mut fs::OpenOptions, path: &Path| options.read(true).write(true).open(path).map_err(disk);
+    // Events may be secret: only this user may read them.
+    let file = |options: &mut fs::OpenOptions, path: &Path| {
+        options.read(true).write(true).mode(0o600).open(path).map_err(disk)
+    };
     let backend = |file| {
         FileBackend::new(file).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { place: place.clone() },
