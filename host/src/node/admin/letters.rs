@@ -1,12 +1,15 @@
 //! Dead letters, listed, shown, resent and dropped.
 
-use std::{collections::HashMap, error::Error};
+use std::collections::HashMap;
 
 use super::{
     Desk, Question,
     wire::{self, AboutLetters, LetterPart, LettersAsked, LettersPage, Outcome, OutcomeOf},
 };
-use crate::dlq::{Filter, Letter, LetterId, Summary};
+use crate::{
+    chain::chain,
+    dlq::{Filter, Letter, LetterId, Summary},
+};
 
 /// Letters in one answer; each takes less than 1 KiB of it.
 const PAGE_LETTERS: usize = 200;
@@ -136,15 +139,4 @@ fn line(letter: &Summary) -> wire::Letter {
         payload_bytes: letter.payload_bytes,
         reason: letter.first_line.to_string(),
     }
-}
-
-/// An error with its causes: it goes to another process.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
