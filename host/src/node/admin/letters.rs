@@ -75,8 +75,8 @@ impl Desk {
         self.letters.get(id).await.map_err(|error| chain(&error))
     }
 
-    /// Hands them to the core, a few at a time. What is processed disappears by itself.
-    /// Sends letters to their stages again; says what became of each.
+    /// Sends letters to their stages again, a few at a time; says what became of each. What is processed
+    /// disappears by itself.
     ///
     /// # Errors
     /// If the node ends.
