@@ -12,4 +12,5 @@ pub mod node;
 pub mod registry;
 pub mod runtime;
 pub mod transport;
+mod wall;
 mod watched;
