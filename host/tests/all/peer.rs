@@ -17,12 +17,12 @@ use forebay_proto::{
     batch::{Batch, BatchLimits},
     ids::{BootId, Epoch, Seq},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
-    names::{Claim, GlobalName},
+    names::Claim,
     wire::{self, Agreement, Frame, Hello, Names, VERSION},
 };
 
 use crate::{
-    node::{Entry, Gate, Log, World, counts, took},
+    node::{Entry, Gate, Log, World, counter_name, counts, took},
     transport::hostile::{proof, raw_client},
 };
 
@@ -517,7 +517,7 @@ async fn streams_that_say_nothing_are_closed_in_time_and_hold_up_nobody() {
 }
 
 fn claim(node: &str, epoch: Epoch, progress: u64) -> Claim {
-    let name = GlobalName { pipeline: "numbers".parse().unwrap(), stage: "counter".parse().unwrap() };
+    let name = counter_name();
     Claim { name, node: node.parse().unwrap(), boot: BootId(666), epoch, claimed_at_ms: 0, progress: Seq(progress) }
 }
 

@@ -30,22 +30,15 @@ fn rejection(index: usize, retry: bool) -> Rejection {
     Rejection { index: u32::try_from(index).unwrap(), retry, reason: "odd".to_owned() }
 }
 
-const BATCHES: &str = r#"
-    name = "numbers"
-    [stages.counter]
-    plugin = "native"
-    scope = "global"
-    poll = "10ms"
-    [stages.sink]
-    plugin = "native"
-    retry = { attempts = 3, backoff = "10ms" }
-    subscribe = [{ to = "counter", max_demand = 2000, min_demand = 1000 }]
-"#;
+/// In batches of a thousand, each event tried three times.
+fn batches() -> String {
+    numbers_with("", r#"retry = { attempts = 3, backoff = "10ms" }"#, (2000, 1000))
+}
 
 /// A node with its letters, on a counter to `limit`.
 fn start(world: &World, limit: u64, sink: Arc<dyn Plugin>, bounds: Bounds) -> (Node, DeadLetters) {
     let letters = DeadLetters::in_memory(bounds);
-    let numbers = pipeline(BATCHES, [("counter", counter(&world.log, limit)), ("sink", sink)]);
+    let numbers = pipeline(&batches(), [("counter", counter(&world.log, limit)), ("sink", sink)]);
     let options = NodeOptions { dead_letters: letters.clone(), ..world.joining("a", &[], numbers) };
     (Node::start(options), letters)
 }
@@ -59,13 +52,7 @@ async fn all(letters: &DeadLetters) -> Vec<Letter> {
 }
 
 async fn until_letters(letters: &DeadLetters, count: u64) {
-    let kept = async {
-        while letters.count().letters != count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, kept).await;
-    assert!(waited.is_ok(), "{:?}, expected {count}", letters.count());
+    until(&format!("there are {count} letters"), async || letters.count().letters == count).await;
 }
 
 fn numbers(letters: &[Letter]) -> Vec<u64> {
@@ -135,12 +122,8 @@ async fn a_letter_is_sent_again_and_gone_once_it_is_processed() {
     let tried =
         |attempt| move |entries: &[Entry]| took(entries).any(|took| (took.number, took.attempt) == (4, attempt));
     world.log.until("it is tried again", tried(2)).await;
-    let again = async {
-        while letters.get(id).await.unwrap().is_none_or(|letter| letter.attempts != 2) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, again).await.expect("it is the same letter, with one more attempt");
+    let again = async || letters.get(id).await.unwrap().is_some_and(|letter| letter.attempts == 2);
+    until("it is the same letter, with one more attempt", again).await;
     mended.store(true, Ordering::Relaxed);
     resend().await.unwrap();
     world.log.until("it is tried once more", tried(3)).await;
