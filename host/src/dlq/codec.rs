@@ -18,9 +18,13 @@ use std::str::FromStr;
 use forebay_proto::{
     batch::Batch,
     ids::{Epoch, Seq},
+    letters::REASON_BYTES_MAX,
 };
 
-use super::letter::{Letter, LetterId, NO_LIMITS, REASON_BYTES_MAX, Reason, alone};
+use super::{
+    LetterId,
+    letter::{Letter, NO_LIMITS, Reason, alone},
+};
 use crate::checksum::crc32c;
 
 /// The version of every letter, so that later ones can differ.

@@ -15,10 +15,11 @@ use std::{
 use redb::{Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::{
+    LetterId,
     backend::Place,
     codec::{self, Damaged},
     index::{Index, Summary},
-    letter::{Letter, LetterId},
+    letter::Letter,
 };
 use crate::watched::{Lost, Watched};
 

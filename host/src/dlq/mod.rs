@@ -22,8 +22,9 @@ mod tests;
 use std::io;
 
 pub use codec::Damaged;
+pub use forebay_proto::letters::LetterId;
 pub use index::{Filter, Summary};
-pub use letter::{Letter, LetterId, Reason};
+pub use letter::{Letter, Reason};
 pub use store::DeadLetters;
 
 /// How much is kept at most. Configured as `dead_letters`.

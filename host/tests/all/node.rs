@@ -212,7 +212,7 @@ impl World {
     }
 
     /// How a node agrees that joins so many others.
-    fn agreement(&self, node: &str, joins: usize) -> AgreementOptions {
+    pub(crate) fn agreement(&self, node: &str, joins: usize) -> AgreementOptions {
         let Some(options) = &self.quorum else { return AgreementOptions::Islands };
         let home = Arc::clone(self.homes.lock().unwrap().entry(node.to_owned()).or_default());
         let expect = u16::from(joins == 0);

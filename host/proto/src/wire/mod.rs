@@ -5,6 +5,7 @@
 //! was given, and returns an error for whatever a peer can send.
 
 mod batch;
+mod letters;
 mod read;
 mod write;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use crate::{
     batch::{BatchError, BatchLimits},
     ids::{BootId, Epoch, NodeName},
+    letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
 };
@@ -88,6 +90,10 @@ pub enum Frame {
     /// A request of the agreement between nodes, or its answer; a channel begins with the one and
     /// ends with the other. The bytes are those of [`crate::names::quorum::Request`] and `Answer`.
     Agreement(Bytes),
+    /// What a node is asked about its dead letters. A channel begins with it, and ends with [`Frame::LettersTold`].
+    LettersAsked(LettersRequest),
+    /// What it answers.
+    LettersTold(LettersAnswer),
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -136,6 +142,8 @@ mod kind {
     pub(super) const PING: u8 = 0x04;
     pub(super) const PONG: u8 = 0x05;
     pub(super) const AGREEMENT: u8 = 0x06;
+    pub(super) const LETTERS_ASKED: u8 = 0x07;
+    pub(super) const LETTERS_TOLD: u8 = 0x08;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -177,6 +185,14 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::Agreement(bytes) => {
             writer.u8(kind::AGREEMENT);
             writer.bytes(bytes);
+        }
+        Frame::LettersAsked(request) => {
+            writer.u8(kind::LETTERS_ASKED);
+            letters::write_request(&mut writer, request);
+        }
+        Frame::LettersTold(answer) => {
+            writer.u8(kind::LETTERS_TOLD);
+            letters::write_answer(&mut writer, answer);
         }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
@@ -242,6 +258,8 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
+        kind::LETTERS_ASKED => Frame::LettersAsked(letters::read_request(&mut reader)?),
+        kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
         kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

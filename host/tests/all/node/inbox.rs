@@ -114,7 +114,7 @@ async fn what_a_plugin_does_not_survive_of_its_inbox_becomes_a_letter_and_can_be
 
     let node = start(None);
     let ids: Vec<_> = letters.list(&forebay::dlq::Filter::default(), None, 9).await.iter().map(|it| it.id).collect();
-    node.desk().resend(ids).await.unwrap();
+    letters::resend(&node, ids).await;
     all_numbers(&world.log, 100).await;
     until("the letter is gone", async || letters.count().letters == 0).await;
     end(node).await;
