@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -25,6 +24,7 @@ use forebay_proto::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{CheckpointError, ClaimError, Registry, TenureWatch};
+use crate::wall::now_ms;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -40,9 +40,7 @@ impl IslandsRegistry {
     /// The registry of a node that has met nobody yet.
     pub fn new(node: NodeName, boot: BootId) -> Self {
         // A clock before 1970 makes our claims look old, which only matters between equal claims.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let started_at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        let table = Mutex::new(Islands::new(node, boot, started_at_ms));
+        let table = Mutex::new(Islands::new(node, boot, now_ms()));
         Self { started: Instant::now(), table, snapshots: Mutex::default(), changed: Notify::new() }
     }
 

@@ -5,6 +5,7 @@
 //! was given, and returns an error for whatever a peer can send.
 
 mod batch;
+mod letters;
 mod read;
 mod write;
 
@@ -16,8 +17,9 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    batch::{Batch, BatchError, BatchLimits},
+    batch::{BatchError, BatchLimits},
     ids::{BootId, Epoch, NodeName, Seq},
+    letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
 };
@@ -103,6 +105,10 @@ pub enum Frame {
     /// A request of the agreement between nodes, or its answer; a channel begins with the one and
     /// ends with the other. The bytes are those of [`crate::names::quorum::Request`] and `Answer`.
     Agreement(Bytes),
+    /// What a node is asked about its dead letters. A channel begins with it, and ends with [`Frame::LettersTold`].
+    LettersAsked(LettersRequest),
+    /// What it answers.
+    LettersTold(LettersAnswer),
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -151,7 +157,9 @@ mod kind {
     pub(super) const PING: u8 = 0x04;
     pub(super) const PONG: u8 = 0x05;
     pub(super) const AGREEMENT: u8 = 0x06;
-    pub(super) const CHECKPOINT: u8 = 0x07;
+    pub(super) const LETTERS_ASKED: u8 = 0x07;
+    pub(super) const LETTERS_TOLD: u8 = 0x08;
+    pub(super) const CHECKPOINT: u8 = 0x09;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -202,6 +210,14 @@ pub fn encode(frame: &Frame) -> Bytes {
             writer.u8(kind::AGREEMENT);
             writer.bytes(bytes);
         }
+        Frame::LettersAsked(request) => {
+            writer.u8(kind::LETTERS_ASKED);
+            letters::write_request(&mut writer, request);
+        }
+        Frame::LettersTold(answer) => {
+            writer.u8(kind::LETTERS_TOLD);
+            letters::write_answer(&mut writer, answer);
+        }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
     }
@@ -246,25 +262,6 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
     }
 }
 
-/// A batch alone, in the bytes it has in an events frame: for what is kept on disk.
-pub fn encode_batch(batch: &Batch) -> Bytes {
-    let mut writer = Writer::default();
-    writer.reserve(batch.bytes() + 64);
-    batch::write(&mut writer, batch);
-    writer.finish()
-}
-
-/// The inverse of [`encode_batch`].
-///
-/// # Errors
-/// [`WireError`] names the field, or the limit that is exceeded.
-pub fn decode_batch(bytes: &[u8], limits: &BatchLimits) -> Result<Batch, WireError> {
-    let mut reader = Reader::new(bytes);
-    let batch = batch::read(&mut reader, limits)?;
-    reader.finish()?;
-    Ok(batch)
-}
-
 /// Reads a frame; a batch in it is checked against `limits`.
 ///
 /// # Errors
@@ -286,6 +283,8 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
+        kind::LETTERS_ASKED => Frame::LettersAsked(letters::read_request(&mut reader)?),
+        kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
         kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

@@ -20,11 +20,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{
-    Ended, Inner, Membership, lock,
-    propose::{TRY_WITHIN, wall_ms},
+use super::{Ended, Inner, Membership, lock, propose::TRY_WITHIN};
+use crate::{
+    registry::raft::{GroupStatus, MemberId, ReadError},
+    wall::now_ms,
 };
-use crate::registry::raft::{GroupStatus, MemberId, ReadError};
 
 /// How often a member looks at what there is to do, if nothing calls for it earlier.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -395,7 +395,7 @@ impl Inner {
                 let command = Command::Vacate { node: node.clone(), boot, why };
                 // By this leader or by none: the next one gives everybody a lease of its own. The outcome
                 // shows in the ledger; if there is none it is tried again.
-                match raft.propose(Proposal { at_ms: wall_ms(), command }.encode(), TRY_WITHIN).await {
+                match raft.propose(Proposal { at_ms: now_ms(), command }.encode(), TRY_WITHIN).await {
                     Ok(_) => raft.spread().await,
                     Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
                 }

@@ -52,17 +52,10 @@ fn movable(log: &Log, limit: u64, trap: Option<u64>) -> Arc<dyn Plugin> {
     })
 }
 
-const OFTEN: &str = r#"
-    name = "numbers"
-    [stages.counter]
-    plugin = "native"
-    scope = "global"
-    poll = "10ms"
-    checkpoint = "50ms"
-    [stages.sink]
-    plugin = "native"
-    subscribe = [{ to = "counter", max_demand = 5, min_demand = 0 }]
-"#;
+/// With a checkpoint so often that tests need not wait for it.
+fn often() -> String {
+    numbers_with(r#"checkpoint = "50ms""#, "", (5, 0))
+}
 
 /// All numbers taken in an epoch, in the order they came.
 fn of_epoch(log: &Log, epoch: Epoch) -> Vec<u64> {
@@ -77,14 +70,12 @@ async fn start_abc(world: &World, gate: &Gate, limit: u64) -> BTreeMap<&'static 
     let mut nodes = BTreeMap::new();
     for (index, name) in ABC.into_iter().enumerate() {
         let numbers =
-            pipeline(OFTEN, [("counter", movable(&world.log, limit, None)), ("sink", sink(&world.log, gate))]);
+            pipeline(&often(), [("counter", movable(&world.log, limit, None)), ("sink", sink(&world.log, gate))]);
         nodes.insert(name, world.start(name, &ABC[..index], numbers));
         let (_, epoch) = world.log.owner(0).await;
         world.log.subscribed(name, epoch).await;
     }
-    for node in nodes.values() {
-        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
-    }
+    until_all_vote(nodes.values()).await;
     nodes
 }
 
@@ -128,7 +119,7 @@ async fn a_successor_of_an_island_goes_on_from_what_its_peers_have_told() {
     let mut nodes = BTreeMap::new();
     for (index, name) in ABC.into_iter().enumerate() {
         let numbers =
-            pipeline(OFTEN, [("counter", movable(&world.log, u64::MAX, None)), ("sink", sink(&world.log, &gate))]);
+            pipeline(&often(), [("counter", movable(&world.log, u64::MAX, None)), ("sink", sink(&world.log, &gate))]);
         nodes.insert(name, world.start(name, &ABC[..index], numbers));
         let (_, epoch) = world.log.owner(0).await;
         world.log.subscribed(name, epoch).await;
@@ -149,7 +140,7 @@ async fn a_source_that_fails_goes_on_from_its_last_checkpoint(world: World) {
     const LIMIT: u64 = 400;
     let gate = Gate::open();
     let numbers =
-        pipeline(OFTEN, [("counter", movable(&world.log, LIMIT, Some(250))), ("sink", sink(&world.log, &gate))]);
+        pipeline(&often(), [("counter", movable(&world.log, LIMIT, Some(250))), ("sink", sink(&world.log, &gate))]);
     let node = world.start("a", &[], numbers);
     until_number(&world.log, LIMIT - 1).await;
     end(node).await;
@@ -222,9 +213,7 @@ async fn lose_the_middle(ack: &str, middle: Arc<dyn Plugin>) -> BTreeSet<u64> {
     let b = labelled("b", &["a"], &["middle"]);
     world.log.until("b has the middle", |entries| owner_of_middle(entries).is_some()).await;
     let c = labelled("c", &["a", "b"], &["sink", "middle"]);
-    for node in [&a, &b, &c] {
-        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
-    }
+    until_all_vote([&a, &b, &c]).await;
     until_number(&world.log, 20).await;
     gate.set(false);
     gate.holds().await;
