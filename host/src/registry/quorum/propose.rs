@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Inner, Membership, Phase, lock};
 use crate::{
-    registry::raft::{MemberId, ProposeError, ReadError},
+    registry::raft::{GroupStatus, MemberId, ProposeError, ReadError},
     wall::now_ms,
 };
 
@@ -60,11 +60,16 @@ impl Inner {
         }
     }
 
-    /// Waits a moment, less if there is news of a leader.
+    /// Waits a moment, less if there is news of a leader. Any other news may come of the try itself.
     async fn await_leader(&self) {
         let news = async {
             match self.membership() {
-                Some(membership) => drop(membership.raft.watch().changed().await),
+                Some(membership) => {
+                    let mut watch = membership.raft.watch();
+                    let leads = |status: &GroupStatus| (status.term, status.leader, status.is_leader);
+                    let before = leads(&watch.status());
+                    watch.until(|status| leads(status) != before).await;
+                }
                 None => drop(self.phase.subscribe().changed().await),
             }
         };

@@ -15,6 +15,9 @@ use crate::registry::raft::types::{MemberId, Membership, Named};
 /// How long a change may take. Two rounds of agreement, and waiting for one that is under way.
 const CHANGE_WITHIN: Duration = Duration::from_secs(10);
 
+/// The pause before it is asked for again.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
 type Change = ChangeMembers<u64, Named>;
 
 impl Group {
@@ -94,7 +97,9 @@ impl Group {
                         Attempt::Failed(error) => return Err(error),
                     },
                 }
-                // Another change has to be agreed on first, or this one only went half way.
+                // Another change has to be agreed on first, or this one only went half way. A try alone is news, too:
+                // waiting for nothing else would never let a processor go.
+                tokio::time::sleep(TRY_AGAIN).await;
                 watch.changed().await;
             }
         };
