@@ -230,8 +230,10 @@ impl World {
         let mut all = true;
         for no in self.nodes() {
             self.machines[no.0].drain();
-            // Draining may take 5 s, releasing and hanging up another.
-            all &= self.run_until(Duration::from_secs(8), |world| !world.is_up(no)).is_some();
+            // Draining may take 5 s, releasing and hanging up another; where messages are lost or late, longer.
+            let in_time = self.run_until(Duration::from_secs(8), |world| !world.is_up(no)).is_some();
+            let _ = self.run_until(Duration::from_secs(30), |world| !world.is_up(no));
+            all &= in_time;
             let pause = Duration::from_millis(self.random.random_range(10..500));
             self.run_for(pause);
             self.start(no);
