@@ -1,6 +1,7 @@
 //! `forebay-faults run` strikes real nodes with faults and checks the laws; `forebay-faults takeover`
 //! measures how long a takeover takes.
 
+mod clients;
 mod cluster;
 mod net;
 mod record;
@@ -53,6 +54,10 @@ enum Action {
         /// The kinds of faults, by name or by first word, separated by commas [default: all]
         #[arg(long)]
         kinds: Option<Kinds>,
+        /// Have clients push the events from outside, and look whether all that was confirmed to them comes to the
+        /// printers
+        #[arg(long)]
+        ingest: bool,
         /// How many clusters share the faults, at the same time
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
         clusters: u8,
@@ -87,10 +92,11 @@ struct Nodes {
     /// How long recovery from a fault may take
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     recovery: Duration,
-    /// How long a printer pauses after each batch [default: 100ms; 10ms to measure takeovers]
+    /// How long a printer pauses after each batch [default: 100ms; none with --ingest; 10ms to
+    /// measure takeovers]
     #[arg(long, value_parser = humantime::parse_duration)]
     pause: Option<Duration>,
-    /// Put a stage between the counter and the printers, so that two names move and acknowledgements go through both
+    /// Put a stage between the source and the printers, so that two names move and acknowledgements go through both
     #[arg(long)]
     chain: bool,
     /// The binary [default: beside this one]
@@ -130,6 +136,7 @@ impl Nodes {
             agreement: self.agreement,
             pause: self.pause.unwrap_or(pause),
             chain: self.chain,
+            ingest: false,
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
         })
@@ -150,7 +157,7 @@ impl Nodes {
 
 fn main() -> ExitCode {
     let verdict = match Args::parse().command {
-        Action::Run { nodes, faults, kinds, clusters } => run(&nodes, faults, kinds, clusters.into()),
+        Action::Run { nodes, faults, kinds, ingest, clusters } => run(&nodes, faults, kinds, ingest, clusters.into()),
         Action::Takeover { nodes, runs, victim, signal } => take_over(&nodes, runs, victim, signal),
     };
     let verdict = verdict.unwrap_or_else(|error| {
@@ -160,9 +167,14 @@ fn main() -> ExitCode {
     ExitCode::from(verdict as u8)
 }
 
-fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, clusters: usize) -> io::Result<Verdict> {
+fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, ingest: bool, clusters: usize) -> io::Result<Verdict> {
+    if ingest && nodes.agreement != Agreement::Quorum {
+        let text = "--ingest needs --agreement quorum: of islands, each node keeps what was pushed into it";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let pause = if ingest { Duration::ZERO } else { Duration::from_millis(100) };
     let options = run::Options {
-        setup: nodes.setup(Duration::from_millis(100))?,
+        setup: Setup { ingest, ..nodes.setup(pause)? },
         faults,
         seed: nodes.seed,
         kinds: nodes.kinds(kinds),
