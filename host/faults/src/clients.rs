@@ -5,7 +5,7 @@
 
 use std::{
     ops::AddAssign,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -125,6 +125,28 @@ impl Clients {
 impl Drop for Clients {
     fn drop(&mut self) {
         self.end.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asks one node whether it takes events.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    client: Option<Client>,
+}
+
+impl Probe {
+    /// Of the node with this data directory.
+    pub(crate) fn of(node: &Path) -> Self {
+        Self { client: Client::connect(node).ok().map(|client| client.patience(Duration::ZERO)) }
+    }
+
+    /// What the node says of its disk, if it takes no event for that. An event that it takes has a number of nobody else.
+    pub(crate) fn refusal(&mut self, stage: &str) -> Option<String> {
+        let number = CLIENTS * NUMBERS + u64::from(std::process::id());
+        match self.client.as_mut()?.ingest(stage, &[Event::text(number.to_string())]) {
+            Err(Error::Full(why)) if why.contains("bytes are free on the disk of") => Some(why),
+            _ => None,
+        }
     }
 }
 

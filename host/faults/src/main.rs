@@ -58,6 +58,9 @@ enum Action {
         /// printers
         #[arg(long)]
         ingest: bool,
+        /// Give each node a disk of its own for its data, of 256 MiB of memory, and fill these disks as three kinds more
+        #[arg(long, requires = "ingest")]
+        small_disks: bool,
         /// How many clusters share the faults, at the same time
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
         clusters: u8,
@@ -120,6 +123,13 @@ enum Output {
     Json,
 }
 
+/// What a run has beside its faults.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    ingest: bool,
+    small_disks: bool,
+}
+
 impl Nodes {
     fn setup(&self, pause: Duration) -> io::Result<Setup> {
         let forebay = match &self.forebay {
@@ -137,6 +147,7 @@ impl Nodes {
             pause: self.pause.unwrap_or(pause),
             chain: self.chain,
             ingest: false,
+            small_disks: false,
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
         })
@@ -147,17 +158,23 @@ impl Nodes {
     }
 
     /// Those that this cluster can suffer.
-    fn kinds(&self, kinds: Option<Kinds>) -> Vec<Kind> {
+    fn kinds(&self, kinds: Option<Kinds>, small_disks: bool) -> Vec<Kind> {
         let asked = kinds.map_or_else(|| Kind::ALL.to_vec(), |Kinds(kinds)| kinds);
         let has_leader = self.agreement == Agreement::Quorum;
-        let fits = |kind: &Kind| kind.nodes_min() <= self.nodes.into() && (has_leader || !kind.needs_leader());
+        let fits = |kind: &Kind| {
+            kind.nodes_min() <= self.nodes.into()
+                && (has_leader || !kind.needs_leader())
+                && (small_disks || !kind.needs_disks())
+        };
         asked.into_iter().filter(fits).collect()
     }
 }
 
 fn main() -> ExitCode {
     let verdict = match Args::parse().command {
-        Action::Run { nodes, faults, kinds, ingest, clusters } => run(&nodes, faults, kinds, ingest, clusters.into()),
+        Action::Run { nodes, faults, kinds, ingest, small_disks, clusters } => {
+            run(&nodes, faults, kinds, Load { ingest, small_disks }, clusters.into())
+        }
         Action::Takeover { nodes, runs, victim, signal } => take_over(&nodes, runs, victim, signal),
     };
     let verdict = verdict.unwrap_or_else(|error| {
@@ -167,17 +184,18 @@ fn main() -> ExitCode {
     ExitCode::from(verdict as u8)
 }
 
-fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, ingest: bool, clusters: usize) -> io::Result<Verdict> {
+fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, load: Load, clusters: usize) -> io::Result<Verdict> {
+    let Load { ingest, small_disks } = load;
     if ingest && nodes.agreement != Agreement::Quorum {
         let text = "--ingest needs --agreement quorum: of islands, each node keeps what was pushed into it";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let pause = if ingest { Duration::ZERO } else { Duration::from_millis(100) };
     let options = run::Options {
-        setup: Setup { ingest, ..nodes.setup(pause)? },
+        setup: Setup { ingest, small_disks, ..nodes.setup(pause)? },
         faults,
         seed: nodes.seed,
-        kinds: nodes.kinds(kinds),
+        kinds: nodes.kinds(kinds, small_disks),
         clusters,
         recovery: nodes.recovery,
         json: nodes.is_json(),

@@ -23,13 +23,19 @@ const LAST_WORDS: usize = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    small_disks: bool,
+}
+
+/// Where a node's disk is mounted, if it has one of its own.
+pub(super) fn disk(dir: &Path, node: &str) -> PathBuf {
+    dir.join(format!("disk-{node}"))
 }
 
 impl Files {
     /// Makes keys for these nodes with `forebay cluster`, and a pipeline of a counter or an inbox, and a printer on
     /// every node that pauses after each batch.
     pub(crate) fn create(dir: &Path, setup: &Setup, names: &[String]) -> Result<Self, ClusterError> {
-        let files = Self { dir: dir.to_owned() };
+        let files = Self { dir: dir.to_owned(), small_disks: setup.small_disks };
         let failed = |source| ClusterError::Files { dir: dir.to_owned(), source };
         fs::create_dir_all(files.traces()).map_err(failed)?;
         files.write_pipeline(setup).map_err(failed)?;
@@ -55,7 +61,10 @@ impl Files {
     }
 
     pub(crate) fn data(&self, node: &str) -> PathBuf {
-        self.dir.join(node)
+        match self.small_disks {
+            true => disk(&self.dir, node).join(node),
+            false => self.dir.join(node),
+        }
     }
 
     /// What a node logged, of all its starts.

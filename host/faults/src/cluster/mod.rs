@@ -1,5 +1,6 @@
 //! A cluster of real `forebay node` processes, each in a namespace of its own.
 
+mod disks;
 mod files;
 mod process;
 mod tail;
@@ -22,6 +23,7 @@ use forebay_trace::Run;
 use rustix::process::Signal;
 
 use self::{
+    disks::Disk,
     files::Files,
     process::{NodeProcess, Said, StartOf, What},
     tail::Tail,
@@ -78,7 +80,9 @@ pub(crate) enum ClusterError {
     },
     #[error("after {moves} restarts of the owner or the leader it is still not the `{wanted}` that was asked for")]
     NoSuchRole { wanted: String, moves: usize },
-    #[error("cannot write or read a trace")]
+    #[error("cannot mount a file system for a node; run as root, or as `unshare -Ur forebay-faults …`")]
+    Disk(#[source] io::Error),
+    #[error("cannot write or read a trace, or fill a disk")]
     Trace(#[from] io::Error),
     #[error("interrupted")]
     Interrupted,
@@ -108,6 +112,8 @@ pub(crate) struct Setup {
     pub(crate) chain: bool,
     /// Events are pushed in from outside, and not made by a counter.
     pub(crate) ingest: bool,
+    /// Each node has its data on a small disk of its own.
+    pub(crate) small_disks: bool,
     /// Further arguments of each node.
     pub(crate) node_args: Vec<String>,
     /// Set when everything is to end.
@@ -146,12 +152,15 @@ pub(crate) struct Cluster {
     said: Receiver<Said>,
     /// The numbers that came to sinks, as far as the traces were read.
     arrived: Ranges,
+    /// Of each node, where each has its own.
+    disks: Vec<Disk>,
 }
 
 impl Cluster {
     /// Founds a cluster in `dir`; nothing runs yet.
     pub(crate) fn found(setup: Setup, dir: &Path, seed: u64) -> Result<Self, ClusterError> {
         let names: Vec<_> = (0..setup.nodes).map(name).collect();
+        let disks = if setup.small_disks { make_disks(dir, &names).map_err(ClusterError::Disk)? } else { Vec::new() };
         let network = Network::new(setup.nodes, seed)?;
         let files = Files::create(dir, &setup, &names)?;
         let (saying, said) = sync_channel(SAID_LEN);
@@ -160,7 +169,7 @@ impl Cluster {
             .into_iter()
             .map(|name| Node { name, starts: 0, process: None, end: End::NotAsked, tail: Tail::default() })
             .collect();
-        Ok(Self { nodes, network, watch, setup, files, saying, said, arrived: Ranges::default() })
+        Ok(Self { nodes, network, watch, setup, files, saying, said, arrived: Ranges::default(), disks })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -174,6 +183,14 @@ impl Cluster {
     /// The stage that counts, or that events are pushed into.
     pub(crate) fn inlet(&self) -> &'static str {
         inlet(self.setup.chain)
+    }
+
+    /// The disk that a node has for its own.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(crate) fn disk(&self, node: usize) -> io::Result<&Disk> {
+        self.disks.get(node).ok_or_else(|| io::Error::other("a full disk is for nodes with disks of their own"))
     }
 
     /// The data directories of all nodes.
@@ -410,6 +427,12 @@ impl Cluster {
     fn failed(&self, what: &'static str, node: usize, source: io::Error) -> ClusterError {
         ClusterError::Process { what, node: self.name(node).to_owned(), source }
     }
+}
+
+/// A disk for each node, seen by this thread and what it starts.
+fn make_disks(dir: &Path, names: &[String]) -> io::Result<Vec<Disk>> {
+    disks::enter_new_namespace()?;
+    names.iter().map(|name| Disk::create(&files::disk(dir, name))).collect()
 }
 
 /// What a node is called: `a`, `b`, …
