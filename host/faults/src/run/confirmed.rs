@@ -30,7 +30,7 @@ pub(crate) struct Arrived {
     pub(crate) made_again: u64,
     /// Once more in the same epoch: delivered again after a subscription was lost.
     pub(crate) delivered_again: u64,
-    /// At another position of the inbox than the client was told, or twice in one epoch.
+    /// At least so many are in the inbox at another position than the client was told, or twice in one epoch.
     pub(crate) taken_twice: u64,
     /// Requests that were sent again since no answer came.
     pub(crate) asked_again: u64,
@@ -111,7 +111,7 @@ pub(crate) struct Arrivals {
 #[derive(Debug, Default)]
 struct Emitted {
     numbers: Ranges,
-    /// From the number of an event in the epoch to its position, the longest so far.
+    /// From the number of the last event in the epoch to its position.
     distance: i128,
 }
 
@@ -164,7 +164,8 @@ impl Arrivals {
                 let (position, seq) = (position + (from - numbers.first), seq + (from - run.first));
                 let distance = i128::from(position) - i128::from(seq);
                 displaced += if distance < emitted.distance { to - from } else { 0 };
-                emitted.distance = emitted.distance.max(distance);
+                // Also when it was less: what follows is well again, and is not to be counted too.
+                emitted.distance = distance;
             }
         }
         self.taken_twice += known.max(displaced);
