@@ -1,6 +1,7 @@
 //! A node of a Forebay cluster: runs stages written as WebAssembly components and joins them with
 //! those of other nodes over QUIC. `forebay-proto` decides; this crate does.
 
+mod chain;
 mod checksum;
 pub mod cli;
 pub mod config;
@@ -11,3 +12,5 @@ pub mod node;
 pub mod registry;
 pub mod runtime;
 pub mod transport;
+mod wall;
+mod watched;

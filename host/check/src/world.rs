@@ -145,6 +145,7 @@ pub(crate) fn guest(record: &Record) -> Option<Guest> {
         | Event::Resumed { stage, epoch }
         | Event::Emit { stage, epoch, .. }
         | Event::Discarded { stage, epoch, .. }
+        | Event::Skipped { stage, epoch, .. }
         | Event::Joined { stage, epoch, .. }
         | Event::Demand { stage, epoch, .. }
         | Event::Send { stage, epoch, .. }

@@ -8,6 +8,10 @@
 //! ```
 //!
 //! What follows S is made again by a successor, so nothing of it has to be kept. One snapshot at a time.
+//!
+//! What a stage is given stays with whoever gave it until a state that knows of it is on record: of what was
+//! processed since, a successor knows nothing. Where nothing was emitted since the last checkpoint the next one
+//! takes a number itself, so that checkpoints rise.
 
 use std::time::Duration;
 
@@ -35,8 +39,11 @@ pub enum Committed {
     Unknown,
 }
 
-/// The pause before a commit is stated again that was not answered.
-const AGAIN: Duration = Duration::from_millis(100);
+/// The pause before a record is stated again that was not answered.
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
+
+/// A state is taken this much earlier than it is time for where nothing more can be had before.
+const EARLIER: u32 = 10;
 
 #[derive(Debug)]
 enum Taken {
@@ -46,37 +53,68 @@ enum Taken {
     Recording(Commit),
 }
 
-/// See the module's documentation.
+/// See the module's documentation. `T` is what the stage was given.
 #[derive(Debug)]
-pub(crate) struct Checkpoints {
+pub(crate) struct Checkpoints<T> {
     every: Duration,
     recorded: Seq,
     /// Not before then.
     next_at: Duration,
     taken: Taken,
+    /// What the state that is being recorded knows of.
+    covered: Vec<T>,
+    /// Processed since that was taken.
+    since: Vec<T>,
+    is_urgent: bool,
 }
 
-impl Checkpoints {
+impl<T> Checkpoints<T> {
     pub(crate) fn new(every: Duration, recorded: Seq) -> Self {
-        Self { every, recorded, next_at: Duration::ZERO, taken: Taken::Nothing }
+        let (covered, since) = (Vec::new(), Vec::new());
+        Self { every, recorded, next_at: Duration::ZERO, taken: Taken::Nothing, covered, since, is_urgent: false }
+    }
+
+    /// Something given was processed. `is_urgent`: no more is given before it is covered.
+    pub(crate) fn add(&mut self, given: T, is_urgent: bool) {
+        self.since.push(given);
+        self.is_urgent |= is_urgent;
+    }
+
+    /// The guest is gone, and what it knew since its state was last taken: gives what it was given since.
+    pub(crate) fn on_lost(&mut self) -> Vec<T> {
+        self.is_urgent = false;
+        std::mem::take(&mut self.since)
+    }
+
+    /// Whether everything given is covered by a checkpoint on record.
+    pub(crate) fn covers_all(&self) -> bool {
+        self.since.is_empty() && self.covered.is_empty()
+    }
+
+    fn has_news(&self, next: Seq) -> bool {
+        next > self.recorded || !self.since.is_empty()
+    }
+
+    fn due_at(&self) -> Duration {
+        if self.is_urgent { self.next_at.saturating_sub(self.every - self.every / EARLIER) } else { self.next_at }
     }
 
     /// Whether the state should be taken now, with `next` as the next number to be given.
     pub(crate) fn is_due(&self, now: Duration, next: Seq, hurry: bool) -> bool {
         let idle = matches!(self.taken, Taken::Nothing);
-        idle && next > self.recorded && (hurry || now >= self.next_at)
+        idle && self.has_news(next) && (hurry || now >= self.due_at())
     }
 
-    /// Whether all that was emitted is on record.
+    /// Whether all that was emitted and processed is on record.
     pub(crate) fn is_up_to_date(&self, next: Seq) -> bool {
-        self.recorded >= next
+        self.recorded >= next && self.covers_all()
     }
 
     /// When `is_due` or `poll` may change without anything else happening, with `next` the next number and every
     /// event before `settled` settled.
     pub(crate) fn timeout(&self, next: Seq, settled: impl FnOnce() -> Seq) -> Option<Duration> {
         match &self.taken {
-            Taken::Nothing => (next > self.recorded).then_some(self.next_at),
+            Taken::Nothing => self.has_news(next).then(|| self.due_at()),
             // The first time it goes as soon as it is settled, which needs no clock.
             Taken::Waiting(_, not_before) if not_before.is_zero() => None,
             Taken::Waiting(commit, not_before) => (commit.seq <= settled()).then_some(*not_before),
@@ -84,16 +122,21 @@ impl Checkpoints {
         }
     }
 
-    /// The guest gave its state as of before `next`.
-    pub(crate) fn on_snapshot(&mut self, now: Duration, next: Seq, snapshot: Bytes) {
+    /// The guest gave its state as of before `next`. Gives the number of the checkpoint, which is `next` unless
+    /// that has one already.
+    pub(crate) fn on_snapshot(&mut self, now: Duration, next: Seq, snapshot: Bytes) -> Seq {
         self.next_at = now + self.every;
-        let commit = Commit { previous: self.recorded, seq: next, snapshot };
-        self.taken = Taken::Waiting(commit, Duration::ZERO);
+        self.is_urgent = false;
+        self.covered = std::mem::take(&mut self.since);
+        let seq = if next > self.recorded { next } else { Seq(self.recorded.0 + 1) };
+        self.taken = Taken::Waiting(Commit { previous: self.recorded, seq, snapshot }, Duration::ZERO);
+        seq
     }
 
     /// The guest gave none: the former one stands.
     pub(crate) fn on_no_snapshot(&mut self, now: Duration) {
         self.next_at = now + self.every;
+        self.is_urgent = false;
     }
 
     /// What may be put on record, with every event before `settled` settled.
@@ -108,11 +151,18 @@ impl Checkpoints {
         }
     }
 
-    pub(crate) fn on_committed(&mut self, now: Duration, committed: Committed) {
-        let Taken::Recording(commit) = std::mem::replace(&mut self.taken, Taken::Nothing) else { return };
+    /// Gives what is covered by a checkpoint on record now.
+    pub(crate) fn on_committed(&mut self, now: Duration, committed: Committed) -> Vec<T> {
+        let Taken::Recording(commit) = std::mem::replace(&mut self.taken, Taken::Nothing) else { return Vec::new() };
         match committed {
-            Committed::Done => self.recorded = commit.seq,
-            Committed::Unknown => self.taken = Taken::Waiting(commit, now + AGAIN),
+            Committed::Done => {
+                self.recorded = commit.seq;
+                std::mem::take(&mut self.covered)
+            }
+            Committed::Unknown => {
+                self.taken = Taken::Waiting(commit, now + AGAIN);
+                Vec::new()
+            }
         }
     }
 }
@@ -125,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_recorded_once_what_it_covers_is_settled() {
-        let mut checkpoints = Checkpoints::new(SECOND, Seq(5));
+        let mut checkpoints = Checkpoints::<&str>::new(SECOND, Seq(5));
         assert!(!checkpoints.is_due(SECOND, Seq(5), true), "nothing has happened since");
         assert!(checkpoints.is_due(SECOND, Seq(8), false));
         checkpoints.on_snapshot(SECOND, Seq(8), Bytes::from_static(b"eight"));
@@ -143,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_commit_that_was_not_answered_is_stated_again_as_it_was() {
-        let mut checkpoints = Checkpoints::new(SECOND, Seq(0));
+        let mut checkpoints = Checkpoints::<&str>::new(SECOND, Seq(0));
         checkpoints.on_snapshot(SECOND, Seq(3), Bytes::new());
         let first = checkpoints.poll(SECOND, Seq(3));
         checkpoints.on_committed(SECOND, Committed::Unknown);
@@ -151,5 +201,35 @@ mod tests {
         assert_eq!(checkpoints.timeout(Seq(4), || Seq(2)), None, "what is not settled is not waited for by the clock");
         let again = checkpoints.timeout(Seq(4), || Seq(4)).unwrap();
         assert_eq!(checkpoints.poll(again, Seq(4)), first);
+    }
+
+    #[test]
+    fn what_was_given_is_kept_until_a_state_that_knows_of_it_is_on_record() {
+        let mut checkpoints = Checkpoints::new(SECOND, Seq(4));
+        checkpoints.add("a", false);
+        assert!(!checkpoints.is_up_to_date(Seq(4)) && !checkpoints.covers_all());
+        assert!(checkpoints.is_due(SECOND, Seq(4), false), "nothing was emitted, and yet it knows more");
+        assert_eq!(checkpoints.on_snapshot(SECOND, Seq(4), Bytes::new()), Seq(5), "its own number");
+        checkpoints.add("b", false);
+        assert!(checkpoints.poll(SECOND, Seq(5)).is_some());
+        assert_eq!(checkpoints.on_committed(SECOND, Committed::Unknown), [] as [&str; 0]);
+        assert!(checkpoints.poll(2 * SECOND, Seq(5)).is_some());
+        assert_eq!(checkpoints.on_committed(2 * SECOND, Committed::Done), ["a"]);
+        assert_eq!(checkpoints.on_lost(), ["b"], "the state on record knows nothing of it");
+        assert!(checkpoints.is_up_to_date(Seq(5)));
+    }
+
+    #[test]
+    fn a_state_is_taken_early_where_nothing_more_comes_before() {
+        let mut checkpoints = Checkpoints::new(SECOND, Seq(0));
+        checkpoints.on_snapshot(SECOND, Seq(1), Bytes::new());
+        checkpoints.poll(SECOND, Seq(1));
+        checkpoints.on_committed(SECOND, Committed::Done);
+        checkpoints.add("a", false);
+        assert_eq!(checkpoints.timeout(Seq(1), || Seq(1)), Some(2 * SECOND));
+        checkpoints.add("b", true);
+        let early = SECOND + SECOND / 10;
+        assert_eq!(checkpoints.timeout(Seq(1), || Seq(1)), Some(early));
+        assert!(!checkpoints.is_due(SECOND, Seq(1), false) && checkpoints.is_due(early, Seq(1), false));
     }
 }

@@ -122,11 +122,6 @@ impl Chunks {
         self.chunks.iter().map(|chunk| chunk.first).min()
     }
 
-    /// All numbers.
-    pub(crate) fn numbers(&self) -> Vec<SeqRun> {
-        self.runs()
-    }
-
     /// Takes out the events of `run` that are there.
     pub(crate) fn extract(&mut self, run: SeqRun) -> Self {
         let mut extracted = Self::default();
@@ -175,7 +170,8 @@ impl Chunks {
         self.chunks.iter().map(|chunk| chunk.events.clone()).collect()
     }
 
-    fn runs(&self) -> Vec<SeqRun> {
+    /// All numbers.
+    pub(crate) fn runs(&self) -> Vec<SeqRun> {
         let mut runs: Vec<SeqRun> = Vec::new();
         for run in self.chunks.iter().map(Chunk::run) {
             match runs.last_mut() {

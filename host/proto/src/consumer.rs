@@ -95,6 +95,8 @@ struct Subscription {
     received: u64,
     /// Asked for and not processed yet: GenStage's `pending`.
     pending: u32,
+    /// Processed, and not to be acknowledged yet.
+    held_back: u32,
     /// Its end waits in the queue: nothing is sent on it any more.
     ended: bool,
 }
@@ -237,6 +239,7 @@ impl Consumer {
             granted,
             received: 0,
             pending: demand.max(),
+            held_back: 0,
             ended: false,
         };
         self.subs.insert(sub, subscription);

@@ -7,18 +7,19 @@
 //!     inbox by then
 //! ```
 //!
-//! An event of an inbox is settled once all that was emitted in its place is acknowledged. Of a stage with a
-//! checkpoint nothing is put on record that its last checkpoint does not know of: a successor gets it again.
+//! An event of an inbox is settled once all that was emitted in its place is acknowledged, and of a stage with a
+//! checkpoint once that knows of it: a successor gets it again until then.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
-use crate::{batch::Batch, checkpoints::Committed, message::SeqRun};
-
-/// The pause before a record is stated again that was not answered.
-const AGAIN: Duration = Duration::from_millis(100);
+use crate::{
+    batch::Batch,
+    checkpoints::{AGAIN, Committed},
+    message::SeqRun,
+};
 
 /// What is to be read from an inbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,13 +36,14 @@ pub(crate) struct Intake {
     every: Duration,
     next: u64,
     fetching: bool,
+    /// To be fetched once more before that: from, and up to.
+    again: VecDeque<(u64, u64)>,
+    /// The first of these is being fetched.
+    fetching_again: bool,
     arrived: VecDeque<(u64, Batch)>,
     prefix: u64,
     /// Settled after the prefix: from, and up to.
     settled: BTreeMap<u64, u64>,
-    /// What the checkpoint that is being taken knows of, and the last on record.
-    taken: u64,
-    covered: u64,
     recorded: u64,
     recording: Option<u64>,
     next_at: Duration,
@@ -54,11 +56,11 @@ impl Intake {
             every,
             next: position,
             fetching: false,
+            again: VecDeque::new(),
+            fetching_again: false,
             arrived: VecDeque::new(),
             prefix: position,
             settled: BTreeMap::new(),
-            taken: position,
-            covered: position,
             recorded: position,
             recording: None,
             next_at: Duration::ZERO,
@@ -71,12 +73,22 @@ impl Intake {
             return None;
         }
         self.fetching = true;
-        Some(Fetch { from: self.next, events_max: wanted })
+        self.fetching_again = !self.again.is_empty();
+        Some(match self.again.front() {
+            Some((from, upto)) => {
+                let events_max = u32::try_from(upto - from).unwrap_or(u32::MAX).min(wanted);
+                Fetch { from: *from, events_max }
+            }
+            None => Fetch { from: self.next, events_max: wanted },
+        })
     }
 
     /// Events were fetched; `first` is later than asked for where the inbox holds nothing before.
     pub(crate) fn on_arrived(&mut self, first: u64, events: Batch) {
         self.fetching = false;
+        if self.fetching_again {
+            return self.on_arrived_again(first, &events);
+        }
         if first > self.next {
             // What is not there any more was processed.
             self.settle(self.next, first);
@@ -107,24 +119,30 @@ impl Intake {
         }
     }
 
-    /// The guest's state is taken: it knows of all that was handed to it.
-    pub(crate) fn on_snapshot(&mut self) {
-        self.taken = self.arrived.front().map_or(self.next, |(first, _)| *first);
+    /// What was fetched before, and is still not settled.
+    fn on_arrived_again(&mut self, first: u64, events: &Batch) {
+        let Some((from, upto)) = self.again.pop_front() else { return };
+        if first > from {
+            self.settle(from, first.min(upto));
+        }
+        let count = usize::try_from(upto.saturating_sub(first)).map_or(events.len(), |count| count.min(events.len()));
+        let end = first + count as u64;
+        if end < upto {
+            self.again.push_front((end, upto));
+        }
+        if count > 0 {
+            self.arrived.push_back((first, events.slice(0..count)));
+        }
     }
 
-    /// That state is on record.
-    pub(crate) fn on_checkpoint(&mut self) {
-        self.covered = self.taken;
+    /// These are handed to the guest once more.
+    pub(crate) fn hand_out_again(&mut self, runs: &[SeqRun]) {
+        self.again.extend(runs.iter().map(|run| (run.first.0, run.end().0)));
     }
 
-    fn processed(&self, is_covered: bool) -> u64 {
-        if is_covered { self.prefix } else { self.prefix.min(self.covered) }
-    }
-
-    /// What to put on record. `is_covered`: no checkpoint has to know of it, or the last one does. `hurry`: there
-    /// is no later.
-    pub(crate) fn poll_processed(&mut self, now: Duration, is_covered: bool, hurry: bool) -> Option<u64> {
-        let upto = self.processed(is_covered);
+    /// What to put on record. `hurry`: there is no later.
+    pub(crate) fn poll_processed(&mut self, now: Duration, hurry: bool) -> Option<u64> {
+        let upto = self.prefix;
         if self.recording.is_some() || upto <= self.recorded || !(hurry || now >= self.next_at) {
             return None;
         }
@@ -143,12 +161,12 @@ impl Intake {
         }
     }
 
-    pub(crate) fn is_recorded(&self, is_covered: bool) -> bool {
-        self.recording.is_none() && self.processed(is_covered) <= self.recorded
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recording.is_none() && self.prefix <= self.recorded
     }
 
-    pub(crate) fn timeout(&self, is_covered: bool) -> Option<Duration> {
-        (self.recording.is_none() && !self.is_recorded(is_covered)).then_some(self.next_at)
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        (self.recording.is_none() && !self.is_recorded()).then_some(self.next_at)
     }
 }
 
@@ -171,37 +189,41 @@ mod tests {
         intake.on_arrived(5, events(3));
         assert_eq!(intake.take().map(|(first, events)| (first, events.len())), Some((5, 3)));
         intake.settle(6, 8);
-        assert_eq!(intake.poll_processed(Duration::ZERO, true, false), None, "5 is open");
+        assert_eq!(intake.poll_processed(Duration::ZERO, false), None, "5 is open");
         intake.settle(5, 6);
-        assert_eq!(intake.poll_processed(Duration::ZERO, true, false), Some(8));
-        assert!(!intake.is_recorded(true));
+        assert_eq!(intake.poll_processed(Duration::ZERO, false), Some(8));
+        assert!(!intake.is_recorded());
         intake.on_recorded(Duration::ZERO, Committed::Unknown);
-        assert_eq!(intake.poll_processed(Duration::ZERO, true, false), None, "a little later");
-        assert_eq!(intake.poll_processed(AGAIN, true, false), Some(8));
+        assert_eq!(intake.poll_processed(Duration::ZERO, false), None, "a little later");
+        assert_eq!(intake.poll_processed(AGAIN, false), Some(8));
         intake.on_recorded(AGAIN, Committed::Done);
-        assert!(intake.is_recorded(true) && intake.timeout(true).is_none());
+        assert!(intake.is_recorded() && intake.timeout().is_none());
         intake.poll_fetch(1);
         intake.on_arrived(8, events(1));
         intake.settle(8, 9);
-        assert_eq!(intake.poll_processed(AGAIN, true, false), None);
-        assert_eq!(intake.timeout(true), Some(AGAIN + SECOND));
-        assert_eq!(intake.poll_processed(AGAIN, true, true), Some(9), "unless there is no later");
+        assert_eq!(intake.poll_processed(AGAIN, false), None);
+        assert_eq!(intake.timeout(), Some(AGAIN + SECOND));
+        assert_eq!(intake.poll_processed(AGAIN, true), Some(9), "unless there is no later");
     }
 
     #[test]
-    fn what_no_checkpoint_knows_of_is_not_recorded() {
+    fn what_the_guest_has_forgotten_is_handed_out_again() {
         let mut intake = Intake::new(0, SECOND);
         intake.poll_fetch(9);
-        intake.on_arrived(0, events(2));
+        intake.on_arrived(0, events(4));
         intake.take();
-        intake.on_snapshot();
+        intake.settle(0, 1);
         intake.poll_fetch(9);
+        intake.hand_out_again(&[SeqRun { first: crate::ids::Seq(1), count: 3 }]);
+        intake.on_arrived(4, events(1));
+        let mut taken = || intake.take().map(|(first, events)| (first, events.len()));
+        assert_eq!(taken(), Some((4, 1)), "that was on its way");
+        assert_eq!(intake.poll_fetch(2), Some(Fetch { from: 1, events_max: 2 }));
         intake.on_arrived(2, events(2));
-        intake.take();
-        intake.settle(0, 4);
-        assert_eq!(intake.poll_processed(SECOND, false, false), None, "the state is not on record yet");
-        intake.on_checkpoint();
-        assert_eq!(intake.poll_processed(SECOND, false, false), Some(2), "it knew of two");
+        let mut taken = || intake.take().map(|(first, events)| (first, events.len()));
+        assert_eq!(taken(), Some((2, 2)));
+        assert_eq!(intake.poll_processed(SECOND, false), Some(2), "what the inbox has no more was processed");
+        assert_eq!(intake.poll_fetch(9), Some(Fetch { from: 5, events_max: 9 }), "and then it goes on");
     }
 
     #[test]
@@ -210,6 +232,6 @@ mod tests {
         intake.poll_fetch(9);
         intake.on_arrived(7, events(1));
         intake.settle(7, 8);
-        assert_eq!(intake.poll_processed(SECOND, true, false), Some(8));
+        assert_eq!(intake.poll_processed(SECOND, false), Some(8));
     }
 }

@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod ids;
 pub mod inbox;
 pub mod intake;
+pub mod letters;
 pub mod message;
 pub mod names;
 mod owed;

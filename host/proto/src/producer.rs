@@ -144,6 +144,14 @@ impl Producer {
         self.next_seq
     }
 
+    /// The next number is `seq`: those between were given to no event.
+    pub(crate) fn skip_to(&mut self, seq: Seq) -> Option<SeqRun> {
+        let count = u32::try_from(seq.0.saturating_sub(self.next_seq.0)).ok().filter(|count| *count > 0)?;
+        let skipped = SeqRun { first: self.next_seq, count };
+        self.next_seq = seq;
+        Some(skipped)
+    }
+
     /// The lowest number that is not settled: all before it are.
     pub(crate) fn first_unsettled(&self) -> Seq {
         let waiting = self.later.iter().map(|(_, events)| events).chain([&self.again, &self.buffer]);
@@ -288,7 +296,7 @@ impl Producer {
             // Sent to it again, it will be acknowledged again.
             let waiting = self.later.iter_mut().map(|(_, events)| events).chain([&mut self.again]);
             for events in waiting {
-                self.settled.extend(events.extract(run).numbers());
+                self.settled.extend(events.extract(run).runs());
             }
         }
         self.later.retain(|(_, events)| !events.is_empty());
@@ -366,7 +374,7 @@ impl Producer {
                 std::mem::replace(&mut self.buffer, kept)
             }
         };
-        self.settled.extend(discarded.numbers());
+        self.settled.extend(discarded.runs());
         out.notice(Notice::Discarded { count: excess as u64 });
     }
 }

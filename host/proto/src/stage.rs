@@ -94,7 +94,7 @@ pub struct StageOptions {
     pub message_bytes_max: usize,
     /// The number of the first event it emits: where the last checkpoint was.
     pub first_seq: Seq,
-    /// How often its state is put on record, if it has one. For a producer.
+    /// How often its state is put on record, if it has one.
     pub checkpoint: Option<Duration>,
     /// Where its inbox is processed from on, if it has one. For a producer.
     pub inbox: Option<u64>,
@@ -190,7 +190,7 @@ pub struct Stage {
     ack: Ack,
     retry: RetryPolicy,
     owed: Owed<InHand>,
-    checkpoints: Option<Checkpoints>,
+    checkpoints: Option<Checkpoints<InHand>>,
     intake: Option<Intake>,
     name: StageName,
     suspects: Suspects,
@@ -282,14 +282,7 @@ impl Stage {
             // The group cannot be reached: a stage that ends does not wait for it.
             Input::Committed(Committed::Unknown) if self.draining.is_some() => self.checkpoints = None,
             Input::ProcessedRecorded(Committed::Unknown) if self.draining.is_some() => self.intake = None,
-            Input::Committed(committed) => {
-                if let Some(checkpoints) = &mut self.checkpoints {
-                    checkpoints.on_committed(now, committed);
-                }
-                if let Some(intake) = self.intake.as_mut().filter(|_| committed == Committed::Done) {
-                    intake.on_checkpoint();
-                }
-            }
+            Input::Committed(committed) => self.on_committed(now, committed),
             Input::Arrived { first, events } => {
                 if let Some(intake) = self.intake.as_mut().filter(|_| self.draining.is_none()) {
                     intake.on_arrived(first, events);
@@ -435,7 +428,7 @@ impl Stage {
         let taken = self.checkpoints.as_ref().filter(|_| may_take);
         let settled = || self.producer.first_unsettled();
         let checkpoint = taken.and_then(|taken| taken.timeout(self.producer.next_seq(), settled));
-        let intake = self.intake.as_ref().and_then(|intake| intake.timeout(self.is_recorded()));
+        let intake = self.intake.as_ref().and_then(Intake::timeout);
         [held, poll, checkpoint, intake, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
     }
 
@@ -459,8 +452,8 @@ impl Stage {
     /// Up to which position the inbox is processed, when that is to be put on record;
     /// [`Input::ProcessedRecorded`] says what came of it.
     pub fn poll_processed(&mut self, now: Duration) -> Option<u64> {
-        let (is_covered, hurry) = (self.is_recorded(), self.draining.is_some() && self.has_settled());
-        self.intake.as_mut().filter(|_| self.stopped.is_none())?.poll_processed(now, is_covered, hurry)
+        let hurry = self.draining.is_some() && self.has_settled();
+        self.intake.as_mut().filter(|_| self.stopped.is_none())?.poll_processed(now, hurry)
     }
 
     /// Events that are to be kept as dead letters; [`Input::Lettered`] says what came of it.
@@ -471,9 +464,7 @@ impl Stage {
     /// Whether nothing is left to do: no call, nothing received and unprocessed, nothing emitted and
     /// unacknowledged, nothing to put on record.
     pub fn is_drained(&self) -> bool {
-        let is_covered = self.is_recorded();
-        let intake = self.intake.as_ref().is_none_or(|intake| intake.is_recorded(is_covered));
-        self.is_settled() && is_covered && intake
+        self.is_settled() && self.is_recorded() && self.intake.as_ref().is_none_or(Intake::is_recorded)
     }
 
     /// Whether nothing is left to do but to put on record what was done.

@@ -3,7 +3,7 @@
 //! Facts are written where things cross the edge of the core (what goes in, what comes out of the
 //! pollers), never from what the core believes of itself.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use forebay_proto::{
     ids::{BootId, Epoch},
@@ -256,6 +256,11 @@ pub(crate) enum What {
         epoch: Epoch,
         runs: Vec<SeqRun>,
     },
+    /// A stage has put its state on record, or starts with one: the events that it knows of.
+    Recorded {
+        instance: Instance,
+        known: Arc<BTreeSet<EventId>>,
+    },
     EventsSent {
         stream: StreamNo,
         events: Numbered,
@@ -398,6 +403,7 @@ impl fmt::Display for What {
             Self::Lettered { consumer, source, epoch, runs } => {
                 write!(f, "{consumer} keeps dead letters of {source}@{epoch} {}", Runs(runs))
             }
+            Self::Recorded { instance, known } => write!(f, "{instance} knows {} events on record", known.len()),
             Self::EventsSent { stream, events } => write!(f, "{stream} <- events {events}"),
             Self::EventsTaken { stream, events } => write!(f, "{stream} takes events {events}"),
             Self::Forged { stream, to, epoch, .. } => write!(f, "{stream} a message of epoch {epoch} to the {to:?}"),

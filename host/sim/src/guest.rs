@@ -1,14 +1,20 @@
 //! Fake guests: what plugins do, well or badly.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use bytes::Bytes;
 use forebay_proto::{
     batch::Batch,
+    ids::{Epoch, Seq},
+    message::SeqRun,
     stage::{Call, Rejected, Returned, Role},
 };
 use rand::{RngExt, rngs::SmallRng};
 
-use crate::facts::Instance;
+use crate::{
+    facts::{EventId, Instance, StageNo, seqs},
+    node::stage_no,
+};
 
 /// What a guest does with events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,11 +91,39 @@ pub(crate) struct Guest {
     emitted: u64,
     /// Asked for, not given, and to be given by itself.
     owed: u64,
+    /// Its state: the events it has processed.
+    known: BTreeSet<EventId>,
+    /// What it was when it was last taken.
+    taken: BTreeSet<EventId>,
 }
 
 impl Guest {
     pub(crate) fn new(habit: Habit, manners: Manners) -> Self {
-        Self { habit, manners, emitted: 0, owed: 0 }
+        Self { habit, manners, emitted: 0, owed: 0, known: BTreeSet::new(), taken: BTreeSet::new() }
+    }
+
+    /// Begins with this state.
+    pub(crate) fn restore(&mut self, known: BTreeSet<EventId>) {
+        (self.known, self.taken) = (known.clone(), known);
+    }
+
+    /// Another takes its place.
+    fn renew(&mut self) {
+        let state = std::mem::take(&mut self.taken);
+        *self = Self::new(self.habit, self.manners);
+        self.restore(state);
+    }
+
+    fn snapshot(&mut self) -> Returned {
+        self.taken.clone_from(&self.known);
+        Returned::Snapshot(encode(&self.known))
+    }
+
+    fn learn(&mut self, call: &Call, rejected: &[Rejected]) {
+        let Call::HandleEvents { source, epoch, runs, .. } = call else { return };
+        let events = accepted(runs, rejected);
+        let id = |seq| EventId { stage: stage_no(source), epoch: *epoch, seq };
+        self.known.extend(seqs(&events).map(id));
     }
 
     pub(crate) fn call_takes(&self, rng: &mut SmallRng) -> Duration {
@@ -100,7 +134,7 @@ impl Guest {
         if phase == Phase::Faults {
             let lot = rng.random_range(0..100);
             if *call == Call::Renew {
-                *self = Self::new(self.habit, self.manners);
+                self.renew();
                 return Outcome::Returned(Returned::Renewed);
             }
             if lot < self.manners.trap {
@@ -109,20 +143,23 @@ impl Guest {
                 return if spares { Outcome::Returned(Returned::Trapped("trap".into())) } else { Outcome::Trapped };
             }
             if lot < self.manners.trap + self.manners.retry {
-                return Outcome::Returned(Returned::Retry);
+                let none = || Returned::NoSnapshot("not now".into());
+                return Outcome::Returned(if *call == Call::Snapshot { none() } else { Returned::Retry });
             }
         }
         Outcome::Returned(match call {
             Call::HandleDemand { demand } => self.produce(rng, phase, me, *demand),
             Call::HandleEvents { events, .. } => {
                 let rejected = self.reject(rng, phase, events.len());
+                self.learn(call, &rejected);
                 Returned::Processed { events: self.transform(events), rejected }
             }
             Call::Renew => {
-                *self = Self::new(self.habit, self.manners);
+                self.renew();
                 Returned::Renewed
             }
-            Call::Snapshot | Call::HandleIngest { .. } => unreachable!("no stage of the simulator has that"),
+            Call::Snapshot => self.snapshot(),
+            Call::HandleIngest { .. } => unreachable!("no stage of the simulator has an inbox"),
         })
     }
 
@@ -188,4 +225,28 @@ impl Guest {
             Habit::Counter { .. } | Habit::Sink => Batch::default(),
         }
     }
+}
+
+/// The numbers of events that were not rejected.
+pub(crate) fn accepted(runs: &[SeqRun], rejected: &[Rejected]) -> Vec<SeqRun> {
+    let is_rejected = |index: usize| rejected.iter().any(|rejected| rejected.index as usize == index);
+    let kept = seqs(runs).enumerate().filter(|(index, _)| !is_rejected(*index));
+    kept.map(|(_, first)| SeqRun { first, count: 1 }).collect()
+}
+
+fn encode(known: &BTreeSet<EventId>) -> Bytes {
+    let event =
+        |id: &EventId| [vec![id.stage.0], id.epoch.to_u64().to_be_bytes().into(), id.seq.0.to_be_bytes().into()];
+    known.iter().flat_map(event).flatten().collect()
+}
+
+/// The state in a snapshot.
+pub(crate) fn decode(snapshot: &[u8]) -> BTreeSet<EventId> {
+    let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("8 bytes"));
+    let event = |id: &[u8]| EventId {
+        stage: StageNo(id[0]),
+        epoch: Epoch::from_u64(number(&id[1..9])),
+        seq: Seq(number(&id[9..])),
+    };
+    snapshot.chunks_exact(17).map(event).collect()
 }

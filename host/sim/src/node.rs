@@ -7,6 +7,7 @@ mod running;
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use forebay_proto::{
     backoff::Backoff,
     batch::Batch,
@@ -79,6 +80,8 @@ struct Running {
     wake_at: Option<Duration>,
     /// We stopped it.
     exit: Option<Exit>,
+    /// Its last checkpoint.
+    recorded: Option<(Seq, Bytes)>,
 }
 
 /// How often a stage failed here, and when it starts anew.
@@ -102,6 +105,8 @@ pub(crate) struct Node {
     peers: BTreeMap<NodeNo, SessionNo>,
     /// Epochs given to stages of this node's own.
     epochs: u32,
+    /// The last checkpoints of stages that have ended here.
+    records: BTreeMap<StageNo, (Seq, Bytes)>,
     wake_at: Option<Duration>,
 }
 
@@ -124,6 +129,7 @@ impl Node {
             revivals: workload.stages.iter().map(revival).collect(),
             peers: BTreeMap::new(),
             epochs: 0,
+            records: BTreeMap::new(),
             wake_at: None,
             workload: Rc::clone(&workload),
         };
@@ -151,8 +157,11 @@ impl Node {
             cancel,
             when_full: WhenFull::Block,
         });
+        let recorded = self.records.remove(&plan.no);
         let options = StageOptions {
             epoch,
+            first_seq: recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq),
+            checkpoint: plan.checkpoint,
             poll: plan.poll,
             upstreams: upstreams.collect(),
             call_events_max: plan.call_events_max,
@@ -161,11 +170,13 @@ impl Node {
             ..StageOptions::new(pipeline_name(), stage_name(plan.no), plan.role)
         };
         env.note(What::Started { instance: me, role: plan.role });
+        let guest = running::guest(env, me, plan, recorded.as_ref().map(|(_, snapshot)| &**snapshot));
         let running = Running {
             me,
             role: plan.role,
             stage: Stage::new(options),
-            guest: Guest::new(plan.habit, plan.manners),
+            guest,
+            recorded,
             call: None,
             subs: BTreeMap::new(),
             drain_until: None,
@@ -245,6 +256,7 @@ impl Node {
     /// A stage has stopped. It may start anew.
     fn end(&mut self, env: &mut Env, no: InstanceNo, exit: Exit) {
         let running = self.running.remove(&no).expect("only what runs ends");
+        self.records.extend(running.recorded.map(|recorded| (running.me.stage, recorded)));
         for (stream, side) in running.subs.into_values() {
             close(env, stream, side, "stage ended");
         }
@@ -349,6 +361,7 @@ impl Node {
             }
             // Of groups, which there are none of here.
             Change::Checkpoint { .. }
+            | Change::Share(_)
             | Change::Quorum { .. }
             | Change::Leads { .. }
             | Change::Addresses(_)

@@ -34,6 +34,8 @@ pub(crate) struct StagePlan {
     pub(crate) manners: Manners,
     pub(crate) poll: Option<Duration>,
     pub(crate) ack: Ack,
+    /// How often its state is put on record, if it has one.
+    pub(crate) checkpoint: Option<Duration>,
     pub(crate) call_events_max: u32,
     pub(crate) message_bytes_max: usize,
 }
@@ -203,9 +205,12 @@ fn random_stage(
         Habit::Counter { owes: true, .. } => None,
         _ => Some(millis(rng, 20, 200)),
     };
+    let has_state = role == Role::Consumer && rng.random_bool(0.4);
+    let checkpoint = millis(rng, 10, 400);
     StagePlan {
         no,
         role,
+        checkpoint: has_state.then_some(checkpoint),
         scope: if is_global { Scope::Global } else { Scope::Node },
         nodes: (0..nodes)
             .map(NodeNo)

@@ -6,6 +6,7 @@ use forebay_proto::pipeline::ManifestError;
 
 use super::build::BuildError;
 use crate::{
+    chain::chain,
     config::ConfigError,
     dlq, inbox,
     node::RoleError,
@@ -82,25 +83,17 @@ impl Failure {
     }
 
     pub(super) fn of(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        Self::new(exit, message)
+        Self::new(exit, chain(error))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        let mut cause = self.cause.as_deref().map(|cause| cause as &dyn Error);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        match &self.cause {
+            Some(cause) => write!(f, ": {}", chain(&**cause)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -50,7 +50,8 @@ enum Command {
     /// Look at dead letters, and have them processed once more
     ///
     /// An event that a stage could not process for good becomes a dead letter on the node where it failed. It
-    /// stays there until it is resent and processed, or dropped. Each node is asked for its own.
+    /// stays there until it is resent and processed, or dropped. Any node of a cluster can be asked for the letters of
+    /// all its nodes.
     #[command(subcommand)]
     Dlq(operate::DlqArgs),
     Ingest(ingest::Args),

@@ -1,20 +1,16 @@
-//! Where the database lies, and whether what was read from there can still be trusted.
+//! Where the database lies.
 
 use std::{
     fs, io,
-    ops::Bound,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
-use redb::{
-    BackendError, StorageBackend,
-    backends::{FileBackend, InMemoryBackend},
-};
+#[cfg(test)]
+use redb::StorageBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
+
+use crate::watched::{Lost, Watched};
 
 /// The database's file in a data directory.
 const FILE: &str = "dead-letters.redb";
@@ -65,9 +61,9 @@ impl Place {
     /// as one that was left half made could not be told from one that is damaged.
     pub(super) fn open<E: From<io::Error>>(&self, make: impl Fn(Watched) -> Result<(), E>) -> Result<Watched, E> {
         match self {
-            Self::Memory => Ok(Watched::new(Box::new(InMemoryBackend::new()))),
+            Self::Memory => Ok(Watched::new(Box::new(InMemoryBackend::new()), Lost::default())),
             #[cfg(test)]
-            Self::Test(disk) => Ok(Watched::new(disk.0())),
+            Self::Test(disk) => Ok(Watched::new(disk.0(), Lost::default())),
             Self::Data(data) => {
                 let path = data.join(FILE);
                 if !path.try_exists()? {
@@ -86,86 +82,5 @@ impl Place {
 /// Events may be secret: only this user may read them.
 fn file(options: &mut fs::OpenOptions, path: &Path) -> io::Result<Watched> {
     let file = options.read(true).write(true).mode(0o600).open(path)?;
-    Ok(Watched::new(Box::new(FileBackend::new(file).map_err(io::Error::other)?)))
-}
-
-/// A backend that remembers whether data could not be flushed.
-///
-/// After that the system may show what never reaches the disk, so that nothing may be built on it.
-#[derive(Debug)]
-pub(super) struct Watched {
-    backend: Box<dyn StorageBackend>,
-    lost: Lost,
-}
-
-/// Whether data could not be flushed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lost(Arc<AtomicBool>);
-
-impl Lost {
-    pub(super) fn is_so(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-impl Watched {
-    fn new(backend: Box<dyn StorageBackend>) -> Self {
-        Self { backend, lost: Lost::default() }
-    }
-
-    pub(super) fn lost(&self) -> Lost {
-        self.lost.clone()
-    }
-}
-
-impl StorageBackend for Watched {
-    fn len(&self) -> io::Result<u64> {
-        self.backend.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.backend.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.backend.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.backend.sync_data().inspect_err(|_| self.lost.0.store(true, Ordering::Release))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.backend.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.backend.close()
-    }
-
-    // By its locks redb notices that a file is open already. What is not passed on counts as not there.
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
-    }
+    Ok(Watched::new(Box::new(FileBackend::new(file).map_err(io::Error::other)?), Lost::default()))
 }

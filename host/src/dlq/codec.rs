@@ -16,11 +16,15 @@
 use std::str::FromStr;
 
 use forebay_proto::{
+    batch::Batch,
     ids::{Epoch, Seq},
-    wire::{decode_batch, encode_batch},
+    letters::REASON_BYTES_MAX,
 };
 
-use super::letter::{Letter, LetterId, NO_LIMITS, REASON_BYTES_MAX, Reason, alone};
+use super::{
+    LetterId,
+    letter::{Letter, NO_LIMITS, Reason, alone},
+};
 use crate::checksum::crc32c;
 
 /// The version of every letter, so that later ones can differ.
@@ -41,7 +45,7 @@ pub struct Damaged {
 /// # Panics
 /// If it does not hold exactly one event.
 pub(super) fn encode(letter: &Letter) -> Vec<u8> {
-    let event = encode_batch(&alone(&letter.event));
+    let event = alone(&letter.event).encode();
     let mut bytes = Vec::with_capacity(256 + letter.reason.as_str().len() + event.len());
     bytes.push(VERSION);
     for name in [letter.pipeline.as_str(), letter.stage.as_str(), letter.source.as_str()] {
@@ -104,7 +108,7 @@ fn read(content: &[u8]) -> Result<Letter, String> {
         return Err(format!("a reason of {length} bytes, expected at most {REASON_BYTES_MAX}"));
     }
     let reason = Reason::from(reader.text("reason", length)?);
-    let event = decode_batch(reader.0, &NO_LIMITS).map_err(|error| error.to_string())?;
+    let event = Batch::decode(reader.0, &NO_LIMITS).map_err(|error| error.to_string())?;
     match event.len() {
         1 => Ok(Letter { pipeline, stage, source, epoch, seq, attempts, at_ms, reason, event }),
         count => Err(format!("{count} events, expected one")),

@@ -15,11 +15,13 @@ use std::{
 use redb::{Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::{
-    backend::{Lost, Place, Watched},
+    LetterId,
+    backend::Place,
     codec::{self, Damaged},
     index::{Index, Summary},
-    letter::{Letter, LetterId},
+    letter::Letter,
 };
+use crate::watched::{Lost, Watched};
 
 const LETTERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("letters");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");

@@ -5,15 +5,12 @@ use std::{
     ops::Bound,
 };
 
-use forebay_proto::ids::{Epoch, PipelineName, Seq, StageName};
-
-use super::{
-    Bounds,
-    letter::{Letter, LetterId},
+use forebay_proto::{
+    ids::{Epoch, PipelineName, Seq, StageName},
+    letters::LINE_BYTES_MAX,
 };
 
-/// How much of a reason's first line is kept in memory. Unit: bytes.
-const LINE_BYTES_MAX: usize = 200;
+use super::{Bounds, LetterId, letter::Letter};
 
 /// What a list says of a letter.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,24 +1,10 @@
 //! What is kept of an event that could not be processed.
 
-use std::fmt;
-
 use forebay_proto::{
     batch::{Batch, BatchLimits, Columns},
     ids::{Epoch, PipelineName, Seq, StageName},
+    letters::REASON_BYTES_MAX,
 };
-
-/// The longest reason. Unit: bytes. Twice the longest text of a guest, for what the host says around it.
-pub(super) const REASON_BYTES_MAX: usize = 16 << 10;
-
-/// The number of a letter on its node: rises, and is never given twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct LetterId(pub u64);
-
-impl fmt::Display for LetterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Why an event could not be processed: a guest's words, or a trap's message and backtrace.
 ///

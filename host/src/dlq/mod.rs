@@ -4,7 +4,7 @@
 //! - `codec.rs`: its bytes on disk.
 //! - `index.rs`: what is known of all letters without reading the disk.
 //! - `database.rs`: the file, `DATA/dead-letters.redb`.
-//! - `backend.rs`: where the database lies, and whether it can still be trusted.
+//! - `backend.rs`: where the database lies.
 //! - `store.rs`: [`DeadLetters`], and the one writer at a time.
 //!
 //! A letter is on disk before its event is acknowledged. When the store is full nothing is thrown away: the
@@ -22,8 +22,9 @@ mod tests;
 use std::io;
 
 pub use codec::Damaged;
+pub use forebay_proto::letters::LetterId;
 pub use index::{Filter, Summary};
-pub use letter::{Letter, LetterId, Reason};
+pub use letter::{Letter, Reason};
 pub use store::DeadLetters;
 
 /// How much is kept at most. Configured as `dead_letters`.

@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 
 use super::{
     Bounds, Count, DiskError, Filter, Letter, LetterId, OpenError, PutError, Summary,
-    backend::{Lost, Place},
+    backend::Place,
     codec,
     database::{Database, Failed, Write},
     index::{Before, Index},
 };
+use crate::watched::Lost;
 
 /// A node's dead letters. Clones are handles on the same store.
 ///

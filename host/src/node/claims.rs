@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use forebay_proto::{
@@ -22,6 +22,8 @@ use tokio::{
 
 use super::{Expelled, core::Core, counters::Count, directory::StageKey, event::NodeEvent, stage::Order};
 use crate::registry::ClaimError;
+// For the stages, too.
+pub(super) use crate::wall::now_ms;
 
 /// The pause before a claim is made again that the group did not answer, or refused.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);
@@ -189,6 +191,7 @@ impl Core {
         match change {
             Change::Checkpoint { name, epoch, previous, seq } => self.tracer.checkpoint(&name, epoch, previous, seq),
             Change::Announce => self.announce(),
+            Change::Share(name) => self.share(&name),
             Change::Conflict { winner, loser } => {
                 self.counters.one(Count::Conflicts);
                 self.report(NodeEvent::Conflict { winner, loser });
@@ -271,6 +274,13 @@ impl Core {
         self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
     }
 
+    /// Tells every peer how far a stage of ours is.
+    fn share(&self, name: &GlobalName) {
+        if let Some(checkpoint) = self.registry.shared_checkpoint(name) {
+            self.links.values().for_each(|link| link.offer(Frame::Checkpoint(checkpoint.clone())));
+        }
+    }
+
     pub(super) fn names(&self) -> Names {
         let candidates = self.placement.names().filter(|_| !self.claims.draining && !self.ending).cloned().collect();
         // In quorum mode the group knows.
@@ -320,12 +330,6 @@ impl Core {
             }
         }
     }
-}
-
-/// The wall clock, for people. Unit: milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use super::{
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
+    letters::LetterDesk,
     link::{self, Link, LinkEvent, LinkShared},
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
@@ -42,7 +43,6 @@ use crate::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
     },
-    runtime::Role,
     transport::{CloseCode, Transport},
 };
 
@@ -59,6 +59,8 @@ pub(super) struct Inboxes {
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) joins: mpsc::Receiver<SocketAddr>,
     pub(super) questions: mpsc::Receiver<Question>,
+    /// Answers peers; its questions come back by the queue above.
+    pub(super) letters: LetterDesk,
 }
 
 pub(super) struct Core {
@@ -121,7 +123,8 @@ impl Core {
         let agreement = registry.agreement();
         let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
-        let shared = Arc::new(LinkShared::new(hello, pings, Arc::clone(&directory), Arc::clone(&registry), events));
+        let (meet, agree, letters) = (Arc::clone(&directory), Arc::clone(&registry), inboxes.letters.clone());
+        let shared = Arc::new(LinkShared::new(hello, pings, meet, agree, letters, events));
         let (meeting, met) = mpsc::channel(options.join.len().max(1));
         let dialler =
             Dialler::start(Arc::clone(&transport), Arc::clone(&shared), &options.join, options.join_after, meeting);
@@ -249,8 +252,7 @@ impl Core {
         let durable = Arc::clone(&self.durable);
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
-        let takes_events = state.plugin.role() == Role::Producer && state.plugin.has_ingest();
-        let inbox = takes_events.then(|| durable.of(key, state.settings.scope));
+        let inbox = state.plugin.has_ingest().then(|| durable.of(key, state.settings.scope));
         let records = if state.is_global() { Records::Name(registry) } else { Records::Node(on_node) };
         let start = records.start(key);
         state.epoch = epoch;

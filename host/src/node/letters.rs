@@ -1,6 +1,14 @@
 //! Dead letters that an operator sends to their stages again.
+//!
+//! - `letters/desk.rs`: what a node answers about its letters.
+//! - `letters/peer.rs`: requests about those of other nodes, and theirs about ours.
+
+mod desk;
+pub(super) mod peer;
 
 use forebay_proto::names::GlobalName;
+
+pub(super) use desk::LetterDesk;
 
 use super::{core::Core, stage::Resend};
 use crate::dlq::{Letter, LetterId};
@@ -24,11 +32,12 @@ impl Core {
         }
         let owner = self.registry.lookup(&name).map(|claim| claim.node);
         let Some(running) = self.stage_mut(&name).and_then(|state| state.running.as_ref()) else {
+            let here = &self.name;
             return Err(match owner {
                 Some(owner) => format!(
-                    "stage `{name}` does not run on this node, but on {owner}: move it here (`forebay drain {owner}`) or wait"
+                    "stage `{name}` does not run on {here}, but on {owner}: move it there (`forebay drain {owner}`) or wait"
                 ),
-                None => format!("stage `{name}` does not run on this node"),
+                None => format!("stage `{name}` does not run on {here}"),
             });
         };
         let full = |_| format!("stage `{name}` has too many letters to try already; resend the rest later");
@@ -38,7 +47,7 @@ impl Core {
     /// An event of the stage's inbox goes into that again; the letter goes once it is there.
     fn ingest_again(&mut self, name: &GlobalName, letter: Letter, id: LetterId) -> Result<(), String> {
         let scope = self.stage_mut(name).map(|state| state.settings.scope);
-        let Some(scope) = scope else { return Err(format!("stage `{name}` may not run on this node")) };
+        let Some(scope) = scope else { return Err(format!("stage `{name}` may not run on {}", self.name)) };
         let (inbox, letters, name) = (self.durable.of(name, scope), self.letters.clone(), name.clone());
         // As a client of its own: the letter's number is taken once.
         let client = u128::from(self.boot.0) << 64 | u128::from(id.0);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use forebay_proto::{
     batch::BatchLimits,
     ids::{NodeName, SubId},
+    letters,
     message::{Envelope, Message, Reason},
     stage::Input,
     wire::{self, Frame},
@@ -221,6 +222,8 @@ pub(crate) enum First {
     Subscribe(Envelope),
     /// A request of the agreement between nodes.
     Agreement(Bytes),
+    /// A request about dead letters.
+    Letters(letters::Request),
 }
 
 /// Reads the frame that begins a channel.
@@ -235,6 +238,7 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCod
     match wire::decode(&frame, &wire_limits()) {
         Ok(Frame::Stage(envelope @ Envelope { message: Message::Subscribe(_), .. })) => Ok(First::Subscribe(envelope)),
         Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
+        Ok(Frame::LettersAsked(request)) => Ok(First::Letters(request)),
         Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
         Err(error) => Err((CloseCode::Malformed, error.to_string())),
     }

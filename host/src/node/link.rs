@@ -20,7 +20,7 @@ use forebay_proto::{
     ids::{BootId, NodeName},
     message::{Envelope, Message, Reason},
     names::quorum::GroupId,
-    wire::{self, Agreement, Frame, Hello, Member, Names},
+    wire::{self, Agreement, Checkpoint, Frame, Hello, Member, Names},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -30,6 +30,7 @@ use tokio::{
 use super::{
     agreement,
     directory::{Directory, StageKey},
+    letters::{LetterDesk, peer as letters},
     line::{self, Caller, First, wire_limits},
 };
 use crate::{
@@ -55,6 +56,10 @@ const CONSENSUS_MAX: usize = 64;
 /// ones are to be made again.
 const PROPOSALS_MAX: usize = 64;
 
+/// Requests of one peer about dead letters that are being answered: operators make them, one after the other. Further
+/// ones are to be made again.
+const LETTERS_MAX: usize = 4;
+
 /// Subscriptions of one peer that wait for stages that are starting. Further ones are to be made again.
 const SUBSCRIBING_MAX: usize = 64;
 
@@ -66,6 +71,7 @@ pub(crate) struct LinkShared {
     pub(crate) ping_misses: u32,
     pub(crate) directory: Arc<Directory>,
     pub(crate) registry: Arc<dyn Registry>,
+    pub(super) letters: LetterDesk,
     pub(crate) events: mpsc::Sender<LinkEvent>,
     ids: AtomicU64,
 }
@@ -76,9 +82,10 @@ impl LinkShared {
         (ping_interval, ping_misses): (Duration, u32),
         directory: Arc<Directory>,
         registry: Arc<dyn Registry>,
+        letters: LetterDesk,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
-        Self { hello, ping_interval, ping_misses, directory, registry, events, ids: AtomicU64::new(0) }
+        Self { hello, ping_interval, ping_misses, directory, registry, letters, events, ids: AtomicU64::new(0) }
     }
 
     fn hello(&self) -> Hello {
@@ -105,6 +112,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Sends what is of use only if it comes soon, unless much waits to be sent.
+    pub(crate) fn offer(&self, frame: Frame) {
+        if self.outgoing.capacity() > OUTGOING_LEN / 2 {
+            self.send(frame);
+        }
+    }
+
     /// Sends without waiting. A peer that does not read loses its connection.
     pub(crate) fn send(&self, frame: Frame) {
         if self.outgoing.try_send(frame).is_err() {
@@ -123,6 +137,10 @@ pub(crate) enum LinkEvent {
     },
     Members {
         members: Vec<Member>,
+    },
+    Checkpoint {
+        id: LinkId,
+        checkpoint: Checkpoint,
     },
     /// `ended`: the peer's process has ended, as far as can be told from outside.
     Down {
@@ -306,9 +324,14 @@ async fn read(
             Ok(Frame::Pong(_) | Frame::Unknown(_)) => continue,
             Ok(Frame::Names(names)) => LinkEvent::Names { id, names },
             Ok(Frame::Members(members)) => LinkEvent::Members { members },
-            Ok(other @ (Frame::Hello(_) | Frame::Stage(_) | Frame::Agreement(_))) => {
-                return (CloseCode::WrongState, format!("{other:?} on the control channel"));
-            }
+            Ok(Frame::Checkpoint(checkpoint)) => LinkEvent::Checkpoint { id, checkpoint },
+            Ok(
+                other @ (Frame::Hello(_)
+                | Frame::Stage(_)
+                | Frame::Agreement(_)
+                | Frame::LettersAsked(_)
+                | Frame::LettersTold(_)),
+            ) => return (CloseCode::WrongState, format!("{other:?} on the control channel")),
             Err(error) => return (CloseCode::Malformed, error.to_string()),
         };
         if shared.events.send(event).await.is_err() {
@@ -377,6 +400,7 @@ async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> St
 struct Places {
     consensus: Semaphore,
     proposals: Semaphore,
+    letters: Semaphore,
     subscribing: Semaphore,
 }
 
@@ -385,12 +409,13 @@ impl Places {
         Self {
             consensus: Semaphore::new(CONSENSUS_MAX),
             proposals: Semaphore::new(PROPOSALS_MAX),
+            letters: Semaphore::new(LETTERS_MAX),
             subscribing: Semaphore::new(SUBSCRIBING_MAX),
         }
     }
 }
 
-/// Hands a new subscription to its stage, and a request to the registry. Gives its place among those that
+/// Hands a new subscription to its stage, and a request to whoever answers it. Gives its place among those that
 /// are opening up as soon as it has one of its kind.
 async fn admit(
     mut channel: Channel,
@@ -413,6 +438,11 @@ async fn admit(
             let peer = (connection.peer(), connection.remote_addr());
             agreement::answer(channel, &*shared.registry, peer, request).await;
             return drop(place);
+        }
+        Ok(First::Letters(request)) => {
+            drop(opening);
+            let Ok(_place) = places.letters.try_acquire() else { return letters::put_off(channel).await };
+            return letters::answer(channel, &shared.letters, &*shared.registry, connection.peer(), request).await;
         }
         Err((code, reason)) => {
             tracing::warn!(%reason, "a peer's stream was refused");
@@ -454,7 +484,11 @@ mod tests {
     use forebay_proto::names::quorum::{Answer, MemberNo, Request};
 
     use super::*;
-    use crate::{node::claims::tests::Scripted, transport::memory::Network};
+    use crate::{
+        dlq::{Bounds, DeadLetters},
+        node::claims::tests::Scripted,
+        transport::memory::Network,
+    };
 
     const GROUP: GroupId = GroupId(1);
 
@@ -478,7 +512,10 @@ mod tests {
         let directory = Arc::new(Directory::new("a".parse().unwrap()));
         let registry = Arc::new(Scripted::default());
         let pings = (Duration::from_secs(1), 5);
-        let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, events));
+        let (core, _core) = mpsc::channel(1);
+        let letters = DeadLetters::in_memory(Bounds::default());
+        let letters = LetterDesk::new("a".parse().unwrap(), core, letters);
+        let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, letters, events));
         let serving = tokio::spawn(async move { serve(&asked, &shared).await });
         let proposal = Request::Propose { group: GROUP, proposal: Bytes::from_static(b"claim") }.encode();
         let mut proposing = tokio::task::JoinSet::new();

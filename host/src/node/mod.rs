@@ -216,8 +216,10 @@ impl Node {
         let (wanted, told) = watch::channel(Wanted::Run);
         let (joins, joining) = mpsc::channel(JOINS_LEN);
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
-        let core = core::Core::new(options, core::Inboxes { wanted: told, joins: joining, questions: asked });
-        let desk = admin::Desk::new(questions, &core.registry, core.letters.clone(), core.doors());
+        let letters = letters::LetterDesk::new(options.name.clone(), questions.clone(), options.dead_letters.clone());
+        let inboxes = core::Inboxes { wanted: told, joins: joining, questions: asked, letters: letters.clone() };
+        let core = core::Core::new(options, inboxes);
+        let desk = admin::Desk::new(questions, letters, &core);
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, task: tokio::spawn(core.run()) }
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use forebay_proto::{
     ids::{BootId, NodeName},
-    wire::{Frame, Member, Names},
+    wire::{Checkpoint, Frame, Member, Names},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     event::NodeEvent,
     link::{Link, LinkEvent, LinkId},
 };
-use crate::transport::CloseCode;
+use crate::{runtime::SNAPSHOT_BYTES_MAX, transport::CloseCode};
 
 impl Core {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
@@ -21,6 +21,7 @@ impl Core {
             LinkEvent::Up(link) => self.on_up(link),
             LinkEvent::Names { id, names } => self.on_names(id, names),
             LinkEvent::Members { members } => self.on_members(members),
+            LinkEvent::Checkpoint { id, checkpoint } => self.on_checkpoint(id, checkpoint),
             LinkEvent::Down { id, peer, reason, ended } => self.on_down(id, &peer, reason, ended),
         }
     }
@@ -64,6 +65,10 @@ impl Core {
         self.registry.on_peer_up(&link.peer, link.boot);
         self.directory.add_peer(link.peer.clone(), Arc::clone(&link.connection));
         link.send(Frame::Names(self.names()));
+        // In quorum mode there are none to be told.
+        for checkpoint in self.registry.own().iter().filter_map(|claim| self.registry.shared_checkpoint(&claim.name)) {
+            link.offer(Frame::Checkpoint(checkpoint));
+        }
         let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
         link.send(Frame::Members(self.links.values().map(member).collect()));
         let joined = Frame::Members(vec![member(&link)]);
@@ -82,6 +87,16 @@ impl Core {
         self.strangers.remove(&peer);
         self.heard.insert(peer);
         self.look_settled();
+    }
+
+    /// Of a stage that does not run here nothing is kept.
+    fn on_checkpoint(&mut self, id: LinkId, checkpoint: Checkpoint) {
+        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
+        let peer = link.peer.clone();
+        let is_ours = self.stage_mut(&checkpoint.name).is_some_and(|state| state.is_global());
+        if is_ours && checkpoint.snapshot.len() <= SNAPSHOT_BYTES_MAX {
+            self.registry.on_checkpoint(&peer, checkpoint);
+        }
     }
 
     /// A node that is heard of is usually about to connect by itself.

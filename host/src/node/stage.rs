@@ -28,7 +28,7 @@ use forebay_proto::{
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
     poison::PoisonLimit,
-    stage::{Call, Input, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, Input, Notice, Rejected, Returned, Stage, StageOptions, Transmit},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -203,19 +203,12 @@ impl StageSpec {
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
         options.first_seq = self.start.seq;
-        options.checkpoint = settings.checkpoint.filter(|_| self.has_state());
+        options.checkpoint = settings.checkpoint.filter(|_| self.plugin.has_checkpoint());
         options.inbox = self.inbox.as_ref().map(|inbox| inbox.position());
         options.ack = settings.ack;
         options.retry = settings.retry;
         options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };
         options
-    }
-}
-
-impl StageSpec {
-    /// Whether its state is put on record.
-    fn has_state(&self) -> bool {
-        self.plugin.role() == Role::Producer && self.plugin.has_checkpoint()
     }
 }
 
@@ -524,6 +517,7 @@ impl StageTask {
                     self.count(format!("event {index} of a batch was rejected: {reason}"));
                 }
             }
+            Notice::Skipped(_) => {}
             Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
             Notice::Trapped { why } => {
                 self.spec.counters.one(Count::TrappedCalls);

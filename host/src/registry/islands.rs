@@ -8,7 +8,6 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -20,18 +19,19 @@ use forebay_proto::{
         Change, Claim, GlobalName, Islands,
         quorum::{Answer, GroupId},
     },
-    wire::Agreement,
+    wire::{Agreement, Checkpoint},
 };
 use tokio::{sync::Notify, time::Instant};
 
 use super::{CheckpointError, ClaimError, Registry, TenureWatch};
+use crate::wall::now_ms;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct IslandsRegistry {
     started: Instant,
     table: Mutex<Islands>,
-    /// Of what this process owned.
+    /// The last of each name, of this process or heard of.
     snapshots: Mutex<BTreeMap<GlobalName, (Seq, Bytes)>>,
     changed: Notify,
 }
@@ -40,9 +40,7 @@ impl IslandsRegistry {
     /// The registry of a node that has met nobody yet.
     pub fn new(node: NodeName, boot: BootId) -> Self {
         // A clock before 1970 makes our claims look old, which only matters between equal claims.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let started_at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        let table = Mutex::new(Islands::new(node, boot, started_at_ms));
+        let table = Mutex::new(Islands::new(node, boot, now_ms()));
         Self { started: Instant::now(), table, snapshots: Mutex::default(), changed: Notify::new() }
     }
 
@@ -77,9 +75,25 @@ impl Registry for IslandsRegistry {
     }
 
     async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError> {
+        // Held over both, so that nobody is told of a checkpoint without its state.
+        let mut snapshots = self.snapshots();
         self.change(|table| table.checkpoint(name, epoch, commit.previous, commit.seq))?;
-        self.snapshots().insert(name.clone(), (commit.seq, commit.snapshot.clone()));
+        snapshots.insert(name.clone(), (commit.seq, commit.snapshot.clone()));
         Ok(())
+    }
+
+    fn shared_checkpoint(&self, name: &GlobalName) -> Option<Checkpoint> {
+        let snapshots = self.snapshots();
+        let epoch = self.table().own().find(|claim| claim.name == *name)?.epoch;
+        let (seq, snapshot) = snapshots.get(name).cloned()?;
+        Some(Checkpoint { name: name.clone(), epoch, seq, snapshot })
+    }
+
+    fn on_checkpoint(&self, peer: &NodeName, Checkpoint { name, epoch, seq, snapshot }: Checkpoint) {
+        let mut snapshots = self.snapshots();
+        if self.change(|table| table.on_checkpoint(peer, &name, epoch, seq)) {
+            snapshots.insert(name, (seq, snapshot));
+        }
     }
 
     fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)> {

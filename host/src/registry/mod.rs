@@ -20,7 +20,7 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
     inbox::Full,
     names::{Change, Claim, GlobalName, quorum::GroupId},
-    wire::Agreement,
+    wire::{Agreement, Checkpoint},
 };
 
 /// A claim was not granted.
@@ -111,8 +111,18 @@ pub trait Registry: Send + Sync + fmt::Debug {
     async fn checkpoint(&self, name: &GlobalName, epoch: Epoch, commit: &Commit) -> Result<(), CheckpointError>;
 
     /// What the last checkpoint of a name has recorded, as far as this node knows: for the owner of the name
-    /// at least that of its claim's `progress`, in a group. Islands know only what this process recorded.
+    /// at least that of its claim's `progress`, in a group. Islands know what this process recorded, and what the last
+    /// owner told it.
     fn last_checkpoint(&self, name: &GlobalName) -> Option<(Seq, Bytes)>;
+
+    /// The last checkpoint of a name of ours, for peers: one of them goes on from there when we are gone. Only
+    /// in islands mode; a group has all of them.
+    fn shared_checkpoint(&self, _name: &GlobalName) -> Option<Checkpoint> {
+        None
+    }
+
+    /// A peer tells of one of its own.
+    fn on_checkpoint(&self, _peer: &NodeName, _checkpoint: Checkpoint) {}
 
     /// The claim that stands, as far as this node knows now.
     fn lookup(&self, name: &GlobalName) -> Option<Claim>;

@@ -28,13 +28,23 @@ type Produce = Box<dyn FnMut(u32) -> Result<Produced, StageError> + Send>;
 /// Answers `handle_events`, of a consumer too.
 type Transform = Box<dyn FnMut(GuestDelivery) -> Result<Output, StageError> + Send>;
 
-/// A producer whose state can move to another instance, and into which events can be pushed.
+/// A stage whose state can move to another instance; if it is a producer, events can be pushed into it.
 pub trait Resumable: Send {
-    /// Makes up to `demand` events.
+    /// Makes up to `demand` events. For a producer.
     ///
     /// # Errors
     /// The stage's own.
-    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError>;
+    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError> {
+        Err(StageError::Fatal(format!("{demand} events wanted of what is no producer")))
+    }
+
+    /// Takes one batch, and gives what it makes of it. For a producer-consumer or a consumer.
+    ///
+    /// # Errors
+    /// The stage's own.
+    fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, StageError> {
+        Err(StageError::Fatal(format!("events of `{}` for what is a producer", delivery.source)))
+    }
 
     /// What is emitted in place of events from outside.
     ///
@@ -102,6 +112,15 @@ impl Native {
         R: Resumable + 'static,
     {
         Arc::new(Self { has_checkpoint: true, ..Self::resuming(name, init) })
+    }
+
+    /// A producer-consumer or a consumer with a checkpoint.
+    pub fn stateful<I, R>(name: &str, role: Role, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
+        Arc::new(Self { has_checkpoint: true, has_ingest: role == Role::Producer, role, ..Self::resuming(name, init) })
     }
 
     /// A producer with an inbox and nothing to put on record.
@@ -229,16 +248,20 @@ impl Instance for NativeInstance {
 
     async fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, CallError> {
         const CALL: &str = "handle-events";
-        let Calls::Transform(mut transform) = self.calls(CALL)? else {
-            return Err(check::wrong_role(CALL, self.role).into());
-        };
+        let mut calls = self.calls(CALL)?;
         let delivered = delivery.events.len();
-        let mut outcome = caught(CALL, || transform(delivery))?;
+        let mut outcome = match &mut calls {
+            Calls::Transform(transform) => caught(CALL, || transform(delivery))?,
+            Calls::Resume(resumable) if self.role != Role::Producer => {
+                caught(CALL, || resumable.handle_events(delivery))?
+            }
+            Calls::Resume(_) | Calls::Produce(_) => return Err(check::wrong_role(CALL, self.role).into()),
+        };
         if let Ok(output) = &mut outcome {
             check::rejections(CALL, &output.rejections, delivered)?;
             output.rejections.iter_mut().for_each(check::clean_rejection);
         }
-        self.calls = Some(Calls::Transform(transform));
+        self.calls = Some(calls);
         Ok(outcome.map_err(check::clean_error)?)
     }
 

@@ -19,13 +19,13 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nodes that run a counter, and a printer each.
-struct Cluster {
+pub(crate) struct Cluster {
     desk: Desk,
     pipeline: String,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let desk = Desk::new();
         let text = format!(
             "name = \"p\"\n\
@@ -39,7 +39,7 @@ impl Cluster {
         Self { desk, pipeline }
     }
 
-    fn data(&self, node: &str) -> String {
+    pub(crate) fn data(&self, node: &str) -> String {
         let data = self.desk.text(node);
         if Path::new(&data).exists() { data } else { self.desk.keys(node) }
     }
@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// Starts nodes of which each joins those before, and waits until all see each other vote, or learn.
-    fn start_all(&self, nodes: &[&str], voters: usize) -> Vec<(Process, String)> {
+    pub(crate) fn start_all(&self, nodes: &[&str], voters: usize) -> Vec<(Process, String)> {
         let mut started: Vec<(Process, String)> = Vec::new();
         for node in nodes {
             let join: Vec<_> = started.iter().map(|(_, addr)| addr.as_str()).collect();
@@ -79,7 +79,7 @@ impl Cluster {
         started
     }
 
-    fn command(&self, asked: &str, args: &[&str]) -> Outcome {
+    pub(crate) fn command(&self, asked: &str, args: &[&str]) -> Outcome {
         let data = self.data(asked);
         run(forebay(args.iter().copied().chain(["--data", &data])))
     }
@@ -111,7 +111,7 @@ impl Cluster {
     }
 
     #[track_caller]
-    fn until(&self, node: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&self, node: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status(node);

@@ -76,13 +76,15 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 14] = [
+    let expected: [(&[&str], &[&str]); 16] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
         (&["status", "--help"], &["Usage: forebay status [OPTIONS]", "[env: FOREBAY_DATA]"]),
         (&["owners", "--help"], &["Usage: forebay owners [OPTIONS]", "--history"]),
         (&["drain", "--help"], &["Usage: forebay drain [OPTIONS] <NODE>", "--cancel", "[default: 60s]"]),
+        (&["dlq", "list", "--help"], &["Those of all nodes of the cluster", "--node <NODE>", "exit code is 69"]),
+        (&["dlq", "drop", "--help"], &["[LETTER]...", "NODE:ID as `list` shows them", "--all"]),
         (&["recover", "--help"], &["Usage: forebay recover [OPTIONS]", "--yes", "two groups would go on side by side"]),
         (
             &["node", "--help"],

@@ -13,7 +13,10 @@ use forebay_proto::{
     ids::{Epoch, Seq},
 };
 
+use serde_json::Value;
+
 use crate::{
+    admin::Cluster,
     cli::Desk,
     process::{Outcome, Process, forebay, json_lines, run},
 };
@@ -21,7 +24,7 @@ use crate::{
 /// What a terminal must never be given by a guest.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\r\u{202e}";
 
-fn letter(stage: &str, seq: u64, payload: &[u8]) -> Letter {
+pub(crate) fn letter(stage: &str, seq: u64, payload: &[u8]) -> Letter {
     Letter {
         pipeline: "p".parse().unwrap(),
         stage: stage.parse().unwrap(),
@@ -67,10 +70,7 @@ impl Asked {
         let more: Vec<_> = ["--agreement", "islands"].into_iter().chain(more.iter().copied()).collect();
         let args = desk.node("a", &more);
         let asked = Self { desk, args };
-        let store = DeadLetters::open(&asked.data(), Bounds::default()).unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(store.put(letters)).unwrap();
-        runtime.block_on(store.close());
+        fill(&asked.data(), letters);
         asked
     }
 
@@ -122,8 +122,8 @@ fn letters_are_listed_and_shown_without_what_a_terminal_obeys() {
     let told = asked.text(&["dlq", "list"]);
     assert_harmless(&told);
     for part in [
-        "  id  when                      stage    source  epoch:number  attempts  bytes   reason\n",
-        "  1   2023-11-14T22:13:20.123Z  p/sink   source  3.00000004:1  5         14      not a number\n",
+        "  id   when                      stage    source  epoch:number  attempts  bytes   reason\n",
+        "  a:1  2023-11-14T22:13:20.123Z  p/sink   source  3.00000004:1  5         14      not a number\n",
         r"\u{1b}]0;owned\u{7}\u{9b}2J\u{d}\u{202e}first",
         "p/other",
     ] {
@@ -134,7 +134,8 @@ fn letters_are_listed_and_shown_without_what_a_terminal_obeys() {
     let told = asked.text(&["status"]);
     assert!(told.contains("\ndead letters: 3 of 10000 letters, ") && told.contains("`forebay dlq list`"), "{told}");
 
-    let told = asked.text(&["dlq", "show", "1"]);
+    let told = asked.text(&["dlq", "show", "a:1"]);
+    assert!(told.starts_with("letter a:1\n") && asked.text(&["dlq", "show", "1", "--node", "a"]) == told, "{told}");
     for part in ["  source    source 3.00000004:1\n", "\nreason\n  not a number\n  at line 7\n", "  line more\n"] {
         assert!(told.contains(part), "{part:?} in\n{told}");
     }
@@ -155,7 +156,7 @@ fn letters_are_listed_and_shown_without_what_a_terminal_obeys() {
     assert_eq!(asked.bytes(&["dlq", "show", "3", "--raw"]), long_payload());
     let told = asked.text(&["dlq", "show", "3"]);
     assert_eq!(told.lines().filter(|line| line.contains("  |")).count(), 900_000_usize.div_ceil(16));
-    asked.command(&["dlq", "show", "4"]).assert_failed(69, "forebay: there is no dead letter 4 on this node");
+    asked.command(&["dlq", "show", "4"]).assert_failed(69, "forebay: there is no dead letter a:4");
     node.end("-TERM");
 }
 
@@ -170,26 +171,30 @@ fn letters_are_dropped_when_that_is_confirmed_and_unknown_ones_are_named() {
     asked.command(&["dlq", "drop", "1"]).assert_failed(64, "forebay: dropping loses events and nobody is there");
     asked.command(&["dlq", "drop"]).assert_failed(64, "error: ");
     asked.command(&["dlq", "drop", "1", "--all"]).assert_failed(64, "error: ");
+    asked
+        .command(&["dlq", "drop", "a:1", "--node", "b", "--yes"])
+        .assert_failed(64, "forebay: letter a:1 does not lie on b");
+    asked.command(&["dlq", "drop", "A:1", "--yes"]).assert_failed(64, "error: invalid value 'A:1'");
+    for args in [&["dlq", "drop", "b:1", "--yes"][..], &["dlq", "list", "--node", "b"], &["dlq", "show", "b:1"]] {
+        asked.command(args).assert_failed(69, "forebay: a knows of no node `b`");
+    }
     asked.command(&["dlq", "resend", "1", "--stage", "sink"]).assert_failed(64, "forebay: --pipeline and --stage");
     assert_eq!(asked.ids(&[]).len(), 453);
     let dropped = asked.command(&["dlq", "drop", "1", "999", "2", "1000", "--yes"]);
-    dropped.assert_failed(69, "forebay: there is no dead letter 999 and 1000 on this node");
+    dropped.assert_failed(69, "forebay: there is no dead letter a:999 and a:1000");
     assert_eq!(dropped.stdout, "dropped 2 letters\n");
 
     let resent = asked.command(&["dlq", "resend", "3", "7000"]);
-    resent.assert_failed(
-        69,
-        "forebay: there is no dead letter 7000 on this node\nletter 3 is not resent: stage `p/sink`",
-    );
-    assert!(resent.stderr.contains("does not run on this node"), "{resent:#?}");
+    resent.assert_failed(69, "forebay: there is no dead letter a:7000\nletter a:3 is not resent: stage `p/sink`");
+    assert!(resent.stderr.contains("does not run on a"), "{resent:#?}");
     let resent = asked.command(&["dlq", "resend", "--all", "--stage", "sink", "--output", "json"]);
-    resent.assert_failed(69, "forebay: letter 3 is not resent");
+    resent.assert_failed(69, "forebay: letter a:3 is not resent");
     assert!(resent.stderr.ends_with("and 428 more\n"), "{resent:#?}");
     assert_eq!(resent.stdout, "{\"what\":\"resent\",\"ids\":[]}\n");
 
     let dropped = asked.command(&["dlq", "drop", "--all", "--stage", "other", "--yes", "--output", "json"]);
     dropped.assert_done();
-    assert_eq!(dropped.stdout, "{\"what\":\"dropped\",\"ids\":[451,452,453]}\n");
+    assert_eq!(dropped.stdout, "{\"what\":\"dropped\",\"ids\":[\"a:451\",\"a:452\",\"a:453\"]}\n");
     assert_eq!(asked.ids(&[]).len(), 448);
     assert_eq!(asked.text(&["dlq", "drop", "--all", "--yes"]), "dropped 448 letters\n");
     assert_eq!(asked.text(&["dlq", "drop", "--all"]), "dropped 0 letters\n", "nothing is to be confirmed");
@@ -249,4 +254,65 @@ fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 0x55);
     fs::write(path, bytes).unwrap();
+}
+
+/// Puts letters into the store of a node that does not run.
+fn fill(data: &Path, letters: Vec<Letter>) {
+    let store = DeadLetters::open(data, Bounds::default()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(store.put(letters)).unwrap();
+    runtime.block_on(store.close());
+}
+
+#[test]
+fn letters_of_a_cluster_are_listed_and_reached_from_any_node_and_who_is_not_heard_is_named() {
+    let cluster = Cluster::new();
+    let at = |at_ms, letter| Letter { at_ms, ..letter };
+    let of_printer = |seq| letter("printer", seq, b"4242");
+    let on_b = vec![at(1000, of_printer(1)), at(3000, letter("other", 2, b"x")), at(4000, letter("other", 3, b"y"))];
+    fill(cluster.data("b").as_ref(), on_b);
+    fill(cluster.data("c").as_ref(), vec![at(2000, hostile()), at(5000, letter("other", 2, b"z"))]);
+    let mut nodes = cluster.start_all(&["a", "b", "c"], 3);
+    let text = |args: &[&str]| {
+        let outcome = cluster.command("a", args);
+        outcome.assert_done();
+        outcome.stdout
+    };
+    let names = |args: &[&str]| {
+        let told = text(&[&["dlq", "list", "--output", "json"], args].concat());
+        let name = |letter: &Value| format!("{}:{}", letter["node"].as_str().unwrap(), letter["id"]);
+        json_lines(&told).iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["b:1", "c:1", "b:2", "b:3", "c:2"], "oldest first");
+    assert_eq!((names(&["--node", "c"]), names(&["--node", "a"])), (vec!["c:1".to_owned(), "c:2".into()], vec![]));
+    assert_eq!(names(&["--stage", "other"]), ["b:2", "b:3", "c:2"]);
+    let told = text(&["dlq", "list"]);
+    assert!(told.contains("\n  b:1  1970-01-01T00:00:01.000Z  p/printer  source  "), "{told}");
+    assert_harmless(&told);
+    assert_harmless(&text(&["dlq", "show", "c:1"]));
+    // Lines are given with an end each.
+    assert_eq!(text(&["dlq", "show", "c:2", "--raw"]), "z\n");
+    assert_eq!(text(&["dlq", "show", "2", "--node", "c", "--raw"]), "z\n");
+    cluster.command("a", &["dlq", "show", "2"]).assert_failed(69, "forebay: there is no dead letter a:2");
+
+    assert_eq!(text(&["dlq", "resend", "b:1"]), "resent 1 letter\n");
+    nodes[1].0.stdout_line(|line| line.contains("4242"));
+    cluster.until("b", "it is gone once it is processed", |status| status["dead_letters"]["letters"] == 2);
+    let dropped = cluster.command("a", &["dlq", "drop", "c:2", "b:2", "b:77", "--yes", "--output", "json"]);
+    dropped.assert_failed(69, "forebay: there is no dead letter b:77");
+    assert_eq!(dropped.stdout, "{\"what\":\"dropped\",\"ids\":[\"b:2\",\"c:2\"]}\n");
+
+    // Dropping it kills it.
+    drop(nodes.pop());
+    cluster.until("a", "c is missed", |status| status["peers"].as_array().unwrap().len() == 1);
+    let missed = "forebay: c is not heard, and its letters are not known: c is not connected";
+    let listed = cluster.command("a", &["dlq", "list", "--output", "json"]);
+    listed.assert_failed(69, missed);
+    assert_eq!(json_lines(&listed.stdout)[0]["node"], "b", "what is known is shown");
+    assert_eq!(names(&["--node", "b"]), ["b:3"], "c does not matter");
+    cluster.command("a", &["dlq", "list", "--node", "c"]).assert_failed(69, "forebay: c is not connected");
+    let dropped = cluster.command("a", &["dlq", "drop", "--all", "--yes"]);
+    dropped.assert_failed(69, missed);
+    assert_eq!(dropped.stdout, "dropped 1 letter\n");
+    assert_eq!(names(&["--node", "b"]), Vec::<String>::new());
 }

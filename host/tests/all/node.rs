@@ -212,7 +212,7 @@ impl World {
     }
 
     /// How a node agrees that joins so many others.
-    fn agreement(&self, node: &str, joins: usize) -> AgreementOptions {
+    pub(crate) fn agreement(&self, node: &str, joins: usize) -> AgreementOptions {
         let Some(options) = &self.quorum else { return AgreementOptions::Islands };
         let home = Arc::clone(self.homes.lock().unwrap().entry(node.to_owned()).or_default());
         let expect = u16::from(joins == 0);
@@ -292,10 +292,7 @@ impl World {
         // By then they have told each other their names, which nothing reports.
         self.log.taken_by(mark, &ABC, epoch).await;
         if self.quorum.is_some() {
-            for node in nodes.values() {
-                until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds)
-                    .await;
-            }
+            until_all_vote(nodes.values()).await;
         }
         nodes
     }
@@ -332,6 +329,23 @@ pub(crate) async fn until_report(node: &Node, what: &str, is_so: impl Fn(&Quorum
     found.unwrap_or_else(|_| panic!("waited in vain for: {what}; the group is {:?}", report(node)))
 }
 
+/// Waits until all three nodes of a group vote, and it can be reached from each.
+pub(crate) async fn until_all_vote<'a>(nodes: impl IntoIterator<Item = &'a Node>) {
+    for node in nodes {
+        until_report(node, "all three vote", |report| votes(report) == 3 && !report.changing && report.holds).await;
+    }
+}
+
+/// Waits until something is so that nothing reports.
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
 /// Has each test run in both modes.
 macro_rules! in_both_modes {
     ($($name:ident,)*) => {
@@ -358,6 +372,18 @@ pub(crate) const NUMBERS: &str = r#"
     plugin = "native"
     subscribe = [{ to = "counter", max_demand = 5, min_demand = 0 }]
 "#;
+
+/// [`NUMBERS`] with more keys for the counter and for the sink, and another window between them.
+pub(crate) fn numbers_with(counter: &str, sink: &str, (max, min): (u32, u32)) -> String {
+    let window = format!("max_demand = {max}, min_demand = {min} }}]\n{sink}");
+    let text = NUMBERS.replace("max_demand = 5, min_demand = 0 }]", &window);
+    text.replace(r#"poll = "10ms""#, &format!("poll = \"10ms\"\n{counter}"))
+}
+
+/// The counter of [`NUMBERS`].
+pub(crate) fn counter_name() -> GlobalName {
+    GlobalName { pipeline: "numbers".parse().unwrap(), stage: "counter".parse().unwrap() }
+}
 
 /// A pipeline whose plugins are given by hand.
 pub(crate) fn pipeline<const N: usize>(text: &str, plugins: [(&str, Arc<dyn Plugin>); N]) -> LoadedPipeline {
@@ -472,9 +498,8 @@ pub(crate) fn note(log: &Log, node: &str, delivery: &GuestDelivery) {
 
 /// The order in which nodes would own the counter of [`NUMBERS`].
 pub(crate) fn preferred(nodes: &[&'static str]) -> Vec<&'static str> {
-    let name = GlobalName { pipeline: "numbers".parse().unwrap(), stage: "counter".parse().unwrap() };
     let names: Vec<NodeName> = nodes.iter().map(|node| node.parse().unwrap()).collect();
-    let ranked = preference(&name, &names).into_iter();
+    let ranked = preference(&counter_name(), &names).into_iter();
     ranked.map(|node| *nodes.iter().find(|name| **name == node.as_str()).unwrap()).collect()
 }
 

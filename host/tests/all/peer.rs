@@ -3,9 +3,13 @@
 //!
 //! The offender has valid keys and speaks through raw QUIC streams, so that it can send anything.
 
+mod letters;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use forebay::{
+    dlq::{Bounds, DeadLetters},
     node::{Node, NodeEvent, NodeOptions},
     transport::{
         CloseCode, FRAME_BYTES_MAX, Transport,
@@ -17,12 +21,12 @@ use forebay_proto::{
     batch::{Batch, BatchLimits},
     ids::{BootId, Epoch, Seq},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
-    names::{Claim, GlobalName},
+    names::Claim,
     wire::{self, Agreement, Frame, Hello, Names, VERSION},
 };
 
 use crate::{
-    node::{Entry, Gate, Log, World, counts, took},
+    node::{Entry, Gate, Log, World, counter_name, counts, took},
     transport::hostile::{proof, raw_client},
 };
 
@@ -46,7 +50,11 @@ impl Cluster {
     }
 
     async fn start_alone() -> Self {
-        let (ca, world) = (ClusterCa::generate().unwrap(), World::new());
+        Self::of(World::new()).await
+    }
+
+    async fn of(world: World) -> Self {
+        let ca = ClusterCa::generate().unwrap();
         let (log, addr) = (world.log.clone(), ([127, 0, 0, 1], 0).into());
         let mut cluster = Self { ca, world, log, epoch: Epoch::default(), addr, nodes: Vec::new() };
         cluster.addr = cluster.add("good", &[]);
@@ -56,13 +64,25 @@ impl Cluster {
     }
 
     fn add(&mut self, name: &str, join: &[SocketAddr]) -> SocketAddr {
+        self.add_with(name, join, DeadLetters::in_memory(Bounds::default()))
+    }
+
+    fn add_with(&mut self, name: &str, join: &[SocketAddr], dead_letters: DeadLetters) -> SocketAddr {
         let transport = quic(&self.ca, name);
         let addr = transport.local_addr();
         let options = self.world.options_on(Arc::new(transport), name, self.world.numbers(&Gate::open()));
+        let agreement = self.world.agreement(name, join.len());
         let join = join.iter().map(|addr| addr.to_string().parse().unwrap()).collect();
         // The offender answers no pings.
         let (ping_interval, ping_misses) = (Duration::from_millis(200), 100);
-        self.nodes.push(Node::start(NodeOptions { join, ping_interval, ping_misses, ..options }));
+        self.nodes.push(Node::start(NodeOptions {
+            join,
+            agreement,
+            dead_letters,
+            ping_interval,
+            ping_misses,
+            ..options
+        }));
         addr
     }
 
@@ -106,8 +126,12 @@ struct Offender {
 
 impl Offender {
     async fn connect(cluster: &Cluster) -> Self {
+        Self::connect_to(cluster, cluster.addr).await
+    }
+
+    async fn connect_to(cluster: &Cluster, addr: SocketAddr) -> Self {
         let endpoint = raw_client(Some(proof(&identity(&cluster.ca, "evil"))), b"forebay/1");
-        let connection = endpoint.connect(cluster.addr, "x.cluster.forebay").unwrap().await.unwrap();
+        let connection = endpoint.connect(addr, "x.cluster.forebay").unwrap().await.unwrap();
         // The server's word that it has let us in.
         connection.accept_uni().await.unwrap();
         let control = Stream::open(&connection).await;
@@ -115,7 +139,11 @@ impl Offender {
     }
 
     async fn greet(&mut self, version: u16) {
-        let hello = Hello { version, boot: BootId(666), agreement: Agreement::Islands, advertise: None, group: None };
+        self.greet_as(version, Agreement::Islands).await;
+    }
+
+    async fn greet_as(&mut self, version: u16, agreement: Agreement) {
+        let hello = Hello { version, boot: BootId(666), agreement, advertise: None, group: None };
         self.control.send(&Frame::Hello(hello)).await;
         assert!(matches!(self.control.next().await, Next::Frame(Frame::Hello(_))));
     }
@@ -517,7 +545,7 @@ async fn streams_that_say_nothing_are_closed_in_time_and_hold_up_nobody() {
 }
 
 fn claim(node: &str, epoch: Epoch, progress: u64) -> Claim {
-    let name = GlobalName { pipeline: "numbers".parse().unwrap(), stage: "counter".parse().unwrap() };
+    let name = counter_name();
     Claim { name, node: node.parse().unwrap(), boot: BootId(666), epoch, claimed_at_ms: 0, progress: Seq(progress) }
 }
 

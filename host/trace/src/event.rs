@@ -211,6 +211,18 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// Numbers that no event has: a checkpoint took them, before which nothing was emitted.
+    #[serde(rename = "skipped")]
+    Skipped {
+        /// The stage.
+        stage: Text,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The first of them.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
     /// A consumer has subscribed to this producer.
     #[serde(rename = "joined")]
     Joined {

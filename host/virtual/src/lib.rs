@@ -24,6 +24,7 @@ mod coverage;
 mod fault;
 mod laws;
 mod machine;
+pub mod progress;
 mod run;
 mod story;
 mod workload;

@@ -4,14 +4,14 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use clap::Parser;
 use forebay_check::Agreement;
 use forebay_trace::Record;
-use forebay_virtual::{Coverage, Keys, Report};
+use forebay_virtual::{Coverage, Keys, Report, progress};
 
 /// Runs whole clusters in virtual time under faults and checks that the laws hold. Exits with 1 if one was broken,
 /// or if some kind of trouble was never met.
@@ -50,8 +50,15 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err(format!("{from}..{to} is empty")) } else { Ok(range) }
 }
 
+/// A run takes a third of a second, some seconds in a debug build on a busy machine.
+const STANDS_STILL_AFTER: Duration = Duration::from_secs(120);
+
+/// How often the progress of many runs is told. Unit: seeds.
+const TOLD_EVERY: u64 = 500;
+
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    progress::watch(STANDS_STILL_AFTER);
     let keys = Keys::generate(args.nodes.into())?;
     let is_kept = match (args.seed, args.seeds.clone()) {
         (Some(seed), _) => {
@@ -82,7 +89,7 @@ fn tell(report: &Report, data: bool) -> bool {
 }
 
 fn summarize(keys: &Keys, seeds: Range<u64>, args: &Args) -> bool {
-    let (began, count) = (Instant::now(), seeds.end - seeds.start);
+    let (began, first, count) = (Instant::now(), seeds.start, seeds.end - seeds.start);
     let (mut coverage, mut failed) = (Coverage::default(), 0);
     for seed in seeds {
         let report = keys.run(seed, args.agreement, args.nodes.into());
@@ -93,6 +100,10 @@ fn summarize(keys: &Keys, seeds: Range<u64>, args: &Args) -> bool {
             }
         }
         coverage += report.coverage;
+        let done = seed + 1 - first;
+        if done.is_multiple_of(TOLD_EVERY) && done < count {
+            eprintln!("{done} of {count} seeds, {failed} failed, {:.0} s", began.elapsed().as_secs_f64());
+        }
     }
     println!("{coverage}; {failed} seeds failed, {:.1} s", began.elapsed().as_secs_f64());
     let missing = coverage.missing();

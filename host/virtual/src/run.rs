@@ -11,6 +11,7 @@ use crate::{
     coverage::Coverage,
     fault::{Fault, Kind, Plan},
     laws::{self, Violation},
+    progress,
     story::{Fact, Story, What},
     workload,
     world::World,
@@ -81,6 +82,7 @@ struct Run {
 impl Run {
     fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
         forebay::registry::raft::simulated::seed(seed);
+        progress::begin(seed);
         let world = World::new(seed, agreement, identities);
         Self { seed, agreement, world, coverage: Coverage::default(), violations: Vec::new() }
     }

@@ -16,7 +16,7 @@ use anyhow::Context;
 use forebay::{
     node::{LoadedPipeline, Plugins},
     runtime::{
-        GuestDelivery, Output, Plugin, Produced, StageError,
+        GuestDelivery, Output, Plugin, Produced, Role, StageError,
         native::{Native, Resumable},
     },
 };
@@ -42,7 +42,7 @@ const COUNTED: &str = r#"
     subscribe = [{ to = "counter", max_demand = 8, min_demand = 2 }]
 "#;
 
-/// A global stage between them, so that two names move.
+/// A global stage with a state between them, so that two names move.
 const DOUBLED: &str = r#"
     name = "doubled"
     [stages.counter]
@@ -53,6 +53,7 @@ const DOUBLED: &str = r#"
     [stages.double]
     plugin = "native"
     scope = "global"
+    checkpoint = "200ms"
     subscribe = [{ to = "counter", max_demand = 120, min_demand = 40 }]
     [stages.sink]
     plugin = "native"
@@ -128,16 +129,9 @@ impl Workload {
 
     fn double(&self, boot: BootId) -> Arc<dyn Plugin> {
         let workload = self.clone();
-        Native::producer_consumer("double", move |spec| {
+        Native::stateful("double", Role::ProducerConsumer, move |spec| {
             let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
-            let workload = workload.clone();
-            let mut count = 0;
-            Ok(move |delivery: GuestDelivery| {
-                workload.check_failing(&life.instance)?;
-                let events = life.handle(&delivery);
-                count += events;
-                Ok(Output { events: life.emit(count - events..count), rejections: Vec::new() })
-            })
+            Ok(Doubler { life, workload: workload.clone(), count: 0 })
         })
     }
 
@@ -183,10 +177,39 @@ impl Resumable for Counter {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
-        self.count = u64::from_le_bytes(snapshot.try_into().map_err(|_| "expected 8 bytes".to_owned())?);
+        self.count = number_of(snapshot)?;
         self.begun_at = self.count;
         Ok(())
     }
+}
+
+/// Passes on, and counts on from where the last checkpoint was.
+struct Doubler {
+    life: Life,
+    workload: Workload,
+    count: u64,
+}
+
+impl Resumable for Doubler {
+    fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, StageError> {
+        self.workload.check_failing(&self.life.instance)?;
+        let events = self.life.handle(&delivery);
+        self.count += events;
+        Ok(Output { events: self.life.emit(self.count - events..self.count), rejections: Vec::new() })
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Ok(self.count.to_le_bytes().into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        self.count = number_of(snapshot)?;
+        Ok(())
+    }
+}
+
+fn number_of(snapshot: &[u8]) -> Result<u64, String> {
+    snapshot.try_into().map(u64::from_le_bytes).map_err(|_| "expected 8 bytes".to_owned())
 }
 
 /// From an instance's `init` to its end, however that comes.

@@ -20,6 +20,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
     machine::{Machine, Site},
+    progress,
     story::{Story, What},
     workload::Workload,
 };
@@ -127,6 +128,7 @@ impl World {
     /// One step.
     pub(crate) fn step(&mut self) {
         self.now += STEP;
+        progress::step();
         self.site.story.set_now(self.now);
         for machine in &mut self.machines {
             let has_ended = machine.run_until(self.now);

@@ -28,6 +28,10 @@ impl Law for CheckpointsAreCovered {
                     done.insert(*run);
                 });
             }
+            Event::Skipped { stage, epoch, first, count } => {
+                let done = self.done.entry(world.lineage(fact, stage, *epoch)).or_default();
+                done.insert(Run { first: *first, count: *count });
+            }
             Event::CkptApplied { stage, epoch, prev, seq, .. } => {
                 let first = prev.map_or(0, |prev| prev + 1);
                 let run = Run { first, count: (seq + 1).saturating_sub(first) };
@@ -55,6 +59,7 @@ mod tests {
             [granted("a", 1), handled_at("b", 1, 0, 3), handled_at("c", 1, second, 4), checkpointed("a", 1, None, 6)]
         };
         holds!(story(3));
+        holds!([skipped("a", 1, 0), checkpointed("a", 1, None, 0)]);
         breaks!(story(4), "stands for event 3");
     }
 }

@@ -101,6 +101,10 @@ pub(crate) fn emitted(node: &'static str, epoch: u64, first: u64, count: u64) ->
     (node, Event::Emit { stage, epoch, first, count, asked: Some(count), serials })
 }
 
+pub(crate) fn skipped(node: &'static str, epoch: u64, first: u64) -> Said {
+    (node, Event::Skipped { stage: SOURCE.into(), epoch: Epoch(epoch), first, count: 1 })
+}
+
 pub(crate) fn demanded(node: &'static str, epoch: u64, granted: u64) -> Said {
     (node, Event::Demand { stage: SOURCE.into(), epoch: Epoch(epoch), sub: SUB, granted })
 }

@@ -29,7 +29,7 @@ impl Law for SuccessorsGoOn {
                 self.granted.insert(guest, fact.clone());
             }
             Event::InstStart { stage, ckpt, .. } => self.start(fact, stage, *ckpt, found),
-            Event::Emit { stage, first, count, .. } => {
+            Event::Emit { stage, first, count, .. } | Event::Skipped { stage, first, count, .. } => {
                 let Some(guest) = guest(fact) else { return };
                 if let Some((next, before)) = self.next.get(&guest).filter(|(next, _)| next != first) {
                     found.broken(format!("{stage} numbers its events from {first}, {next} comes next"), [before, fact]);
@@ -67,7 +67,8 @@ mod tests {
             granted_with("a", 1, Some(6)),
             started("a", 1, Some(6)),
             emitted("a", 1, 7, 5),
-            emitted("a", 1, 12, 1)
+            skipped("a", 1, 12),
+            emitted("a", 1, 13, 1)
         ]);
         holds!([granted("a", 1), started("a", 1, None), emitted("a", 1, 0, 5)]);
     }

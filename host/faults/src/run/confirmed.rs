@@ -111,7 +111,9 @@ pub(crate) struct Arrivals {
 #[derive(Debug, Default)]
 struct Emitted {
     numbers: Ranges,
-    /// From the number of the last event in the epoch to its position.
+    /// Numbers before that no event has.
+    skipped: u64,
+    /// From the number of the last event in the epoch, those apart, to its position.
     distance: i128,
 }
 
@@ -141,6 +143,9 @@ impl Arrivals {
                     seq += run.count;
                 }
             }
+            Event::Skipped { stage, epoch, count, .. } if is(stage, self.inlet) => {
+                self.epochs.entry(*epoch).or_default().skipped += count;
+            }
             Event::Handled { stage, epoch, serials, .. } if is(stage, SINK) => {
                 for run in serials {
                     self.handled += run.count;
@@ -162,7 +167,7 @@ impl Arrivals {
             let (from, to) = (numbers.first.max(run.first), numbers.end().min(run.end()));
             if from < to {
                 let (position, seq) = (position + (from - numbers.first), seq + (from - run.first));
-                let distance = i128::from(position) - i128::from(seq);
+                let distance = i128::from(position) + i128::from(emitted.skipped) - i128::from(seq);
                 displaced += if distance < emitted.distance { to - from } else { 0 };
                 // Also when it was less: what follows is well again, and is not to be counted too.
                 emitted.distance = distance;
@@ -277,6 +282,10 @@ mod tests {
         assert_eq!(see(&whole).arrived().taken_twice, 0);
         let skipped = [emitted(1, 0, run(0, 2)), emitted(1, 2, run(6, 4)), taken(1, run(0, 15))];
         assert_eq!(see(&skipped).arrived().taken_twice, 0, "a former owner had the others recorded as processed");
+        let stage = format!("faults/{SOURCE}").as_str().into();
+        let skip = Event::Skipped { stage, epoch: Epoch(1), first: 2, count: 3 };
+        let numbered = [emitted(1, 0, run(0, 2)), skip, emitted(1, 5, run(2, 8)), taken(1, run(0, 15))];
+        assert_eq!(see(&numbered).arrived().taken_twice, 0, "a checkpoint took three numbers");
         let copied = [emitted(1, 0, run(0, 10)), emitted(1, 10, run(3, 2)), taken(1, run(0, 15))];
         assert_eq!(see(&copied).arrived().taken_twice, 2);
         // The copy is emitted by a successor, which never emitted the first.

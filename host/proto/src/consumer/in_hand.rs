@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Consumer;
 use crate::{
     ids::{Epoch, Seq, StageName, SubId},
     message::SeqRun,
@@ -34,6 +35,22 @@ impl InHand {
             }
         }
         (Self { runs: chosen, ..self.clone() }, Self { runs: others, ..self })
+    }
+}
+
+impl Consumer {
+    /// These are done with, and acknowledged later. Says whether their producer gives no more before.
+    pub(crate) fn hold(&mut self, done: &InHand) -> bool {
+        let Some(subscription) = self.subs.get_mut(&done.sub) else { return false };
+        subscription.held_back += done.count();
+        subscription.pending.saturating_sub(subscription.held_back) <= subscription.demand.min()
+    }
+
+    /// These are not held back any more.
+    pub(crate) fn release(&mut self, done: &InHand) {
+        if let Some(subscription) = self.subs.get_mut(&done.sub) {
+            subscription.held_back = subscription.held_back.saturating_sub(done.count());
+        }
     }
 }
 

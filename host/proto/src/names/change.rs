@@ -44,6 +44,8 @@ pub enum Change {
     },
     /// Our own claims have changed: tell every peer. Only in islands mode.
     Announce,
+    /// A checkpoint of a name of ours is on record here: tell every peer. Only in islands mode.
+    Share(GlobalName),
     /// The group can be reached, or not, with the reason: while it cannot, global stages here wait.
     /// Only in quorum mode.
     Quorum {

@@ -45,6 +45,8 @@ pub struct Islands {
     heights: BTreeMap<GlobalName, u32>,
     /// Losers already reported.
     reported: BTreeSet<(NodeName, BootId, Epoch)>,
+    /// How far each name was when its owner last said so, as a state of that moment is known here.
+    progress: BTreeMap<GlobalName, Seq>,
     changes: VecDeque<Change>,
 }
 
@@ -65,6 +67,7 @@ impl Islands {
             standing: BTreeMap::new(),
             heights: BTreeMap::new(),
             reported: BTreeSet::new(),
+            progress: BTreeMap::new(),
             changes: VecDeque::new(),
         }
     }
@@ -83,7 +86,7 @@ impl Islands {
         // and an old instance is told from a new one by its end alone; the node goes on.
         *height = height.saturating_add(1);
         let epoch = Epoch { lamport: *height, tag: self.tag };
-        let progress = self.own.get(name).map_or(Seq(0), |claim| claim.progress);
+        let progress = self.progress.get(name).copied().unwrap_or_default();
         let elapsed = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let claimed_at_ms = self.started_at_ms.saturating_add(elapsed);
         let (name, node) = (name.clone(), self.node.clone());
@@ -114,7 +117,9 @@ impl Islands {
         match own {
             Some(claim) if current == Some((epoch, previous)) && seq > previous => {
                 claim.progress = seq;
+                self.progress.insert(name.clone(), seq);
                 self.changes.push_back(Change::Announce);
+                self.changes.push_back(Change::Share(name.clone()));
                 Ok(())
             }
             _ => Err(Fenced { name: name.clone(), epoch, previous: previous.0, current }),
@@ -136,6 +141,16 @@ impl Islands {
         for name in &touched {
             self.review(name);
         }
+    }
+
+    /// A peer tells of a checkpoint. Whether it counts: only that of the owner of a name does. A claim
+    /// of ours goes on from there, should the peer be gone.
+    pub fn on_checkpoint(&mut self, peer: &NodeName, name: &GlobalName, epoch: Epoch, seq: Seq) -> bool {
+        let counts = self.lookup(name).is_some_and(|claim| claim.node == *peer && claim.epoch == epoch);
+        if counts {
+            self.progress.insert(name.clone(), seq);
+        }
+        counts
     }
 
     /// A peer is gone, and its claims with it.
@@ -283,5 +298,19 @@ mod tests {
         assert_eq!(a.checkpoint(&name(), new.epoch, Seq(0), Seq(5)), Ok(()));
         assert!(a.checkpoint(&name(), new.epoch, Seq(0), Seq(9)).is_err(), "made after another checkpoint");
         assert!(a.checkpoint(&name(), new.epoch, Seq(5), Seq(5)).is_err(), "goes nowhere");
+    }
+
+    #[test]
+    fn a_claim_goes_on_from_the_last_checkpoint_of_the_owner_before() {
+        let (mut a, mut b) = (node("a", 1), node("b", 2));
+        let owned = a.claim(Duration::ZERO, &name()).unwrap();
+        b.on_claims(&owned.node, [owned.clone()]);
+        assert_eq!(a.checkpoint(&name(), owned.epoch, Seq(0), Seq(7)), Ok(()));
+        assert!(b.on_checkpoint(&owned.node, &name(), owned.epoch, Seq(7)));
+        let stranger = "c".parse().unwrap();
+        assert!(!b.on_checkpoint(&stranger, &name(), owned.epoch, Seq(9)), "not the owner");
+        assert!(!b.on_checkpoint(&owned.node, &name(), Epoch { lamport: 9, tag: 9 }, Seq(9)), "not its epoch");
+        b.on_peer_down(&owned.node);
+        assert_eq!(b.claim(Duration::ZERO, &name()).unwrap().progress, Seq(7));
     }
 }

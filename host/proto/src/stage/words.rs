@@ -333,6 +333,8 @@ pub enum Notice {
         /// With these numbers.
         runs: Vec<SeqRun>,
     },
+    /// No event has these numbers: a checkpoint took them, before which nothing was emitted.
+    Skipped(SeqRun),
     /// The producer has come to its end.
     Finished,
     /// A producer was told to subscribe; nothing came of it.

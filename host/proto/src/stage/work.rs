@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Ack, Call, Held, Letter, LettersNo, Notice, Rejected, Returned, Role, Stage};
 use crate::{
     batch::Batch,
+    checkpoints::{Checkpoints, Committed},
     consumer::InHand,
     ids::{Seq, SubId},
     message::{Reason, SeqRun},
@@ -24,10 +25,10 @@ impl Stage {
         match (call, returned) {
             (Call::Snapshot, Returned::Snapshot(snapshot)) => {
                 if let Some(checkpoints) = &mut self.checkpoints {
-                    checkpoints.on_snapshot(now, self.producer.next_seq(), snapshot);
-                }
-                if let Some(intake) = &mut self.intake {
-                    intake.on_snapshot();
+                    let seq = checkpoints.on_snapshot(now, self.producer.next_seq(), snapshot);
+                    if let Some(skipped) = self.producer.skip_to(seq) {
+                        self.out.notice(Notice::Skipped(skipped));
+                    }
                 }
             }
             (Call::HandleIngest { .. }, Returned::Ingested(events)) => self.on_ingested(events),
@@ -91,8 +92,50 @@ impl Stage {
         let in_hand = self.consumer.put_down();
         let first = self.producer.next_seq();
         self.producer.emit(outputs, &mut self.out);
-        if let Some(done) = self.owed.add(in_hand, first, self.producer.next_seq()) {
+        self.count_processed(in_hand, first);
+    }
+
+    /// These became the events emitted since `first`.
+    fn count_processed(&mut self, done: InHand, first: Seq) {
+        let from_inbox = done.sub == SubId::INBOX;
+        let is_late = self.ack == Ack::Late || from_inbox;
+        let done = match &mut self.checkpoints {
+            Some(checkpoints) if is_late => {
+                let is_urgent = self.consumer.hold(&done);
+                return checkpoints.add(done, is_urgent);
+            }
+            _ if is_late && (from_inbox || self.role == Role::ProducerConsumer) => {
+                self.owed.add(done, first, self.producer.next_seq())
+            }
+            _ => Some(done),
+        };
+        if let Some(done) = done {
             self.acknowledge(done);
+        }
+    }
+
+    /// A state is on record, or could not be put there.
+    pub(super) fn on_committed(&mut self, now: Duration, committed: Committed) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        for done in checkpoints.on_committed(now, committed) {
+            self.consumer.release(&done);
+            self.acknowledge(done);
+        }
+    }
+
+    /// What the guest knew since its state was last taken is gone with it: it is given all of that again.
+    fn on_state_lost(&mut self) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        for given in checkpoints.on_lost() {
+            self.consumer.release(&given);
+            match &mut self.intake {
+                Some(intake) if given.sub == SubId::INBOX => intake.hand_out_again(&given.runs),
+                _ => self.consumer.give_back(given, Duration::ZERO, &mut self.out),
+            }
+        }
+        // There is no guest any more whose state could be taken.
+        if self.draining.is_some() {
+            self.checkpoints = None;
         }
     }
 
@@ -110,14 +153,9 @@ impl Stage {
         let in_hand = self.consumer.put_down();
         let first = self.producer.next_seq();
         self.producer.emit(outputs, &mut self.out);
-        let end = self.producer.next_seq();
         let good = if rejected.is_empty() { in_hand } else { self.see_to(call, in_hand, rejected) };
-        let done = match self.ack {
-            Ack::Late if self.role == Role::ProducerConsumer => self.owed.add(good, first, end),
-            _ => Some(good),
-        };
-        if let Some(done) = done.filter(|done| !done.runs.is_empty()) {
-            self.acknowledge(done);
+        if !good.runs.is_empty() || self.producer.next_seq() > first {
+            self.count_processed(good, first);
         }
     }
 
@@ -194,6 +232,7 @@ impl Stage {
             self.held = Some(Held { until: now + pause, call: None });
         }
         let in_hand = self.consumer.put_down();
+        self.on_state_lost();
         let is_fenced = self.consumer.is_fenced(in_hand.sub);
         if self.draining.is_some() || is_fenced {
             return self.suspects.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if *sub == in_hand.sub));
@@ -287,6 +326,7 @@ impl Stage {
             && !self.consumer.is_busy()
             && self.owed.is_empty()
             && self.letters.is_empty()
+            && self.checkpoints.as_ref().is_none_or(Checkpoints::covers_all)
         {
             self.consumer.stop(reason, &mut self.out);
         }

@@ -17,10 +17,10 @@ const KEYS: u8 = 2;
 const HEADERS: u8 = 4;
 
 impl Batch {
-    /// Its bytes, as they stand in an events message.
+    /// Its bytes, as they stand in an events message: also for what is kept on disk.
     pub fn encode(&self) -> Bytes {
         let mut writer = Writer::default();
-        writer.reserve(self.bytes());
+        writer.reserve(self.bytes() + 64);
         write(&mut writer, self);
         writer.finish()
     }
@@ -31,9 +31,9 @@ impl Batch {
     /// [`WireError`] names the field, or what is wrong with the columns.
     pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
-        let columns = read_columns(&mut reader)?;
+        let batch = read(&mut reader, limits)?;
         reader.finish()?;
-        Ok(Self::new(columns, limits)?)
+        Ok(batch)
     }
 }
 

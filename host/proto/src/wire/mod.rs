@@ -5,6 +5,7 @@
 //! was given, and returns an error for whatever a peer can send.
 
 mod batch;
+mod letters;
 mod read;
 mod write;
 
@@ -16,8 +17,9 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    batch::{Batch, BatchError, BatchLimits},
-    ids::{BootId, Epoch, NodeName},
+    batch::{BatchError, BatchLimits},
+    ids::{BootId, Epoch, NodeName, Seq},
+    letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
 };
@@ -72,6 +74,19 @@ pub struct Names {
     pub claims: Vec<Claim>,
 }
 
+/// How far a stage is, and its state then: for the next owner. Only in islands mode.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Checkpoint {
+    /// Of which name.
+    pub name: GlobalName,
+    /// Of its owner.
+    pub epoch: Epoch,
+    /// Everything before this is settled.
+    pub seq: Seq,
+    /// The state.
+    pub snapshot: Bytes,
+}
+
 /// Any frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
@@ -81,6 +96,8 @@ pub enum Frame {
     Members(Vec<Member>),
     /// The sender's names.
     Names(Names),
+    /// Of a name of the sender's.
+    Checkpoint(Checkpoint),
     /// Are you there? To be answered by `Pong` with the same number.
     Ping(u64),
     /// I am.
@@ -88,6 +105,10 @@ pub enum Frame {
     /// A request of the agreement between nodes, or its answer; a channel begins with the one and
     /// ends with the other. The bytes are those of [`crate::names::quorum::Request`] and `Answer`.
     Agreement(Bytes),
+    /// What a node is asked about its dead letters. A channel begins with it, and ends with [`Frame::LettersTold`].
+    LettersAsked(LettersRequest),
+    /// What it answers.
+    LettersTold(LettersAnswer),
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -136,6 +157,9 @@ mod kind {
     pub(super) const PING: u8 = 0x04;
     pub(super) const PONG: u8 = 0x05;
     pub(super) const AGREEMENT: u8 = 0x06;
+    pub(super) const LETTERS_ASKED: u8 = 0x07;
+    pub(super) const LETTERS_TOLD: u8 = 0x08;
+    pub(super) const CHECKPOINT: u8 = 0x09;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -166,6 +190,14 @@ pub fn encode(frame: &Frame) -> Bytes {
             writer.list(&names.candidates, Writer::global_name);
             writer.list(&names.claims, Writer::claim);
         }
+        Frame::Checkpoint(Checkpoint { name, epoch, seq, snapshot }) => {
+            writer.u8(kind::CHECKPOINT);
+            writer.global_name(name);
+            writer.u64(epoch.to_u64());
+            writer.u64(seq.0);
+            writer.len(snapshot.len());
+            writer.bytes(snapshot);
+        }
         Frame::Ping(number) => {
             writer.u8(kind::PING);
             writer.u64(*number);
@@ -177,6 +209,14 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::Agreement(bytes) => {
             writer.u8(kind::AGREEMENT);
             writer.bytes(bytes);
+        }
+        Frame::LettersAsked(request) => {
+            writer.u8(kind::LETTERS_ASKED);
+            letters::write_request(&mut writer, request);
+        }
+        Frame::LettersTold(answer) => {
+            writer.u8(kind::LETTERS_TOLD);
+            letters::write_answer(&mut writer, answer);
         }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
@@ -222,25 +262,6 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
     }
 }
 
-/// A batch alone, in the bytes it has in an events frame: for what is kept on disk.
-pub fn encode_batch(batch: &Batch) -> Bytes {
-    let mut writer = Writer::default();
-    writer.reserve(batch.bytes() + 64);
-    batch::write(&mut writer, batch);
-    writer.finish()
-}
-
-/// The inverse of [`encode_batch`].
-///
-/// # Errors
-/// [`WireError`] names the field, or the limit that is exceeded.
-pub fn decode_batch(bytes: &[u8], limits: &BatchLimits) -> Result<Batch, WireError> {
-    let mut reader = Reader::new(bytes);
-    let batch = batch::read(&mut reader, limits)?;
-    reader.finish()?;
-    Ok(batch)
-}
-
 /// Reads a frame; a batch in it is checked against `limits`.
 ///
 /// # Errors
@@ -258,9 +279,12 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
             let candidates = reader.list("candidates", Reader::global_name)?;
             Frame::Names(Names { candidates, claims: reader.list("claims", Reader::claim)? })
         }
+        kind::CHECKPOINT => Frame::Checkpoint(reader.checkpoint()?),
         kind::PING => Frame::Ping(reader.u64("ping number")?),
         kind::PONG => Frame::Pong(reader.u64("pong number")?),
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
+        kind::LETTERS_ASKED => Frame::LettersAsked(letters::read_request(&mut reader)?),
+        kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
         kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Agreement, Hello, REASON_BYTES_MAX, WireError};
+use super::{Agreement, Checkpoint, Hello, REASON_BYTES_MAX, WireError};
 use crate::{
     ids::{BootId, Epoch, NameError, Seq},
     message::{Demand, Reason, SeqRun, Subscribe},
@@ -157,6 +157,18 @@ impl<'a> Reader<'a> {
             claimed_at_ms: self.u64("claimed at")?,
             progress: Seq(self.u64("progress")?),
         })
+    }
+
+    pub(crate) fn checkpoint(&mut self) -> Result<Checkpoint, WireError> {
+        let (name, epoch) = (self.global_name()?, Epoch::from_u64(self.u64("epoch of checkpoint")?));
+        let seq = self.u64("checkpoint")?;
+        // The stage counts on from there.
+        if seq > u64::MAX / 2 {
+            return Err(wrong("checkpoint", &seq, "less than 2^63"));
+        }
+        let len = self.len("state")?;
+        let snapshot = Bytes::copy_from_slice(self.bytes("state", len)?);
+        Ok(Checkpoint { name, epoch, seq: Seq(seq), snapshot })
     }
 
     pub(crate) fn subscribe(&mut self) -> Result<Subscribe, WireError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     batch::{Batch, Columns},
-    ids::Seq,
+    letters::{DROP_MAX, LetterId, Line, Outcome, PAGE_LETTERS, PART_BYTES, Part, RESEND_MAX, tests::line},
     message::{Demand, Events, Reason, SeqRun, Subscribe},
 };
 
@@ -86,6 +86,16 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
         ("ping", Frame::Ping(1), "04 0100000000000000"),
         ("pong", Frame::Pong(1), "05 0100000000000000"),
         (
+            "checkpoint",
+            Frame::Checkpoint(Checkpoint {
+                name: name(),
+                epoch: EPOCH,
+                seq: Seq(9),
+                snapshot: Bytes::from_static(b"nine"),
+            }),
+            "09 07 636f756e746572 01 63 cdab000002000000 0900000000000000 04000000 6e696e65",
+        ),
+        (
             "subscribe",
             stage(Message::Subscribe(subscribe)),
             "10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 00000000",
@@ -122,6 +132,54 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
             "cancel",
             stage(Message::Cancel(Reason::Shutdown(Some("closing".into())))),
             "13 cdab000002000000 02 07000000 636c6f73696e67",
+        ),
+    ]
+    .into_iter()
+    .chain(golden_letters())
+    .collect()
+}
+
+fn golden_letters() -> Vec<(&'static str, Frame, &'static str)> {
+    let all = LettersRequest::List { pipeline: None, stage: None, after: None };
+    let some = LettersRequest::List {
+        pipeline: Some("counter".parse().unwrap()),
+        stage: Some("p".parse().unwrap()),
+        after: Some(LetterId(7)),
+    };
+    let part = Part { letter: line(7), reason: "odd\n".into(), event_bytes: 17, part: Bytes::from_static(b"\0\x01") };
+    let outcomes = [(7, Outcome::Done), (8, Outcome::Unknown), (9, Outcome::Refused("full".into()))];
+    let asked = |what, request, bytes| (what, Frame::LettersAsked(request), bytes);
+    let told = |what, answer, bytes| (what, Frame::LettersTold(answer), bytes);
+    vec![
+        asked("letters asked: all", all, "07 01 00 00 00"),
+        asked("letters asked: some", some, "07 01 01 07 636f756e746572 01 01 70 01 0700000000000000"),
+        asked(
+            "letters asked: one",
+            LettersRequest::Show { id: LetterId(7), from: 2 },
+            "07 02 0700000000000000 0200000000000000",
+        ),
+        asked(
+            "letters asked: resend",
+            LettersRequest::Resend(vec![LetterId(7), LetterId(8)]),
+            "07 03 02000000 0700000000000000 0800000000000000",
+        ),
+        asked("letters asked: drop", LettersRequest::Drop(vec![LetterId(7)]), "07 04 01000000 0700000000000000"),
+        told("letters told: refused", LettersAnswer::Refused("no".into()), "08 00 02000000 6e6f"),
+        told(
+            "letters told: a page",
+            LettersAnswer::Page { letters: vec![line(7)], more: true },
+            "08 01 01 01000000 0700000000000000 e803000000000000 07 636f756e746572 01 70 01 63 cdab000002000000 0900000000000000 05000000 0400000000000000 03000000 6f6464",
+        ),
+        told(
+            "letters told: a part",
+            LettersAnswer::Part(part),
+            "08 02 0700000000000000 e803000000000000 07 636f756e746572 01 70 01 63 cdab000002000000 0900000000000000 05000000 0400000000000000 03000000 6f6464 \
+             04000000 6f64640a 1100000000000000 02000000 0001",
+        ),
+        told(
+            "letters told: outcomes",
+            LettersAnswer::Outcomes(outcomes.map(|(id, outcome)| (LetterId(id), outcome)).into()),
+            "08 03 03000000 0700000000000000 00 0800000000000000 01 0900000000000000 02 04000000 66756c6c",
         ),
     ]
 }
@@ -214,6 +272,34 @@ fn what_a_field_may_not_hold_is_named() {
 }
 
 #[test]
+fn what_is_said_of_letters_is_bounded() {
+    let ids = |count: usize| (0..count as u64).map(LetterId).collect::<Vec<_>>();
+    let lines = |count: u64| (0..count).map(line).collect();
+    let told = |frame: Frame| read(&encode(&frame)).map(drop).map_err(|error| error.to_string());
+    let asked = |request| told(Frame::LettersAsked(request));
+    let page = |count| told(Frame::LettersTold(LettersAnswer::Page { letters: lines(count), more: false }));
+    assert_eq!(asked(LettersRequest::Resend(ids(RESEND_MAX))), Ok(()));
+    assert!(asked(LettersRequest::Resend(ids(RESEND_MAX + 1))).unwrap_err().contains("more than 100"));
+    assert_eq!(asked(LettersRequest::Drop(ids(DROP_MAX))), Ok(()));
+    assert!(asked(LettersRequest::Drop(ids(DROP_MAX + 1))).unwrap_err().contains("more than 1000"));
+    assert_eq!(page(PAGE_LETTERS as u64), Ok(()));
+    assert!(page(PAGE_LETTERS as u64 + 1).unwrap_err().contains("more than 200"));
+    let outcomes = ids(DROP_MAX + 1).into_iter().map(|id| (id, Outcome::Done)).collect();
+    assert!(told(Frame::LettersTold(LettersAnswer::Outcomes(outcomes))).unwrap_err().contains("more than 1000"));
+    let long_line = LettersAnswer::Page { letters: vec![Line { reason: "x".repeat(201), ..line(1) }], more: false };
+    assert!(told(Frame::LettersTold(long_line)).unwrap_err().contains("201 bytes, expected at most 200 bytes"));
+    let part = |length: usize, reason: usize| {
+        let (reason, part) = ("x".repeat(reason), vec![0; length].into());
+        told(Frame::LettersTold(LettersAnswer::Part(Part { letter: line(1), reason, event_bytes: 1, part })))
+    };
+    assert_eq!(part(PART_BYTES, 16 << 10), Ok(()));
+    assert!(part(PART_BYTES + 1, 0).unwrap_err().contains("at most 256 KiB"));
+    assert!(part(0, (16 << 10) + 1).unwrap_err().contains("at most 16 KiB"));
+    assert_eq!(told(Frame::LettersTold(LettersAnswer::Refused("ä".repeat(REASON_BYTES_MAX)))), Ok(()), "it is cut");
+    assert!(read(&hex("08 00 01040000")).is_err());
+}
+
+#[test]
 fn a_long_reason_is_cut_when_sent() {
     let cancel = stage(Message::Cancel(Reason::Failed("ä".repeat(REASON_BYTES_MAX))));
     assert!(read(&encode(&cancel)).is_ok());
@@ -226,8 +312,9 @@ proptest! {
     }
 
     #[test]
-    fn no_change_to_a_frame_makes_the_decoder_panic(which in 0..10usize, at in any::<prop::sample::Index>(), to in any::<u8>()) {
-        let mut bytes = hex(golden()[which].2);
+    fn no_change_to_a_frame_makes_the_decoder_panic(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let golden = golden();
+        let mut bytes = hex(which.get(&golden).2);
         let at = at.index(bytes.len());
         bytes[at] = to;
         let _ = read(&bytes);

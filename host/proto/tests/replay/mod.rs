@@ -492,6 +492,7 @@ impl Player {
             | Notice::Dropped { .. }
             | Notice::Resent { .. }
             | Notice::Trapped { .. }
+            | Notice::Skipped(_)
             | Notice::NoSnapshot { .. } => {
                 panic!("GenStage has no such thing: {notice:?}")
             }

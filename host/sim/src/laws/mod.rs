@@ -19,6 +19,7 @@ mod nothing_is_lost;
 mod old_epochs_change_nothing;
 mod one_owner_per_epoch;
 mod repetition_is_explained;
+mod state_is_kept;
 mod waiting_is_idle;
 
 use std::time::Duration;
@@ -45,7 +46,7 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 17] = [
+pub(crate) const LAWS: [(&str, Check); 18] = [
     ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
     ("asked_is_wanted", asked_is_wanted::check),
@@ -62,6 +63,7 @@ pub(crate) const LAWS: [(&str, Check); 17] = [
     ("old_epochs_change_nothing", old_epochs_change_nothing::check),
     ("one_owner_per_epoch", one_owner_per_epoch::check),
     ("repetition_is_explained", repetition_is_explained::check),
+    ("state_is_kept", state_is_kept::check),
     ("waiting_is_idle", waiting_is_idle::check),
 ];
 
@@ -112,6 +114,7 @@ mod made_up {
             habit: Habit::Sink,
             manners: Manners { trap: 0, retry: 0, reject: 0, slow_us: 1000 },
             poll: Some(Duration::from_millis(50)),
+            checkpoint: None,
             ack: Ack::Early,
             call_events_max: 1000,
             message_bytes_max: 1000,

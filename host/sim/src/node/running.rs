@@ -1,18 +1,22 @@
 //! One running stage: what it says and calls, carried out and noted.
 
+use std::sync::Arc;
+
 use forebay_proto::{
     batch::Batch,
+    checkpoints::{Commit, Committed},
     message::{Envelope, Events, Message, Reason, SeqRun},
-    stage::{Call, Input, Letter, Notice, Rejected, Returned, Transmit},
+    stage::{Call, Input, Letter, Notice, Returned, Transmit},
 };
 use rand::RngExt;
 
 use super::{Running, close, node_no, stage_no};
 use crate::{
     agenda::{Due, Env},
-    facts::{Numbered, Side, StreamNo, Visible, What},
-    guest::{Outcome, Phase},
+    facts::{Instance, Numbered, Side, StreamNo, Visible, What},
+    guest::{Guest, Outcome, Phase, accepted, decode},
     network::Frame,
+    workload::StagePlan,
 };
 
 impl Running {
@@ -40,6 +44,10 @@ impl Running {
             self.stage.handle(env.now, Input::Lettered { letters: no, kept });
             moved = true;
         }
+        while let Some(commit) = self.stage.poll_commit(env.now) {
+            self.record(env, &commit);
+            moved = true;
+        }
         if let Some(call) = self.stage.poll_call(env.now) {
             self.note_call(env, &call);
             let takes = self.guest.call_takes(&mut env.rng);
@@ -48,6 +56,17 @@ impl Running {
             moved = true;
         }
         moved
+    }
+
+    /// The answer may be lost, or the question.
+    fn record(&mut self, env: &mut Env, commit: &Commit) {
+        let lot = if env.phase == Phase::Faults { env.rng.random_range(0..10) } else { 9 };
+        if lot > 0 {
+            self.recorded = Some((commit.seq, commit.snapshot.clone()));
+            env.note(What::Recorded { instance: self.me, known: Arc::new(decode(&commit.snapshot)) });
+        }
+        let committed = if lot > 1 { Committed::Done } else { Committed::Unknown };
+        self.stage.handle(env.now, Input::Committed(committed));
     }
 
     pub(super) fn carry(&mut self, env: &mut Env, transmit: Transmit) {
@@ -150,11 +169,14 @@ impl Running {
     }
 }
 
-/// The numbers of events that were not rejected.
-fn accepted(runs: &[SeqRun], rejected: &[Rejected]) -> Vec<SeqRun> {
-    let is_rejected = |index: usize| rejected.iter().any(|rejected| rejected.index as usize == index);
-    let kept = crate::facts::seqs(runs).enumerate().filter(|(index, _)| !is_rejected(*index));
-    kept.map(|(_, first)| SeqRun { first, count: 1 }).collect()
+/// A guest at its start.
+pub(super) fn guest(env: &mut Env, me: Instance, plan: &StagePlan, state: Option<&[u8]>) -> Guest {
+    let mut guest = Guest::new(plan.habit, plan.manners);
+    if let Some(known) = state.map(decode) {
+        env.note(What::Recorded { instance: me, known: Arc::new(known.clone()) });
+        guest.restore(known);
+    }
+    guest
 }
 
 pub(super) fn payloads(events: &Batch) -> Vec<Vec<u8>> {

@@ -85,7 +85,8 @@ impl Client {
             return Err(Failure::new(Exit::Unavailable, format!("{text}; use the `forebay` that runs the node")));
         }
         match answered.answer {
-            Answer::Error(why) => Err(Failure::new(Exit::Unavailable, why)),
+            // Another node may have said it.
+            Answer::Error(why) => Err(Failure::new(Exit::Unavailable, harmless(&why))),
             answer => Ok(answer),
         }
     }

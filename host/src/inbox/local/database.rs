@@ -13,13 +13,9 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    ops::Bound,
+    os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use bytes::Bytes;
@@ -28,9 +24,11 @@ use forebay_proto::{
     names::GlobalName,
 };
 use redb::{
-    BackendError, Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
-    TableDefinition, WriteTransaction, backends::FileBackend,
+    Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition,
+    WriteTransaction, backends::FileBackend,
 };
+
+use crate::watched::{Lost, Watched};
 
 const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
 const INBOXES: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("inboxes");
@@ -105,7 +103,10 @@ pub(super) fn in_directory(data: &Path) -> Opener {
 fn open_file(data: &Path, path: &PathBuf) -> Result<Box<dyn StorageBackend>, OpenError> {
     let place = path.display().to_string();
     let disk = |source| OpenError::Disk { place: place.clone(), source };
-    let file = |options: &mut fs::OpenOptions, path: &Path| options.read(true).write(true).open(path).map_err(disk);
+    // Events may be secret: only this user may read them.
+    let file = |options: &mut fs::OpenOptions, path: &Path| {
+        options.read(true).write(true).mode(0o600).open(path).map_err(disk)
+    };
     let backend = |file| {
         FileBackend::new(file).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { place: place.clone() },
@@ -145,7 +146,7 @@ pub(super) struct Store {
     opener: Opener,
     database: Option<Database>,
     /// A sync has failed: what is on the disk is not known from then on, whatever it says later.
-    lost: Arc<AtomicBool>,
+    lost: Lost,
 }
 
 impl Store {
@@ -154,7 +155,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub(super) fn open(opener: Opener) -> Result<(Self, BTreeMap<GlobalName, InboxQueue>), OpenError> {
-        let mut store = Self { opener, database: None, lost: Arc::default() };
+        let mut store = Self { opener, database: None, lost: Lost::default() };
         let queues = store.open_now()?;
         Ok((store, queues))
     }
@@ -171,7 +172,7 @@ impl Store {
         if self.database.is_some() {
             return Ok(None);
         }
-        if self.lost.load(Ordering::Relaxed) {
+        if self.lost.is_so() {
             return Err(io::Error::other(
                 "the disk failed to sync, and what it holds is not known any more; look after it and restart the node",
             ));
@@ -204,7 +205,7 @@ impl Store {
 
     fn open_now(&mut self) -> Result<BTreeMap<GlobalName, InboxQueue>, OpenError> {
         let place = self.place();
-        let backend = Watched { inner: (self.opener.backend)()?, lost: Arc::clone(&self.lost) };
+        let backend = Watched::new((self.opener.backend)()?, self.lost.clone());
         let database = open_database(backend, &place)?;
         let queues = read(&database).map_err(|error| error.at(&place))?;
         self.database = Some(database);
@@ -339,61 +340,4 @@ fn read_inbox(transaction: &ReadTransaction, key: &str, position: u64, end: u64)
         clients.insert(client.value().1, Taken { request, first, count });
     }
     InboxQueue::restore(position, end, entries, clients).map_err(damaged)
-}
-
-/// Notes when a sync fails.
-#[derive(Debug)]
-struct Watched {
-    inner: Box<dyn StorageBackend>,
-    lost: Arc<AtomicBool>,
-}
-
-impl StorageBackend for Watched {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().inspect_err(|_| self.lost.store(true, Ordering::Relaxed))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.inner.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::fs::PermissionsExt,
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
@@ -68,6 +69,8 @@ async fn what_was_confirmed_is_there_after_a_restart() {
     let open = || LocalStore::open(node(), data.path(), DiskRoom::unlimited());
     {
         let store = open().unwrap();
+        let mode = std::fs::metadata(data.path().join("inbox.redb")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "events may be secret");
         let (s, t) = (store.inbox(name("s")), store.inbox(name("t")));
         assert_eq!(s.ingest(1, 1, batch(&["a", "b"])).await.unwrap(), 0);
         assert_eq!(s.ingest(1, 2, batch(&["c"])).await.unwrap(), 2);

@@ -1,29 +1,17 @@
-//! Dead letters, listed, shown, resent and dropped.
+//! Dead letters of this node and of the others: whose are meant, and how requests and answers stand on the socket.
 
-use std::{collections::HashMap, error::Error};
+use std::{collections::HashSet, sync::Arc};
 
-use forebay_proto::wire::encode_batch;
+use forebay_proto::{
+    ids::NodeName,
+    letters::{Answer, DROP_MAX, LetterId, Line, Outcome, Part, RESEND_MAX, Request},
+};
 
 use super::{
-    Desk, Question,
-    wire::{self, AboutLetters, LetterPart, LettersAsked, LettersPage, Outcome, OutcomeOf},
+    Desk,
+    wire::{self, AboutLetters, LetterPart, LettersAsked, LettersPage, LettersQuestion, OutcomeOf},
 };
-use crate::dlq::{Filter, Letter, LetterId, Summary};
-
-/// Letters in one answer; each takes less than 1 KiB of it.
-const PAGE_LETTERS: usize = 200;
-
-/// Bytes of an event in one answer, which says them in twice as many.
-const PART_BYTES: usize = 256 << 10;
-
-/// Letters resent in one request, so that it is answered in time.
-pub const RESEND_MAX: usize = 100;
-
-/// Letters dropped in one request, which must fit a line.
-pub const DROP_MAX: usize = 1000;
-
-/// Payloads given to the core at a time. Unit: bytes; one letter may have more.
-const RESEND_BYTES: usize = 8 << 20;
+use crate::node::{directory::Directory, letters::peer};
 
 impl Desk {
     pub(super) fn letters_kept(&self) -> wire::LettersKept {
@@ -37,83 +25,59 @@ impl Desk {
         }
     }
 
-    /// # Errors
-    /// With the reason: there is none of that number, too many are asked for, or the disk says no.
-    pub(super) async fn dead_letters(&self, asked: LettersAsked) -> Result<AboutLetters, String> {
-        match asked {
-            LettersAsked::List { pipeline, stage, after } => {
-                Ok(AboutLetters::Page(self.page(&Filter { pipeline, stage }, after.map(LetterId)).await))
-            }
-            LettersAsked::Show { id, from } => self.part(LetterId(id), from).await.map(AboutLetters::Part),
-            LettersAsked::Resend { ids } => self.resend(at_most(RESEND_MAX, ids)?).await.map(AboutLetters::Outcomes),
-            LettersAsked::Drop { ids } => self.drop_letters(at_most(DROP_MAX, ids)?).await.map(AboutLetters::Outcomes),
-        }
-    }
-
-    async fn page(&self, filter: &Filter, after: Option<LetterId>) -> LettersPage {
-        let mut found = self.letters.list(filter, after, PAGE_LETTERS + 1).await;
-        let more = found.len() > PAGE_LETTERS;
-        found.truncate(PAGE_LETTERS);
-        LettersPage { letters: found.iter().map(line).collect(), more }
-    }
-
-    async fn part(&self, id: LetterId, from: u64) -> Result<LetterPart, String> {
-        let letter = self.letter(id).await?.ok_or_else(|| format!("there is no dead letter {id} on this node"))?;
-        let event = encode_batch(&letter.event);
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(event.len());
-        let part = &event[from..event.len().min(from.saturating_add(PART_BYTES))];
-        Ok(LetterPart {
-            letter: line(&Summary::of(id, &letter)),
-            reason: letter.reason.as_str().to_owned(),
-            event_bytes: event.len() as u64,
-            part: part.iter().map(|byte| format!("{byte:02x}")).collect(),
-        })
-    }
-
-    async fn letter(&self, id: LetterId) -> Result<Option<Letter>, String> {
-        self.letters.get(id).await.map_err(|error| chain(&error))
-    }
-
-    /// Hands them to the core, a few at a time. What is processed disappears by itself.
-    /// Sends letters to their stages again; says what became of each.
+    /// Has a question about dead letters answered by the node where they lie. Bounded in time if that is another one.
     ///
     /// # Errors
-    /// If the node ends.
-    pub async fn resend(&self, ids: Vec<LetterId>) -> Result<Vec<OutcomeOf>, String> {
-        let (mut outcomes, mut group, mut bytes) = (HashMap::new(), Vec::new(), 0);
-        for id in &ids {
-            let Some(letter) = self.letter(*id).await? else { continue };
-            bytes += letter.event.bytes();
-            group.push((*id, letter));
-            if bytes >= RESEND_BYTES {
-                outcomes.extend(self.resend_now(std::mem::take(&mut group)).await?);
-                bytes = 0;
+    /// With the reason: nobody knows the node, it is not connected, it does not answer, or it refuses; and as
+    /// [`AboutLetters`] says. What was to be done may have been done if the node was asked.
+    ///
+    /// # Cancel safety
+    /// As after an error.
+    pub async fn dead_letters(&self, asked: LettersAsked) -> Result<AboutLetters, String> {
+        let request = request(asked.question)?;
+        let own = self.letters.node();
+        let node = match asked.node {
+            None => own.clone(),
+            Some(name) => name.parse::<NodeName>().map_err(|error| error.to_string())?,
+        };
+        let answer = match node == *own {
+            true => self.letters.answer(request).await,
+            false => peer::ask(&*self.directory_with(&node)?, &node, request).await?,
+        };
+        about(&node, answer)
+    }
+
+    fn directory_with(&self, node: &NodeName) -> Result<Arc<Directory>, String> {
+        let directory = self.directory.upgrade().ok_or_else(|| "the node has ended".to_owned())?;
+        let mut known: Vec<_> = directory.peers();
+        let report = self.registry()?.as_quorum().map(|quorum| quorum.report());
+        known.extend(report.into_iter().flat_map(|report| report.members).map(|member| member.node));
+        match known.contains(node) {
+            true => Ok(directory),
+            false => Err(format!("{} knows of no node `{node}`", self.letters.node())),
+        }
+    }
+}
+
+/// # Errors
+/// With the reason: too many letters are asked for, or a name is none.
+fn request(question: LettersQuestion) -> Result<Request, String> {
+    let request = match question {
+        LettersQuestion::List { pipeline, stage, after } => {
+            let pipeline = pipeline.map(|name| name.parse()).transpose();
+            let stage = stage.map(|name| name.parse()).transpose();
+            let wrong = |error: forebay_proto::ids::NameError| error.to_string();
+            Request::List {
+                pipeline: pipeline.map_err(wrong)?,
+                stage: stage.map_err(wrong)?,
+                after: after.map(LetterId),
             }
         }
-        outcomes.extend(self.resend_now(group).await?);
-        let outcome = |id: &LetterId| match outcomes.get(id) {
-            None => Outcome::Unknown,
-            Some(Ok(())) => Outcome::Done,
-            Some(Err(why)) => Outcome::Refused(why.clone()),
-        };
-        Ok(ids.iter().map(|id| OutcomeOf { id: id.0, outcome: outcome(id) }).collect())
-    }
-
-    async fn resend_now(
-        &self,
-        letters: Vec<(LetterId, Letter)>,
-    ) -> Result<Vec<(LetterId, Result<(), String>)>, String> {
-        match letters.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.ask(|answer| Question::Resend { letters, answer }).await,
-        }
-    }
-
-    async fn drop_letters(&self, ids: Vec<LetterId>) -> Result<Vec<OutcomeOf>, String> {
-        let missing = self.letters.remove(ids.clone()).await.map_err(|error| chain(&error))?;
-        let outcome = |id: &LetterId| if missing.contains(id) { Outcome::Unknown } else { Outcome::Done };
-        Ok(ids.iter().map(|id| OutcomeOf { id: id.0, outcome: outcome(id) }).collect())
-    }
+        LettersQuestion::Show { id, from } => Request::Show { id: LetterId(id), from },
+        LettersQuestion::Resend { ids } => Request::Resend(at_most(RESEND_MAX, ids)?),
+        LettersQuestion::Drop { ids } => Request::Drop(at_most(DROP_MAX, ids)?),
+    };
+    Ok(request)
 }
 
 /// Each of these once, in their order.
@@ -121,32 +85,46 @@ fn at_most(max: usize, ids: Vec<u64>) -> Result<Vec<LetterId>, String> {
     if ids.len() > max {
         return Err(format!("{} letters in one request, at most {max} are allowed; ask for the rest after", ids.len()));
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     Ok(ids.into_iter().map(LetterId).filter(|id| seen.insert(*id)).collect())
 }
 
-fn line(letter: &Summary) -> wire::Letter {
-    wire::Letter {
-        id: letter.id.0,
-        at_ms: letter.at_ms,
-        pipeline: letter.pipeline().to_string(),
-        stage: letter.stage().to_string(),
-        source: letter.source().to_string(),
-        epoch: letter.epoch().to_string(),
-        seq: letter.seq().0,
-        attempts: letter.attempts,
-        payload_bytes: letter.payload_bytes,
-        reason: letter.first_line.to_string(),
+fn about(node: &NodeName, answer: Answer) -> Result<AboutLetters, String> {
+    match answer {
+        Answer::Refused(why) => Err(why),
+        Answer::Page { letters, more } => {
+            let letters = letters.into_iter().map(|letter| line(node, letter)).collect();
+            Ok(AboutLetters::Page(LettersPage { letters, more }))
+        }
+        Answer::Part(Part { letter, reason, event_bytes, part }) => {
+            let part = part.iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(AboutLetters::Part(Box::new(LetterPart { letter: line(node, letter), reason, event_bytes, part })))
+        }
+        Answer::Outcomes(outcomes) => Ok(AboutLetters::Outcomes(outcomes.into_iter().map(outcome).collect())),
     }
 }
 
-/// An error with its causes: it goes to another process.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+fn line(node: &NodeName, letter: Line) -> wire::Letter {
+    wire::Letter {
+        node: node.to_string(),
+        id: letter.id.0,
+        at_ms: letter.at_ms,
+        pipeline: letter.pipeline.to_string(),
+        stage: letter.stage.to_string(),
+        source: letter.source.to_string(),
+        epoch: letter.epoch.to_string(),
+        seq: letter.seq.0,
+        attempts: letter.attempts,
+        payload_bytes: letter.payload_bytes,
+        reason: letter.reason,
     }
-    text
+}
+
+fn outcome((id, outcome): (LetterId, Outcome)) -> OutcomeOf {
+    let outcome = match outcome {
+        Outcome::Done => wire::Outcome::Done,
+        Outcome::Unknown => wire::Outcome::Unknown,
+        Outcome::Refused(why) => wire::Outcome::Refused(why),
+    };
+    OutcomeOf { id: id.0, outcome }
 }

@@ -4,7 +4,7 @@
 //! - `socket.rs`: the socket, and where it is.
 //! - `serve.rs`: the task that answers.
 //! - `report.rs`: what the core and the registry say of themselves.
-//! - `letters.rs`: dead letters, listed, shown, resent and dropped.
+//! - `letters.rs`: dead letters of this node and of others, listed, shown, resent and dropped.
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `orders.rs`: draining and removing nodes.
 
@@ -24,13 +24,16 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     events::{IngestEvent, IngestKey},
     ingest::{Ingest, Ingested, NotIngested},
-    letters::{DROP_MAX, RESEND_MAX},
     serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
 };
 use crate::{
-    dlq::{DeadLetters, Letter, LetterId},
-    node::letters::Resent,
+    dlq::{Letter, LetterId},
+    node::{
+        core::Core,
+        directory::Directory,
+        letters::{LetterDesk, Resent},
+    },
     registry::Registry,
 };
 use ingest::Doors;
@@ -58,18 +61,16 @@ pub(super) enum Question {
 pub struct Desk {
     core: mpsc::Sender<Question>,
     registry: Weak<dyn Registry>,
-    letters: DeadLetters,
+    letters: LetterDesk,
     doors: Doors,
+    /// Weak: else it would hold the connections of a node that has ended.
+    directory: Weak<Directory>,
 }
 
 impl Desk {
-    pub(super) fn new(
-        core: mpsc::Sender<Question>,
-        registry: &Arc<dyn Registry>,
-        letters: DeadLetters,
-        doors: Doors,
-    ) -> Self {
-        Self { core, registry: Arc::downgrade(registry), letters, doors }
+    pub(super) fn new(questions: mpsc::Sender<Question>, letters: LetterDesk, core: &Core) -> Self {
+        let (registry, directory) = (Arc::downgrade(&core.registry), Arc::downgrade(&core.directory));
+        Self { core: questions, registry, letters, doors: core.doors(), directory }
     }
 
     /// What only the core knows.
@@ -77,19 +78,24 @@ impl Desk {
     /// # Errors
     /// If the node has ended.
     async fn core(&self) -> Result<CoreReport, String> {
-        self.ask(Question::Report).await
-    }
-
-    /// # Errors
-    /// If the node has ended.
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, String> {
-        let (asking, answer) = oneshot::channel();
-        let ended = || "the node has ended".to_owned();
-        self.core.send(question(asking)).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())
+        ask_core(&self.core, Question::Report).await
     }
 
     fn registry(&self) -> Result<Arc<dyn Registry>, String> {
         self.registry.upgrade().ok_or_else(|| "the node has ended".to_owned())
     }
+}
+
+/// Asks the core, and waits for its answer.
+///
+/// # Errors
+/// If the node has ended.
+pub(super) async fn ask_core<T>(
+    core: &mpsc::Sender<Question>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> Result<T, String> {
+    let (asking, answer) = oneshot::channel();
+    let ended = || "the node has ended".to_owned();
+    core.send(question(asking)).await.map_err(|_| ended())?;
+    answer.await.map_err(|_| ended())
 }

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Ingest, Ingested, NotIngested};
-pub use letters::{AboutLetters, Letter, LetterPart, LettersAsked, LettersKept, LettersPage, Outcome, OutcomeOf};
+pub use letters::{
+    AboutLetters, Letter, LetterPart, LettersAsked, LettersKept, LettersPage, LettersQuestion, Outcome, OutcomeOf,
+};
 
 /// The version of this language.
 pub const VERSION: u16 = 1;

@@ -18,7 +18,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::{
-    node::{AgreementOptions, LoadedPipeline, NodeOptions, Plugins, Silent, Tracer, Wanted, core::Inboxes},
+    node::{
+        AgreementOptions, LoadedPipeline, NodeOptions, Plugins, Silent, Tracer, Wanted, core::Inboxes,
+        letters::LetterDesk,
+    },
     registry::{CheckpointError, Registry, TenureWatch},
     runtime::native::Native,
     transport::memory::Network,
@@ -147,7 +150,8 @@ fn play(stages: usize) -> Played {
     let (wanting, wanted) = watch::channel(Wanted::Run);
     let (joining, joins) = mpsc::channel(1);
     let (asking, questions) = mpsc::channel(1);
-    let mut core = Core::new(options, Inboxes { wanted, joins, questions });
+    let letters = LetterDesk::new("a".parse().unwrap(), asking.clone(), options.dead_letters.clone());
+    let mut core = Core::new(options, Inboxes { wanted, joins, questions, letters });
     let group = Arc::new(Scripted { unanswered: 2, ..Scripted::default() });
     core.registry = Arc::clone(&group) as _;
     Played { core, group, _outside: (wanting, joining, asking) }

@@ -92,6 +92,10 @@ impl Guest {
                 self.instance = None;
                 if takes_events { Ok(Returned::Trapped(trap.to_string())) } else { Err(trap.into()) }
             }
+            Ok(Returned::Snapshot(state)) => {
+                self.spec.restore = Some(state.clone());
+                Ok(Returned::Snapshot(state))
+            }
             other => other,
         }
     }

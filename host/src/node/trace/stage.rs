@@ -272,6 +272,11 @@ impl StageTrace {
                 let (consumer, to) = (peer.consumer.clone(), peer.node.clone());
                 self.write(Event::Joined { stage, epoch: own, sub: sub.0, consumer, to });
             }
+            Notice::Skipped(run) => {
+                self.next_seq = run.end().0;
+                let (first, count) = (run.first.0, u64::from(run.count));
+                self.write(Event::Skipped { stage, epoch: own, first, count });
+            }
             Notice::Discarded { count } => self.write(Event::Discarded { stage, epoch: own, count: *count }),
             _ => {}
         }

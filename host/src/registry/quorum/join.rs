@@ -15,9 +15,12 @@ use forebay_proto::{
 };
 
 use super::{Ended, Home, HomeError, Inner, Membership, Phase, Place, lock, machine::LedgerMachine};
-use crate::registry::{
-    Peers,
-    raft::{self, Group, GroupError, GroupOptions, MemberId},
+use crate::{
+    chain::chain,
+    registry::{
+        Peers,
+        raft::{self, Group, GroupError, GroupOptions, MemberId},
+    },
 };
 
 /// The pause between two rounds of asking everybody who is connected.
@@ -147,12 +150,6 @@ impl Inner {
 pub(super) fn new_group() -> GroupId {
     let random = ring::rand::generate::<[u8; 16]>(&ring::rand::SystemRandom::new());
     GroupId(u128::from_le_bytes(random.expect("the system has random numbers").expose()))
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Calls of the consensus protocol, as requests to peers.

@@ -20,11 +20,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{
-    Ended, Inner, Membership, lock,
-    propose::{TRY_WITHIN, wall_ms},
+use super::{Ended, Inner, Membership, lock, propose::TRY_WITHIN};
+use crate::{
+    registry::raft::{GroupStatus, MemberId, ReadError},
+    wall::now_ms,
 };
-use crate::registry::raft::{GroupStatus, MemberId, ReadError};
 
 /// How often a member looks at what there is to do, if nothing calls for it earlier.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -123,7 +123,7 @@ impl Inner {
                         // Now the leader can: it is not waited for the next turn.
                         books.renewed = None;
                     }
-                    // Tried again at once: the trying itself takes its time.
+                    // Tried again at once: one that fails takes its time.
                     Ok(Err(_)) | Err(_) => {}
                 },
                 Some(done) = books.renewing.join_next() => if let Ok(Some(ended)) = done {
@@ -210,8 +210,14 @@ impl Inner {
         let is_boot = matches!(command, Command::Boot { .. });
         let inner = Arc::clone(self);
         books.booting.spawn(async move {
-            let outcome = inner.propose(command).await?;
-            if is_boot { Ok(outcome) } else { Err("admitted, not booted yet".to_owned()) }
+            match inner.propose(command).await {
+                Ok(outcome) if is_boot => Ok(outcome),
+                Ok(_) => Err("admitted, not booted yet".to_owned()),
+                Err(why) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    Err(why)
+                }
+            }
         });
     }
 
@@ -389,8 +395,9 @@ impl Inner {
                 let command = Command::Vacate { node: node.clone(), boot, why };
                 // By this leader or by none: the next one gives everybody a lease of its own. The outcome
                 // shows in the ledger; if there is none it is tried again.
-                if raft.propose(Proposal { at_ms: wall_ms(), command }.encode(), TRY_WITHIN).await.is_ok() {
-                    raft.spread().await;
+                match raft.propose(Proposal { at_ms: now_ms(), command }.encode(), TRY_WITHIN).await {
+                    Ok(_) => raft.spread().await,
+                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
                 }
                 lock(&inner.vacating).remove(&(node, boot));
             });
@@ -416,21 +423,21 @@ impl Inner {
             let voters = if wanted.is_empty() { voting } else { wanted };
             books.changing.spawn(async move {
                 tracing::info!(to = ?voters, "finishing a change of who votes");
-                said("change who votes", raft.set_voters(voters).await);
+                said("change who votes", raft.set_voters(voters)).await;
             });
         } else if let Some((node, member)) = missing.cloned() {
             books.changing.spawn(async move {
                 tracing::info!(%node, member = member.0, "taking it in");
-                said("take a member in", raft.add_learner(MemberId(member.0), node).await);
+                said("take a member in", raft.add_learner(MemberId(member.0), node)).await;
             });
         } else if !wanted.is_empty() && wanted != voting {
             books.changing.spawn(async move {
                 tracing::info!(from = ?voting, to = ?wanted, "changing who votes");
-                said("change who votes", raft.set_voters(wanted).await);
+                said("change who votes", raft.set_voters(wanted)).await;
             });
         } else if !gone.is_empty() {
             books.changing.spawn(async move {
-                said("let members go", raft.remove(gone).await);
+                said("let members go", raft.remove(gone)).await;
             });
         }
     }
@@ -466,8 +473,11 @@ impl Inner {
     }
 }
 
-fn said<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
-    if let Err(error) = result {
+/// Makes a change, and says if it could not be made. It is tried again as soon as this returns: what is refused at
+/// once would keep a processor busy.
+async fn said<E: std::fmt::Display>(what: &str, change: impl Future<Output = Result<(), E>>) {
+    if let Err(error) = change.await {
         tracing::warn!(%error, "could not {what}; trying again");
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

@@ -1,9 +1,6 @@
 //! Having something agreed on, wherever the leader is; and answering those who want that of us.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use forebay_proto::{
@@ -13,7 +10,10 @@ use forebay_proto::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Inner, Membership, Phase, lock};
-use crate::registry::raft::{MemberId, ProposeError, ReadError};
+use crate::{
+    registry::raft::{MemberId, ProposeError, ReadError},
+    wall::now_ms,
+};
 
 /// How long something is tried to be agreed on: longer than a new leader takes to be elected.
 const PROPOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ impl Inner {
         if let Command::Release { why, .. } = &mut command {
             why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
         }
-        let proposal = Proposal { at_ms: wall_ms(), command }.encode();
+        let proposal = Proposal { at_ms: now_ms(), command }.encode();
         let deadline = Instant::now() + PROPOSE_WITHIN;
         loop {
             let tried = timeout_at(deadline, self.try_to_propose(&proposal)).await;
@@ -225,14 +225,6 @@ impl Inner {
             Err(error) => Err(Answer::NotNow(error.to_string())),
         }
     }
-}
-
-/// The system's clock, for people.
-///
-/// Unit: milliseconds since 1970.
-pub(super) fn wall_ms() -> u64 {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A node that lost its data answers as another member, and must not answer, or vote, for the former.

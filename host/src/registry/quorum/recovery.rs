@@ -4,7 +4,6 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use forebay_proto::{
@@ -13,7 +12,10 @@ use forebay_proto::{
 };
 
 use super::{Home, HomeError, Place, join::new_group};
-use crate::registry::raft::{self, Machine, MemberId, RecoverError, Recovered, Survey};
+use crate::{
+    registry::raft::{self, Machine, MemberId, RecoverError, Recovered, Survey},
+    wall::now_ms,
+};
 
 /// What a stopped member has of its group.
 #[derive(Debug)]
@@ -100,8 +102,7 @@ impl Remains {
     /// # Errors
     /// [`NoRecovery`].
     pub fn recover(self) -> Result<(GroupId, Recovered), NoRecovery> {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let at_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        let at_ms = now_ms();
         let group = new_group();
         let place = Place { member: Some((group, self.member)), began: true, ..self.place };
         let mut machine = LedgerOnly::default();

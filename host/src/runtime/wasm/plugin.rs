@@ -47,7 +47,7 @@ impl Plugin for WasmPlugin {
     }
 
     fn has_ingest(&self) -> bool {
-        self.exports.ingest.is_some()
+        self.role == Role::Producer && self.exports.ingest.is_some()
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {

@@ -34,22 +34,13 @@ async fn a_node_alone_loses_nothing_and_ends_its_sources_first() {
 /// Batches of one, ten events at a time: while it works on one it holds nine that it has not begun.
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn a_consumer_that_leaves_gives_back_what_it_has_not_begun() {
-    const TEXT: &str = r#"
-        name = "numbers"
-        [stages.counter]
-        plugin = "native"
-        scope = "global"
-        poll = "10ms"
-        [stages.sink]
-        plugin = "native"
-        subscribe = [{ to = "counter", max_demand = 10, min_demand = 9 }]
-    "#;
     const LIMIT: u64 = 200;
+    let text = numbers_with("", "", (10, 9));
     let (world, here, there) = (World::new(), Gate::open(), Gate::open());
     let _open = OpenAtEnd(&there);
     there.set(false);
     let numbers =
-        |gate: &Gate| pipeline(TEXT, [("counter", counter(&world.log, LIMIT)), ("sink", sink(&world.log, gate))]);
+        |gate: &Gate| pipeline(&text, [("counter", counter(&world.log, LIMIT)), ("sink", sink(&world.log, gate))]);
     here.set(false);
     let a = world.start("a", &[], numbers(&here));
     let (_, epoch) = world.log.owner(0).await;

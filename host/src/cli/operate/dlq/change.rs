@@ -1,28 +1,33 @@
 //! `forebay dlq resend` and `forebay dlq drop`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+};
 
+use forebay_proto::letters::{DROP_MAX, RESEND_MAX};
 use serde_json::json;
 
-use super::{Client, NodeChoice, Of, Teller, ask, each_page, plural, something_else, text};
+use super::{
+    Client, NodeChoice, Of, Teller, ask, done_but,
+    place::{self, LetterName, NotHeard},
+    plural, something_else, text,
+};
 use crate::{
     cli::{Exit, Failure, OutputArgs},
-    node::admin::{
-        DROP_MAX, RESEND_MAX,
-        wire::{AboutLetters, LettersAsked, Outcome, OutcomeOf},
-    },
+    node::admin::wire::{AboutLetters, LettersQuestion, Outcome, OutcomeOf},
 };
 
 /// Have the events of dead letters processed once more.
 ///
-/// Each goes to its stage on this node, as another attempt. Its letter stays until it is processed; if it
+/// Each goes to its stage on the node where its letter lies, as another attempt. The letter stays until it is processed; if it
 /// fails again it is the same letter.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct ResendArgs {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    node: NodeChoice,
+    asked: NodeChoice,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -36,60 +41,70 @@ pub(in crate::cli) struct DropArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    node: NodeChoice,
+    asked: NodeChoice,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 struct Which {
-    /// Letters, by their numbers
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
-    ids: Vec<u64>,
-    /// All letters, or all of the given pipeline and stage
+    /// Letters: NODE:ID as `list` shows them, or IDs of those on the node that is asked, or on --node
+    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with = "all")]
+    letters: Vec<LetterName>,
+    /// All letters, or all of the given pipeline, stage and node
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     of: Of,
 }
 
+/// Letters by the node where they lie.
+type ByNode = BTreeMap<String, Vec<u64>>;
+
 impl Which {
-    fn find(&self, client: &Client) -> Result<Vec<u64>, Failure> {
+    fn find(&self, client: &Client) -> Result<(ByNode, NotHeard), Failure> {
+        let mut found = ByNode::new();
         if self.all {
-            let mut ids = Vec::new();
-            each_page(client, &self.of, |letters| ids.extend(letters.iter().map(|letter| letter.id)))?;
-            return Ok(ids);
+            let (letters, not_heard) = place::find(client, &self.of)?;
+            letters.into_iter().for_each(|letter| found.entry(letter.node).or_default().push(letter.id));
+            return Ok((found, not_heard));
         }
         if self.of.pipeline.is_some() || self.of.stage.is_some() {
-            return Err(Failure::new(Exit::Usage, "--pipeline and --stage choose among --all; give that, or numbers"));
+            return Err(Failure::new(Exit::Usage, "--pipeline and --stage choose among --all; give that, or letters"));
         }
-        Ok(self.ids.clone())
+        let own = client.status()?.node;
+        for letter in &self.letters {
+            let node = letter.node(self.of.node.as_ref())?.unwrap_or_else(|| own.clone());
+            found.entry(node).or_default().push(letter.id);
+        }
+        Ok((found, NotHeard::default()))
     }
 }
 
 pub(super) fn resend(args: &ResendArgs) -> Result<Exit, Failure> {
-    let (client, teller) = (args.node.client()?, Teller::new(args.output.output));
-    let ids = args.which.find(&client)?;
-    let outcomes = each_chunk(&client, &ids, RESEND_MAX, |ids| LettersAsked::Resend { ids })?;
-    tell(teller, "resent", &outcomes)
+    let (client, teller) = (args.asked.client()?, Teller::new(args.output.output));
+    let (found, not_heard) = args.which.find(&client)?;
+    let done = each_chunk(&client, &found, RESEND_MAX, |ids| LettersQuestion::Resend { ids })?;
+    tell(teller, "resent", done, not_heard)
 }
 
 pub(super) fn drop_letters(args: &DropArgs) -> Result<Exit, Failure> {
-    let (client, teller) = (args.node.client()?, Teller::new(args.output.output));
-    let ids = args.which.find(&client)?;
-    if !args.yes && !ids.is_empty() {
-        confirm(ids.len())?;
+    let (client, teller) = (args.asked.client()?, Teller::new(args.output.output));
+    let (found, not_heard) = args.which.find(&client)?;
+    if !args.yes && !found.is_empty() {
+        confirm(&found)?;
     }
-    let outcomes = each_chunk(&client, &ids, DROP_MAX, |ids| LettersAsked::Drop { ids })?;
-    tell(teller, "dropped", &outcomes)
+    let done = each_chunk(&client, &found, DROP_MAX, |ids| LettersQuestion::Drop { ids })?;
+    tell(teller, "dropped", done, not_heard)
 }
 
-fn confirm(count: usize) -> Result<(), Failure> {
+fn confirm(found: &ByNode) -> Result<(), Failure> {
     let refused = |why: &str| Err(Failure::new(Exit::Usage, format!("{why}; nothing was dropped")));
     if !io::stdin().is_terminal() {
         return refused("dropping loses events and nobody is there to confirm it: say --yes");
     }
-    eprint!("Drop {} for good? Type `yes`: ", plural(count));
+    let (count, nodes) = (found.values().map(Vec::len).sum(), found.keys().cloned().collect::<Vec<_>>());
+    eprint!("Drop {} on {} for good? Type `yes`: ", plural(count), text::list(&nodes));
     // Whoever cannot read the question cannot answer it.
     let _ = io::stderr().flush();
     let mut line = String::new();
@@ -99,50 +114,59 @@ fn confirm(count: usize) -> Result<(), Failure> {
     }
 }
 
+/// What became of letters, and of which nodes that is not known.
+#[derive(Default)]
+struct Done {
+    outcomes: Vec<(String, Outcome)>,
+    problems: Vec<String>,
+}
+
+/// # Errors
+/// If nobody could be asked for anything.
 fn each_chunk(
     client: &Client,
-    ids: &[u64],
+    found: &ByNode,
     max: usize,
-    asked: impl Fn(Vec<u64>) -> LettersAsked,
-) -> Result<Vec<OutcomeOf>, Failure> {
-    let mut outcomes = Vec::new();
-    for ids in ids.chunks(max) {
-        match ask(client, asked(ids.to_vec()))? {
-            AboutLetters::Outcomes(more) => outcomes.extend(more),
-            _ => return Err(something_else()),
+    question: impl Fn(Vec<u64>) -> LettersQuestion,
+) -> Result<Done, Failure> {
+    let mut done = Done::default();
+    for (node, ids) in found {
+        for chunk in ids.chunks(max) {
+            match ask(client, Some(node), question(chunk.to_vec())) {
+                Ok(AboutLetters::Outcomes(outcomes)) => {
+                    let named = |of: OutcomeOf| (format!("{node}:{}", of.id), of.outcome);
+                    done.outcomes.extend(outcomes.into_iter().map(named));
+                }
+                Ok(_) => return Err(something_else()),
+                Err(failure) if found.len() == 1 && done.outcomes.is_empty() => return Err(failure),
+                Err(failure) => {
+                    done.problems.push(format!("{node} is not heard; list its letters later: {failure}"));
+                    break;
+                }
+            }
         }
     }
-    Ok(outcomes)
+    Ok(done)
 }
 
 /// Says what was done, and names what was not.
-fn tell(teller: Teller, what: &str, outcomes: &[OutcomeOf]) -> Result<Exit, Failure> {
-    let done: Vec<_> = outcomes.iter().filter(|of| of.outcome == Outcome::Done).map(|of| of.id).collect();
-    teller.tell(what, &json!({"ids": done}), &format!("{what} {}", plural(done.len())));
-    let unknown: Vec<_> =
-        outcomes.iter().filter(|of| of.outcome == Outcome::Unknown).map(|of| of.id.to_string()).collect();
+fn tell(teller: Teller, what: &str, done: Done, not_heard: NotHeard) -> Result<Exit, Failure> {
+    let of = |wanted: Outcome| {
+        let found = done.outcomes.iter().filter(move |(_, outcome)| *outcome == wanted);
+        found.map(|(letter, _)| letter.clone()).collect::<Vec<_>>()
+    };
+    let (ids, unknown) = (of(Outcome::Done), of(Outcome::Unknown));
+    teller.tell(what, &json!({"ids": ids}), &format!("{what} {}", plural(ids.len())));
     let mut problems = Vec::new();
     if !unknown.is_empty() {
-        problems.push(format!("there is no dead letter {} on this node", text::list(&unknown)));
+        problems.push(format!("there is no dead letter {}", text::list(&unknown)));
     }
-    for of in outcomes {
-        if let Outcome::Refused(why) = &of.outcome {
-            problems.push(format!("letter {} is not {what}: {}", of.id, text::harmless(why)));
+    for (letter, outcome) in &done.outcomes {
+        if let Outcome::Refused(why) = outcome {
+            problems.push(format!("letter {letter} is not {what}: {}", text::harmless(why)));
         }
     }
-    match problems.is_empty() {
-        true => Ok(Exit::Done),
-        false => Err(Failure::new(Exit::Unavailable, shortened(problems))),
-    }
-}
-
-/// One a line, and not thousands.
-fn shortened(mut problems: Vec<String>) -> String {
-    const SHOWN: usize = 20;
-    if problems.len() > SHOWN {
-        let rest = problems.len() - SHOWN;
-        problems.truncate(SHOWN);
-        problems.push(format!("and {rest} more"));
-    }
-    problems.join("\n")
+    // What a whole node says counts for more than what one letter does, and is not to be cut off.
+    let nodes = done.problems.into_iter().chain(not_heard.problems());
+    done_but(nodes.chain(problems).collect())
 }

@@ -1,12 +1,15 @@
-//! `forebay dlq`: dead letters of a node, listed, shown, resent and dropped.
+//! `forebay dlq`: dead letters of all nodes, listed, shown, resent and dropped where they lie.
 
 mod change;
+mod place;
 mod show;
+
+use forebay_proto::ids::NodeName;
 
 use super::{Client, NodeChoice, Teller, something_else, text};
 use crate::{
     cli::{Exit, Failure, OutputArgs, OutputChoice, output::print_line},
-    node::admin::wire::{AboutLetters, Answer, Letter, LettersAsked, Request},
+    node::admin::wire::{AboutLetters, Answer, Letter, LettersAsked, LettersQuestion, Request},
 };
 
 /// What can be done with them. Their help as a whole stands at the command.
@@ -19,12 +22,15 @@ pub(in crate::cli) enum Args {
 }
 
 /// List dead letters, oldest first.
+///
+/// Those of all nodes of the cluster that the node asked knows. If one of them is not heard, it is named, and the exit
+/// code is 69.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     of: Of,
     #[command(flatten)]
-    node: NodeChoice,
+    asked: NodeChoice,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -38,6 +44,9 @@ struct Of {
     /// Those that this stage could not process only
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
+    /// Those on this node only
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeName>,
 }
 
 pub(in crate::cli) fn dlq(args: &Args) -> Result<Exit, Failure> {
@@ -50,23 +59,40 @@ pub(in crate::cli) fn dlq(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<Exit, Failure> {
-    let client = args.node.client()?;
-    let mut rows = Vec::new();
-    each_page(&client, &args.of, |letters| match args.output.output {
+    let (letters, not_heard) = place::find(&args.asked.client()?, &args.of)?;
+    match args.output.output {
         OutputChoice::Json => letters.iter().for_each(|letter| print_line(&text::json(letter))),
-        OutputChoice::Text => rows.extend(letters.iter().map(row)),
-    })?;
-    if matches!(args.output.output, OutputChoice::Text) {
-        let heads = ["id", "when", "stage", "source", "epoch:number", "attempts", "bytes", "reason"];
-        let table = text::table(&heads, &rows);
-        print_line(if rows.is_empty() { "no dead letters" } else { table.trim_end() });
+        OutputChoice::Text => {
+            let heads = ["id", "when", "stage", "source", "epoch:number", "attempts", "bytes", "reason"];
+            let table = text::table(&heads, &letters.iter().map(row).collect::<Vec<_>>());
+            print_line(if letters.is_empty() { "no dead letters" } else { table.trim_end() });
+        }
     }
-    Ok(Exit::Done)
+    done_but(not_heard.problems())
+}
+
+/// The end of a command, with what could not be done.
+fn done_but(problems: Vec<String>) -> Result<Exit, Failure> {
+    match problems.is_empty() {
+        true => Ok(Exit::Done),
+        false => Err(Failure::new(Exit::Unavailable, shortened(problems))),
+    }
+}
+
+/// One a line, and not thousands.
+fn shortened(mut problems: Vec<String>) -> String {
+    const SHOWN: usize = 20;
+    if problems.len() > SHOWN {
+        let rest = problems.len() - SHOWN;
+        problems.truncate(SHOWN);
+        problems.push(format!("and {rest} more"));
+    }
+    problems.join("\n")
 }
 
 fn row(letter: &Letter) -> Vec<String> {
     vec![
-        letter.id.to_string(),
+        format!("{}:{}", letter.node, letter.id),
         text::moment(letter.at_ms),
         format!("{}/{}", letter.pipeline, letter.stage),
         letter.source.clone(),
@@ -77,23 +103,8 @@ fn row(letter: &Letter) -> Vec<String> {
     ]
 }
 
-/// Takes all letters that are meant, a page at a time.
-fn each_page(client: &Client, of: &Of, mut take: impl FnMut(&[Letter])) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let (pipeline, stage) = (of.pipeline.clone(), of.stage.clone());
-        let AboutLetters::Page(page) = ask(client, LettersAsked::List { pipeline, stage, after })? else {
-            return Err(something_else());
-        };
-        take(&page.letters);
-        after = page.letters.last().map(|letter| letter.id);
-        if !page.more || after.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-fn ask(client: &Client, asked: LettersAsked) -> Result<AboutLetters, Failure> {
+fn ask(client: &Client, node: Option<&str>, question: LettersQuestion) -> Result<AboutLetters, Failure> {
+    let asked = LettersAsked { node: node.map(str::to_owned), question };
     match client.ask(Request::DeadLetters(asked))? {
         Answer::DeadLetters(answer) => Ok(answer),
         _ => Err(something_else()),

@@ -4,33 +4,37 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use forebay_proto::{
     batch::{Batch, BatchLimits},
-    wire::decode_batch,
+    ids::NodeName,
 };
 use serde_json::{Map, Value, json};
 
-use super::{Client, NodeChoice, ask, something_else, text};
+use super::{Client, NodeChoice, ask, place::LetterName, something_else, text};
 use crate::{
     cli::{Exit, Failure, OutputArgs, OutputChoice, output::print_line},
-    node::admin::wire::{AboutLetters, LetterPart, LettersAsked},
+    node::admin::wire::{AboutLetters, LetterPart, LettersQuestion},
 };
 
 /// Show a dead letter: its event, and why it failed.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The letter's number
-    #[arg(value_name = "ID")]
-    id: u64,
+    /// The letter: NODE:ID as `list` shows it, or the ID of one on the node that is asked
+    #[arg(value_name = "LETTER")]
+    letter: LetterName,
+    /// The node where it lies, if only its ID is given
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeName>,
     /// Write the event's payload to standard output as it is, and nothing else
     #[arg(long, conflicts_with = "output")]
     raw: bool,
     #[command(flatten)]
-    node: NodeChoice,
+    asked: NodeChoice,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) fn show(args: &Args) -> Result<Exit, Failure> {
-    let (letter, event) = fetch(&args.node.client()?, args.id)?;
+    let node = args.letter.node(args.node.as_ref())?;
+    let (letter, event) = fetch(&args.asked.client()?, node.as_deref(), args.letter.id)?;
     match (args.raw, args.output.output) {
         (true, _) => write_raw(event.event(0).payload)?,
         (false, OutputChoice::Json) => print_line(&text::json(&as_json(&letter, &event))),
@@ -40,19 +44,19 @@ pub(super) fn show(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// The letter, and its event put together from the parts it comes in.
-fn fetch(client: &Client, id: u64) -> Result<(LetterPart, Batch), Failure> {
+fn fetch(client: &Client, node: Option<&str>, id: u64) -> Result<(LetterPart, Batch), Failure> {
     let mut bytes = Vec::new();
     loop {
         let from = bytes.len() as u64;
-        let AboutLetters::Part(letter) = ask(client, LettersAsked::Show { id, from })? else {
+        let AboutLetters::Part(letter) = ask(client, node, LettersQuestion::Show { id, from })? else {
             return Err(something_else());
         };
         let part = from_hex(&letter.part).ok_or_else(something_else)?;
         bytes.extend_from_slice(&part);
         if bytes.len() as u64 >= letter.event_bytes {
             let no_limits = BatchLimits { events_max: 1, bytes_max: u32::MAX };
-            let event = decode_batch(&bytes, &no_limits).map_err(|error| something_else().because(error))?;
-            return if event.len() == 1 { Ok((letter, event)) } else { Err(something_else()) };
+            let event = Batch::decode(&bytes, &no_limits).map_err(|error| something_else().because(error))?;
+            return if event.len() == 1 { Ok((*letter, event)) } else { Err(something_else()) };
         }
         if part.is_empty() {
             return Err(something_else());
@@ -73,7 +77,8 @@ fn write_raw(payload: &[u8]) -> Result<(), Failure> {
 fn describe(part: &LetterPart, event: &Batch) -> String {
     let (letter, found) = (&part.letter, event.event(0));
     let mut out = format!(
-        "letter {}\n  when      {}\n  stage     {}/{}\n  source    {} {}:{}\n  attempts  {}\n",
+        "letter {}:{}\n  when      {}\n  stage     {}/{}\n  source    {} {}:{}\n  attempts  {}\n",
+        letter.node,
         letter.id,
         text::moment(letter.at_ms),
         letter.pipeline,

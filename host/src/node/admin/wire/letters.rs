@@ -2,10 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A question about the dead letters of one node.
+///
+/// ```json
+/// {"node":"b","show":{"id":7,"from":0}}
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LettersAsked {
+    /// Of which node; none: of the one that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What is asked.
+    #[serde(flatten)]
+    pub question: LettersQuestion,
+}
+
 /// What is asked about dead letters.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LettersAsked {
+pub enum LettersQuestion {
     /// A page of them.
     List {
         /// Of this pipeline only.
@@ -41,7 +56,7 @@ pub enum AboutLetters {
     /// To `List`.
     Page(LettersPage),
     /// To `Show`.
-    Part(LetterPart),
+    Part(Box<LetterPart>),
     /// To `Resend` and `Drop`: what became of each, in the order asked.
     Outcomes(Vec<OutcomeOf>),
 }
@@ -58,6 +73,8 @@ pub struct LettersPage {
 /// A letter, as a list shows it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Letter {
+    /// The node where it lies.
+    pub node: String,
     /// Its number on its node.
     pub id: u64,
     /// When it was given up. Unit: milliseconds since 1970.

@@ -1,0 +1,211 @@
+//! The bytes of requests about dead letters and of their answers.
+
+use bytes::Bytes;
+
+use super::{
+    REASON_BYTES_MAX as WHY_BYTES_MAX, WireError,
+    read::{Reader, wrong},
+    write::Writer,
+};
+use crate::{
+    ids::{Epoch, Seq},
+    letters::{
+        Answer, DROP_MAX, LINE_BYTES_MAX, LetterId, Line, Outcome, PAGE_LETTERS, PART_BYTES, Part, REASON_BYTES_MAX,
+        RESEND_MAX, Request,
+    },
+};
+
+pub(super) fn write_request(writer: &mut Writer, request: &Request) {
+    match request {
+        Request::List { pipeline, stage, after } => {
+            writer.u8(1);
+            write_option(writer, pipeline.as_ref(), |writer, name| writer.name(name.as_str()));
+            write_option(writer, stage.as_ref(), |writer, name| writer.name(name.as_str()));
+            write_option(writer, after.as_ref(), |writer, after| writer.u64(after.0));
+        }
+        Request::Show { id, from } => {
+            writer.u8(2);
+            writer.u64(id.0);
+            writer.u64(*from);
+        }
+        Request::Resend(ids) => {
+            writer.u8(3);
+            writer.list(ids, |writer, id| writer.u64(id.0));
+        }
+        Request::Drop(ids) => {
+            writer.u8(4);
+            writer.list(ids, |writer, id| writer.u64(id.0));
+        }
+    }
+}
+
+pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError> {
+    match reader.u8("request about letters")? {
+        1 => Ok(Request::List {
+            pipeline: read_option(reader, "has a pipeline", |reader| reader.parsed_name("pipeline"))?,
+            stage: read_option(reader, "has a stage", |reader| reader.parsed_name("stage"))?,
+            after: read_option(reader, "has an end", |reader| Ok(LetterId(reader.u64("after")?)))?,
+        }),
+        2 => Ok(Request::Show { id: LetterId(reader.u64("letter")?), from: reader.u64("from")? }),
+        3 => Ok(Request::Resend(at_most(reader, RESEND_MAX, "letters to resend", read_id)?)),
+        4 => Ok(Request::Drop(at_most(reader, DROP_MAX, "letters to drop", read_id)?)),
+        other => Err(wrong("request about letters", &other, "a number from 1 to 4")),
+    }
+}
+
+pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
+    match answer {
+        Answer::Refused(why) => {
+            writer.u8(0);
+            write_why(writer, why);
+        }
+        Answer::Page { letters, more } => {
+            writer.u8(1);
+            writer.u8(u8::from(*more));
+            writer.list(letters, write_line);
+        }
+        Answer::Part(part) => {
+            writer.u8(2);
+            write_line(writer, &part.letter);
+            writer.text(&part.reason);
+            writer.u64(part.event_bytes);
+            writer.len(part.part.len());
+            writer.bytes(&part.part);
+        }
+        Answer::Outcomes(outcomes) => {
+            writer.u8(3);
+            writer.list(outcomes, |writer, (id, outcome)| {
+                writer.u64(id.0);
+                match outcome {
+                    Outcome::Done => writer.u8(0),
+                    Outcome::Unknown => writer.u8(1),
+                    Outcome::Refused(why) => {
+                        writer.u8(2);
+                        write_why(writer, why);
+                    }
+                }
+            });
+        }
+    }
+}
+
+pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, WireError> {
+    match reader.u8("answer about letters")? {
+        0 => Ok(Answer::Refused(read_why(reader)?)),
+        1 => {
+            let more = read_bool(reader, "more")?;
+            Ok(Answer::Page { letters: at_most(reader, PAGE_LETTERS, "letters of a page", read_line)?, more })
+        }
+        2 => Ok(Answer::Part(Part {
+            letter: read_line(reader)?,
+            reason: text(reader, REASON_BYTES_MAX, "reason of a letter", "at most 16 KiB")?,
+            event_bytes: reader.u64("length of the event")?,
+            part: read_part(reader)?,
+        })),
+        3 => Ok(Answer::Outcomes(at_most(reader, DROP_MAX, "outcomes", |reader| {
+            Ok((read_id(reader)?, read_outcome(reader)?))
+        })?)),
+        other => Err(wrong("answer about letters", &other, "a number from 0 to 3")),
+    }
+}
+
+fn write_line(writer: &mut Writer, line: &Line) {
+    writer.u64(line.id.0);
+    writer.u64(line.at_ms);
+    for name in [line.pipeline.as_str(), line.stage.as_str(), line.source.as_str()] {
+        writer.name(name);
+    }
+    writer.u64(line.epoch.to_u64());
+    writer.u64(line.seq.0);
+    writer.u32(line.attempts);
+    writer.u64(line.payload_bytes);
+    writer.text(&line.reason);
+}
+
+fn read_line(reader: &mut Reader<'_>) -> Result<Line, WireError> {
+    Ok(Line {
+        id: read_id(reader)?,
+        at_ms: reader.u64("when")?,
+        pipeline: reader.parsed_name("pipeline")?,
+        stage: reader.parsed_name("stage")?,
+        source: reader.parsed_name("source")?,
+        epoch: Epoch::from_u64(reader.u64("epoch")?),
+        seq: Seq(reader.u64("number")?),
+        attempts: reader.u32("attempts")?,
+        payload_bytes: reader.u64("length of the payload")?,
+        reason: text(reader, LINE_BYTES_MAX, "line of a reason", "at most 200 bytes")?,
+    })
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Result<LetterId, WireError> {
+    reader.u64("letter").map(LetterId)
+}
+
+fn read_part(reader: &mut Reader<'_>) -> Result<Bytes, WireError> {
+    let length = reader.len("part of the event")?;
+    match length > PART_BYTES {
+        true => Err(wrong("part of the event", &format!("{length} bytes"), "at most 256 KiB")),
+        false => reader.bytes("part of the event", length).map(Bytes::copy_from_slice),
+    }
+}
+
+fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
+    match reader.u8("outcome")? {
+        0 => Ok(Outcome::Done),
+        1 => Ok(Outcome::Unknown),
+        2 => Ok(Outcome::Refused(read_why(reader)?)),
+        other => Err(wrong("outcome", &other, "0, 1 or 2")),
+    }
+}
+
+/// Texts of a node's own, cut to what a reason in Cancel has.
+fn write_why(writer: &mut Writer, why: &str) {
+    writer.text(&why[..why.floor_char_boundary(WHY_BYTES_MAX)]);
+}
+
+fn read_why(reader: &mut Reader<'_>) -> Result<String, WireError> {
+    text(reader, WHY_BYTES_MAX, "why", "at most 1024 bytes")
+}
+
+fn text(reader: &mut Reader<'_>, max: usize, field: &'static str, expected: &'static str) -> Result<String, WireError> {
+    match reader.text(field)? {
+        text if text.len() > max => Err(wrong(field, &format!("{} bytes", text.len()), expected)),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn write_option<T>(writer: &mut Writer, option: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
+    writer.u8(u8::from(option.is_some()));
+    if let Some(item) = option {
+        write(writer, item);
+    }
+}
+
+fn read_option<T>(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<Option<T>, WireError> {
+    Ok(if read_bool(reader, field)? { Some(read(reader)?) } else { None })
+}
+
+fn read_bool(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, WireError> {
+    match reader.u8(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(wrong(field, &other, "0 or 1")),
+    }
+}
+
+fn at_most<T>(
+    reader: &mut Reader<'_>,
+    max: usize,
+    field: &'static str,
+    mut read: impl FnMut(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    let mut left = max;
+    reader.list(field, |reader| {
+        left = left.checked_sub(1).ok_or_else(|| wrong(field, &format!("more than {max}"), "no more than that"))?;
+        read(reader)
+    })
+}
