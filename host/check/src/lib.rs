@@ -38,6 +38,7 @@ pub use coverage::{Coverage, FaultSeen};
 pub use gaps::Gap;
 pub use merge::{MergeError, Merged, files};
 pub use options::{Agreement, Minimum, Options, Truth};
+pub use ranges::Ranges;
 pub use report::{Report, Verdict, Violation};
 
 /// A record, shared by those that keep it to explain themselves with.

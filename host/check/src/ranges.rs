@@ -6,11 +6,11 @@ use forebay_trace::Run;
 
 /// The numbers, as runs that do not touch: first number to the one after the last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranges(BTreeMap<u64, u64>);
+pub struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
     /// Adds numbers; gives the first of them that was there already.
-    pub(crate) fn insert(&mut self, run: Run) -> Option<u64> {
+    pub fn insert(&mut self, run: Run) -> Option<u64> {
         if run.count == 0 {
             return None;
         }
@@ -28,7 +28,7 @@ impl Ranges {
     }
 
     /// The first number of `run` that is not in the set.
-    pub(crate) fn missing(&self, run: Run) -> Option<u64> {
+    pub fn missing(&self, run: Run) -> Option<u64> {
         if run.count == 0 {
             return None;
         }
@@ -40,14 +40,14 @@ impl Ranges {
     }
 
     /// How many of `run` are not in the set.
-    pub(crate) fn missing_count(&self, run: Run) -> u64 {
+    pub fn missing_count(&self, run: Run) -> u64 {
         let within = self.0.range(..run.end()).filter(|(_, to)| **to > run.first);
         let present: u64 = within.map(|(&from, &to)| to.min(run.end()) - from.max(run.first)).sum();
         run.count - present
     }
 
     /// All of it, in order.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
         self.0.iter().map(|(&first, &end)| Run { first, count: end - first })
     }
 }

@@ -1,6 +1,7 @@
 //! `forebay-faults run` strikes real nodes with faults and checks the laws; `forebay-faults takeover`
 //! measures how long a takeover takes.
 
+mod clients;
 mod cluster;
 mod net;
 mod record;
@@ -53,6 +54,13 @@ enum Action {
         /// The kinds of faults, by name or by first word, separated by commas [default: all]
         #[arg(long)]
         kinds: Option<Kinds>,
+        /// Have clients push the events from outside, and look whether all that was confirmed to them comes to the
+        /// printers
+        #[arg(long)]
+        ingest: bool,
+        /// Give each node a disk of its own for its data, of 256 MiB of memory, and fill these disks as three kinds more
+        #[arg(long, requires = "ingest")]
+        small_disks: bool,
         /// How many clusters share the faults, at the same time
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
         clusters: u8,
@@ -87,10 +95,11 @@ struct Nodes {
     /// How long recovery from a fault may take
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     recovery: Duration,
-    /// How long a printer pauses after each batch [default: 100ms; 10ms to measure takeovers]
+    /// How long a printer pauses after each batch [default: 100ms; none with --ingest; 10ms to
+    /// measure takeovers]
     #[arg(long, value_parser = humantime::parse_duration)]
     pause: Option<Duration>,
-    /// Put a stage between the counter and the printers, so that two names move and acknowledgements go through both
+    /// Put a stage between the source and the printers, so that two names move and acknowledgements go through both
     #[arg(long)]
     chain: bool,
     /// The binary [default: beside this one]
@@ -114,6 +123,13 @@ enum Output {
     Json,
 }
 
+/// What a run has beside its faults.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    ingest: bool,
+    small_disks: bool,
+}
+
 impl Nodes {
     fn setup(&self, pause: Duration) -> io::Result<Setup> {
         let forebay = match &self.forebay {
@@ -130,6 +146,8 @@ impl Nodes {
             agreement: self.agreement,
             pause: self.pause.unwrap_or(pause),
             chain: self.chain,
+            ingest: false,
+            small_disks: false,
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
         })
@@ -140,17 +158,23 @@ impl Nodes {
     }
 
     /// Those that this cluster can suffer.
-    fn kinds(&self, kinds: Option<Kinds>) -> Vec<Kind> {
+    fn kinds(&self, kinds: Option<Kinds>, small_disks: bool) -> Vec<Kind> {
         let asked = kinds.map_or_else(|| Kind::ALL.to_vec(), |Kinds(kinds)| kinds);
         let has_leader = self.agreement == Agreement::Quorum;
-        let fits = |kind: &Kind| kind.nodes_min() <= self.nodes.into() && (has_leader || !kind.needs_leader());
+        let fits = |kind: &Kind| {
+            kind.nodes_min() <= self.nodes.into()
+                && (has_leader || !kind.needs_leader())
+                && (small_disks || !kind.needs_disks())
+        };
         asked.into_iter().filter(fits).collect()
     }
 }
 
 fn main() -> ExitCode {
     let verdict = match Args::parse().command {
-        Action::Run { nodes, faults, kinds, clusters } => run(&nodes, faults, kinds, clusters.into()),
+        Action::Run { nodes, faults, kinds, ingest, small_disks, clusters } => {
+            run(&nodes, faults, kinds, Load { ingest, small_disks }, clusters.into())
+        }
         Action::Takeover { nodes, runs, victim, signal } => take_over(&nodes, runs, victim, signal),
     };
     let verdict = verdict.unwrap_or_else(|error| {
@@ -160,12 +184,18 @@ fn main() -> ExitCode {
     ExitCode::from(verdict as u8)
 }
 
-fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, clusters: usize) -> io::Result<Verdict> {
+fn run(nodes: &Nodes, faults: usize, kinds: Option<Kinds>, load: Load, clusters: usize) -> io::Result<Verdict> {
+    let Load { ingest, small_disks } = load;
+    if ingest && nodes.agreement != Agreement::Quorum {
+        let text = "--ingest needs --agreement quorum: of islands, each node keeps what was pushed into it";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let pause = if ingest { Duration::ZERO } else { Duration::from_millis(100) };
     let options = run::Options {
-        setup: nodes.setup(Duration::from_millis(100))?,
+        setup: Setup { ingest, small_disks, ..nodes.setup(pause)? },
         faults,
         seed: nodes.seed,
-        kinds: nodes.kinds(kinds),
+        kinds: nodes.kinds(kinds, small_disks),
         clusters,
         recovery: nodes.recovery,
         json: nodes.is_json(),

@@ -18,6 +18,22 @@
 //! connection or the node's group was lost, is sent again under the same number until [`Client::patience`] is over, and
 //! the node takes it once. So nothing is doubled while a client lives. One that ends without an answer does not know
 //! whether its last events were taken: who sends them again from another client may have them twice.
+//!
+//! # Another node
+//!
+//! Nodes that agree by majority keep one inbox for each stage of global scope, so a client that gets no answer from its
+//! node may go on with another, also in the middle of a request:
+//!
+//! ```no_run
+//! # use forebay_client::{Client, Error, Event};
+//! # let mut client = Client::connect("forebay-data/n1")?;
+//! let mut answer = client.ingest("orders/inlet", &[Event::text("one")]);
+//! while matches!(answer, Err(Error::Unanswered { .. })) {
+//!     client.move_to("forebay-data/n2");
+//!     answer = client.resume().expect("it is not known yet");
+//! }
+//! # Ok::<(), forebay_client::Error>(())
+//! ```
 
 mod error;
 mod event;
@@ -101,6 +117,16 @@ impl Client {
         Self { wait_for_room, ..self }
     }
 
+    /// Goes on with the node with this data directory, under the same number: what another node of its group has taken
+    /// of a stage of global scope it does not take again.
+    ///
+    /// Stages of node scope, and all stages with `agreement = "islands"`, have an inbox on each node: do not move while
+    /// [`Client::resume`] has something to tell, for that would be taken there once more.
+    pub fn move_to(&mut self, data: impl AsRef<Path>) {
+        data.as_ref().clone_into(&mut self.data);
+        self.stream = None;
+    }
+
     /// Puts events into the inbox of a stage, `PIPELINE/STAGE` or `STAGE`. Returns once they will not be lost any more.
     ///
     /// One call is one request, of 1 MiB at most. All of it is taken, or nothing.
@@ -121,23 +147,22 @@ impl Client {
             return Err(Error::Refused(why));
         }
         line.push(b'\n');
-        self.ask_until_answered(line)
+        self.ask_until_answered(line, false)
     }
 
     /// Sends the last request again, if it is not known whether it was taken. `None` if that is known.
     ///
     /// # Errors
-    /// As [`Client::ingest`].
+    /// [`Error::Refused`]: nothing was taken. [`Error::Unanswered`]: it is still not known.
     pub fn resume(&mut self) -> Option<Result<Confirmed, Error>> {
         let line = self.open.take()?;
-        Some(self.ask_until_answered(line))
+        Some(self.ask_until_answered(line, true))
     }
 
-    fn ask_until_answered(&mut self, line: Vec<u8>) -> Result<Confirmed, Error> {
+    /// `may_be_taken`: whether it may have been taken by now, whatever is answered later.
+    fn ask_until_answered(&mut self, line: Vec<u8>, mut may_be_taken: bool) -> Result<Confirmed, Error> {
         let began = Instant::now();
         let mut pause = AGAIN_AFTER;
-        // Whether it may have been taken by now, whatever is answered later.
-        let mut may_be_taken = false;
         loop {
             let (why, within) = match self.ask(&line) {
                 Ok(Told::Confirmed(confirmed)) => return Ok(confirmed),

@@ -125,6 +125,36 @@ fn full_after_an_unknown_answer_leaves_it_unknown() {
 }
 
 #[test]
+fn what_was_not_known_stays_so_until_a_node_knows_it() {
+    let dir = Dir::new();
+    let _lines = play(&dir, vec![Some(UNKNOWN), Some(FULL), Some(TAKEN)]);
+    let mut client = Client::connect(&dir.0).unwrap().patience(Duration::ZERO);
+    assert!(matches!(client.ingest("s", &two()).unwrap_err(), Error::Unanswered { .. }));
+    let full = client.resume().unwrap().unwrap_err();
+    assert!(matches!(&full, Error::Unanswered { why, .. } if why == "the inbox holds 5"), "{full}");
+    let (elsewhere, here) = (Dir::new(), client.data.clone());
+    client.move_to(&elsewhere.0);
+    let nobody = client.resume().unwrap().unwrap_err();
+    assert!(matches!(&nobody, Error::Unanswered { why, .. } if why.contains("no node runs")), "{nobody}");
+    client.move_to(here);
+    assert_eq!(client.resume().unwrap().unwrap().first, 7);
+}
+
+#[test]
+fn a_request_goes_on_with_another_node_under_its_number() {
+    let (one, other) = (Dir::new(), Dir::new());
+    let (first, second) = (play(&one, vec![None]), play(&other, vec![Some(TAKEN), Some(TAKEN)]));
+    let mut client = Client::connect(&one.0).unwrap().patience(Duration::ZERO);
+    assert!(matches!(client.ingest("s", &two()).unwrap_err(), Error::Unanswered { .. }));
+    client.move_to(&other.0);
+    assert_eq!(client.resume().unwrap().unwrap().first, 7);
+    client.ingest("s", &two()).unwrap();
+    let (sent, again) = (numbers(&first), numbers(&second));
+    assert_eq!((sent.len(), again[0].clone()), (1, sent[0].clone()));
+    assert_eq!(again[1], (sent[0].0.clone(), 2));
+}
+
+#[test]
 fn nobody_there_is_told_with_the_directory() {
     let dir = Dir::new();
     let error = Client::connect(&dir.0).unwrap_err();

@@ -4,12 +4,11 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use super::{
-    ClusterError,
-    watch::{NUMBERS, SINK, SOURCE},
+    ClusterError, Setup,
+    watch::{NUMBERS, SINK, SOURCE, inlet},
 };
 
 /// The components of the pipeline, so that it runs from wherever the binary is.
@@ -24,37 +23,37 @@ const LAST_WORDS: usize = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    small_disks: bool,
+}
+
+/// Where a node's disk is mounted, if it has one of its own.
+pub(super) fn disk(dir: &Path, node: &str) -> PathBuf {
+    dir.join(format!("disk-{node}"))
 }
 
 impl Files {
-    /// Makes keys for these nodes with `forebay cluster`, and a pipeline of a counter and a printer on
+    /// Makes keys for these nodes with `forebay cluster`, and a pipeline of a counter or an inbox, and a printer on
     /// every node that pauses after each batch.
-    pub(crate) fn create(
-        dir: &Path,
-        forebay: &Path,
-        names: &[String],
-        pause: Duration,
-        chain: bool,
-    ) -> Result<Self, ClusterError> {
-        let files = Self { dir: dir.to_owned() };
+    pub(crate) fn create(dir: &Path, setup: &Setup, names: &[String]) -> Result<Self, ClusterError> {
+        let files = Self { dir: dir.to_owned(), small_disks: setup.small_disks };
         let failed = |source| ClusterError::Files { dir: dir.to_owned(), source };
         fs::create_dir_all(files.traces()).map_err(failed)?;
-        files.write_pipeline(pause, chain).map_err(failed)?;
+        files.write_pipeline(setup).map_err(failed)?;
         let ca = dir.join("ca");
-        run(Command::new(forebay).args(["cluster", "init"]).arg(&ca))?;
+        run(Command::new(&setup.forebay).args(["cluster", "init"]).arg(&ca))?;
         for name in names {
-            let mut command = Command::new(forebay);
+            let mut command = Command::new(&setup.forebay);
             command.args(["cluster", "add-node", name, "--valid-for", "7d", "--ca"]).arg(&ca);
             run(command.arg("--out").arg(files.data(name)))?;
         }
         Ok(files)
     }
 
-    fn write_pipeline(&self, pause: Duration, chain: bool) -> io::Result<()> {
+    fn write_pipeline(&self, setup: &Setup) -> io::Result<()> {
         fs::write(self.dir.join("double.wasm"), DOUBLE)?;
         fs::write(self.dir.join("counter.wasm"), COUNTER)?;
         fs::write(self.dir.join("printer.wasm"), PRINTER)?;
-        fs::write(self.pipeline(), pipeline(pause, chain))
+        fs::write(self.pipeline(), pipeline(setup))
     }
 
     pub(crate) fn pipeline(&self) -> PathBuf {
@@ -62,7 +61,10 @@ impl Files {
     }
 
     pub(crate) fn data(&self, node: &str) -> PathBuf {
-        self.dir.join(node)
+        match self.small_disks {
+            true => disk(&self.dir, node).join(node),
+            false => self.dir.join(node),
+        }
     }
 
     /// What a node logged, of all its starts.
@@ -89,27 +91,34 @@ impl Files {
     }
 }
 
-/// Small batches, each asked for when the one before is printed: the nodes mostly idle.
+/// Of a counter small batches, each asked for when the one before is printed: the nodes mostly idle. Of what clients
+/// push as much as the printers can take.
 ///
 /// In a chain the numbers go through a stage that doubles them, which is what the printers consume from then.
-fn pipeline(pause: Duration, chain: bool) -> String {
-    let pause = humantime::format_duration(pause);
-    let sources = match chain {
-        false => format!("[stages.{SOURCE}]\nplugin = \"counter.wasm\"\nscope = \"global\"\n"),
+fn pipeline(setup: &Setup) -> String {
+    let pause = humantime::format_duration(setup.pause);
+    let first = inlet(setup.chain);
+    let plugin = if setup.ingest { "builtin:inbox" } else { "counter.wasm" };
+    let (between, sink) = if setup.ingest { (1_000, "500") } else { (200, "5, min_demand = 0") };
+    let double = match setup.chain {
+        false => String::new(),
         true => format!(
-            "[stages.{NUMBERS}]\nplugin = \"counter.wasm\"\nscope = \"global\"\n\
-             [stages.{SOURCE}]\nplugin = \"double.wasm\"\nscope = \"global\"\n\
-             subscribe = [{{ to = \"{NUMBERS}\", max_demand = 200, min_demand = 100 }}]\n"
+            "[stages.{SOURCE}]\nplugin = \"double.wasm\"\nscope = \"global\"\n\
+             subscribe = [{{ to = \"{NUMBERS}\", max_demand = {between}, min_demand = {} }}]\n",
+            between / 2
         ),
     };
     format!(
         "name = \"faults\"\n\
-         {sources}\
+         [stages.{first}]\n\
+         plugin = \"{plugin}\"\n\
+         scope = \"global\"\n\
+         {double}\
          [stages.{SINK}]\n\
          plugin = \"printer.wasm\"\n\
          scope = \"node\"\n\
          config = {{ pause = \"{pause}\" }}\n\
-         subscribe = [{{ to = \"{SOURCE}\", max_demand = 5, min_demand = 0 }}]\n"
+         subscribe = [{{ to = \"{SOURCE}\", max_demand = {sink} }}]\n"
     )
 }
 

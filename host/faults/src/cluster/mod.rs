@@ -1,5 +1,6 @@
 //! A cluster of real `forebay node` processes, each in a namespace of its own.
 
+mod disks;
 mod files;
 mod process;
 mod tail;
@@ -17,10 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forebay_check::Agreement;
+use forebay_check::{Agreement, Ranges};
+use forebay_trace::Run;
 use rustix::process::Signal;
 
 use self::{
+    disks::Disk,
     files::Files,
     process::{NodeProcess, Said, StartOf, What},
     tail::Tail,
@@ -28,7 +31,7 @@ use self::{
 pub(crate) use self::{
     process::was_killed,
     tail::Handled,
-    watch::{NUMBERS, SINK, SOURCE, Watch},
+    watch::{NUMBERS, SINK, SOURCE, Watch, inlet},
 };
 use crate::net::{self, Network, NetworkError, Space};
 
@@ -44,6 +47,12 @@ const START_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a node may take to end in good order: `drain_timeout` is 5 s.
 const END_WAIT: Duration = Duration::from_secs(15);
+
+/// How long to wait, while nothing more comes to the sinks, for what was confirmed: twice what any recovery took.
+const ARRIVAL_WAIT: Duration = Duration::from_secs(30);
+
+/// How often to look what came to the sinks.
+const ARRIVAL_LOOK: Duration = Duration::from_millis(200);
 
 /// How often an interruption is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -71,7 +80,9 @@ pub(crate) enum ClusterError {
     },
     #[error("after {moves} restarts of the owner or the leader it is still not the `{wanted}` that was asked for")]
     NoSuchRole { wanted: String, moves: usize },
-    #[error("cannot write or read a trace")]
+    #[error("cannot mount a file system for a node; run as root, or as `unshare -Ur forebay-faults …`")]
+    Disk(#[source] io::Error),
+    #[error("cannot write or read a trace, or fill a disk")]
     Trace(#[from] io::Error),
     #[error("interrupted")]
     Interrupted,
@@ -97,8 +108,12 @@ pub(crate) struct Setup {
     pub(crate) agreement: Agreement,
     /// How long a printer pauses after each batch.
     pub(crate) pause: Duration,
-    /// A stage stands between the counter and the printers.
+    /// A stage stands between the source and the printers.
     pub(crate) chain: bool,
+    /// Events are pushed in from outside, and not made by a counter.
+    pub(crate) ingest: bool,
+    /// Each node has its data on a small disk of its own.
+    pub(crate) small_disks: bool,
     /// Further arguments of each node.
     pub(crate) node_args: Vec<String>,
     /// Set when everything is to end.
@@ -135,21 +150,26 @@ pub(crate) struct Cluster {
     files: Files,
     saying: SyncSender<Said>,
     said: Receiver<Said>,
+    /// The numbers that came to sinks, as far as the traces were read.
+    arrived: Ranges,
+    /// Of each node, where each has its own.
+    disks: Vec<Disk>,
 }
 
 impl Cluster {
     /// Founds a cluster in `dir`; nothing runs yet.
     pub(crate) fn found(setup: Setup, dir: &Path, seed: u64) -> Result<Self, ClusterError> {
         let names: Vec<_> = (0..setup.nodes).map(name).collect();
+        let disks = if setup.small_disks { make_disks(dir, &names).map_err(ClusterError::Disk)? } else { Vec::new() };
         let network = Network::new(setup.nodes, seed)?;
-        let files = Files::create(dir, &setup.forebay, &names, setup.pause, setup.chain)?;
+        let files = Files::create(dir, &setup, &names)?;
         let (saying, said) = sync_channel(SAID_LEN);
         let watch = Watch::new(&names, Instant::now());
         let nodes = names
             .into_iter()
             .map(|name| Node { name, starts: 0, process: None, end: End::NotAsked, tail: Tail::default() })
             .collect();
-        Ok(Self { nodes, network, watch, setup, files, saying, said })
+        Ok(Self { nodes, network, watch, setup, files, saying, said, arrived: Ranges::default(), disks })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -158,6 +178,24 @@ impl Cluster {
 
     pub(crate) fn name(&self, node: usize) -> &str {
         &self.nodes[node].name
+    }
+
+    /// The stage that counts, or that events are pushed into.
+    pub(crate) fn inlet(&self) -> &'static str {
+        inlet(self.setup.chain)
+    }
+
+    /// The disk that a node has for its own.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(crate) fn disk(&self, node: usize) -> io::Result<&Disk> {
+        self.disks.get(node).ok_or_else(|| io::Error::other("a full disk is for nodes with disks of their own"))
+    }
+
+    /// The data directories of all nodes.
+    pub(crate) fn data(&self) -> Vec<PathBuf> {
+        self.nodes.iter().map(|node| self.files.data(&node.name)).collect()
     }
 
     /// The directory of all traces.
@@ -176,6 +214,7 @@ impl Cluster {
         self.nodes[node].starts += 1;
         self.nodes[node].end = End::NotAsked;
         let start = self.nodes[node].starts;
+        self.read_tail(node)?;
         self.nodes[node].tail = Tail::of(self.files.trace(self.name(node), start));
         let (command, log) = (self.command(node), self.files.log(self.name(node)));
         let which = StartOf { node, start };
@@ -207,8 +246,8 @@ impl Cluster {
 
     /// The Raft leader: of the running nodes that say they lead, that of the latest term.
     pub(crate) fn leader(&mut self) -> Result<Option<usize>, ClusterError> {
-        for node in &mut self.nodes {
-            node.tail.read_on()?;
+        for node in 0..self.len() {
+            self.read_tail(node)?;
         }
         let leads =
             |(index, node): (usize, &Node)| Some((node.tail.leads().filter(|_| node.process.is_some())?, index));
@@ -217,9 +256,36 @@ impl Cluster {
 
     /// What a node has handled of the source, as its trace says, since this was asked last.
     pub(crate) fn take_handled(&mut self, node: usize) -> Result<Vec<Handled>, ClusterError> {
+        self.read_tail(node)?;
+        Ok(self.nodes[node].tail.take_handled())
+    }
+
+    fn read_tail(&mut self, node: usize) -> Result<(), ClusterError> {
         let tail = &mut self.nodes[node].tail;
         tail.read_on()?;
-        Ok(tail.take_handled())
+        for run in tail.take_numbers() {
+            self.arrived.insert(run);
+        }
+        Ok(())
+    }
+
+    /// Waits until all these numbers came to sinks, or none more comes for a while: then what is missing is for the
+    /// traces to tell.
+    pub(crate) fn wait_for_arrival(&mut self, numbers: &[Run]) -> Result<(), ClusterError> {
+        let (mut least, mut since) = (u64::MAX, Instant::now());
+        while since.elapsed() < ARRIVAL_WAIT {
+            self.hear_until(Instant::now() + ARRIVAL_LOOK)?;
+            for node in 0..self.len() {
+                self.read_tail(node)?;
+            }
+            let missing = numbers.iter().map(|run| self.arrived.missing_count(*run)).sum();
+            match missing {
+                0 => return Ok(()),
+                missing if missing < least => (least, since) = (missing, Instant::now()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Starts all nodes and waits until all is well.
@@ -361,6 +427,12 @@ impl Cluster {
     fn failed(&self, what: &'static str, node: usize, source: io::Error) -> ClusterError {
         ClusterError::Process { what, node: self.name(node).to_owned(), source }
     }
+}
+
+/// A disk for each node, seen by this thread and what it starts.
+fn make_disks(dir: &Path, names: &[String]) -> io::Result<Vec<Disk>> {
+    disks::enter_new_namespace()?;
+    names.iter().map(|name| Disk::create(&files::disk(dir, name))).collect()
 }
 
 /// What a node is called: `a`, `b`, …

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use forebay_trace::{Epoch, Event, read};
+use forebay_trace::{Epoch, Event, Run, read};
 
 use super::watch::SOURCE;
 
@@ -21,6 +21,8 @@ pub(super) struct Tail {
     /// The term in which it leads, if it does.
     leads: Option<u64>,
     handled: Vec<Handled>,
+    /// What the events said that were handled.
+    numbers: Vec<Run>,
 }
 
 /// A batch of the source that a guest has handled.
@@ -47,6 +49,11 @@ impl Tail {
         std::mem::take(&mut self.handled)
     }
 
+    /// What the events said that were handled, of what was read since the last call.
+    pub(super) fn take_numbers(&mut self) -> Vec<Run> {
+        std::mem::take(&mut self.numbers)
+    }
+
     /// Reads what has come since the last call. A file that is not there has nothing yet.
     pub(super) fn read_on(&mut self) -> io::Result<()> {
         let mut file = match File::open(&self.path) {
@@ -69,7 +76,8 @@ impl Tail {
         for record in read(&bytes[..whole]).filter_map(Result::ok) {
             match record.event {
                 Event::Role { role, term } => self.leads = (*role == *"leader").then_some(term),
-                Event::Handled { source, epoch, .. } if source.rsplit('/').next() == Some(SOURCE) => {
+                Event::Handled { source, epoch, serials, .. } if source.rsplit('/').next() == Some(SOURCE) => {
+                    self.numbers.extend(serials);
                     self.handled.push(Handled { at: Duration::from_nanos(record.t_mono), epoch });
                 }
                 _ => {}
@@ -99,6 +107,9 @@ mod tests {
         assert_eq!(tail.take_handled(), [Handled { at: Duration::from_millis(5), epoch: Epoch(2) }]);
         assert_eq!(tail.read_to, handled.len() as u64);
         assert_eq!(tail.take_handled(), []);
+        tail.take(handled.replace("[[0,5]]", "[[0,5]],\"serials\":[[10,2],[20,3]]").as_bytes());
+        assert_eq!(tail.take_numbers(), [Run { first: 10, count: 2 }, Run { first: 20, count: 3 }]);
+        assert_eq!(tail.take_numbers(), []);
     }
 
     #[test]

@@ -14,6 +14,11 @@ pub(crate) const SINK: &str = "printer";
 /// The stage that counts in a cluster with a stage between it and the printers, which is the source then.
 pub(crate) const NUMBERS: &str = "numbers";
 
+/// The first stage of the pipeline: the one that counts, or that events are pushed into.
+pub(crate) fn inlet(chain: bool) -> &'static str {
+    if chain { NUMBERS } else { SOURCE }
+}
+
 /// A node's subscription to the source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Subscription {

@@ -4,7 +4,8 @@ use std::{fs, io, path::Path, time::Duration};
 
 use forebay_check::{Agreement, Checker, Coverage, MergeError, Options, files};
 
-use super::{report::Report, sums::Tally};
+use super::{confirmed::Arrivals, report::Report, sums::Tally};
+use crate::clients::Pushed;
 
 /// Why traces were not judged.
 #[derive(Debug, thiserror::Error)]
@@ -16,20 +17,25 @@ pub(crate) enum JudgeError {
 }
 
 /// Checks the traces in `dir/trace`, adds what came of it to the report, and writes it to
-/// `dir/check.txt` with the records that show it.
+/// `dir/check.txt` with the records that show it. `pushed`: where clients did, instead of a counter.
 pub(crate) fn judge(
     dir: &Path,
     who: &str,
     agreement: Agreement,
     chain: bool,
+    pushed: Option<Pushed>,
     report: &mut Report,
 ) -> Result<(), JudgeError> {
     let mut checker = Checker::new(Options { agreement, ..Options::default() });
     let mut tally = Tally::new(chain);
+    let mut arrivals = pushed.map(|pushed| Arrivals::new(pushed, chain));
     // All processes are on this machine and share its clock.
     for record in files(&[dir.join("trace")], Duration::ZERO)? {
         let record = record?;
-        tally.see(&record.event);
+        match &mut arrivals {
+            Some(arrivals) => arrivals.see(&record.event),
+            None => tally.see(&record.event),
+        }
         checker.see(record);
     }
     let sums = tally.sums();
@@ -38,6 +44,10 @@ pub(crate) fn judge(
         report.broken.push(format!("{who}: {} of {} numbers on record came to no sink", sums.missing, sums.recorded));
     }
     report.sums += sums;
+    if let Some(arrivals) = arrivals {
+        report.broken.extend(arrivals.broken().into_iter().map(|why| format!("{who}: {why}")));
+        *report.arrived.get_or_insert_default() += arrivals.arrived();
+    }
     let checked = checker.finish();
     fs::write(dir.join("check.txt"), format!("{checked}\n"))?;
     let broken = checked.violations.iter().map(|violation| format!("{who}: {}: {}", violation.law, violation.what));
@@ -67,7 +77,7 @@ mod tests {
         recorder.begin(1, "kill", &["a".to_owned()].into(), "kill-owner");
         recorder.end(1, true);
         let mut report = Report::default();
-        judge(dir.path(), "cluster 1", Agreement::Islands, false, &mut report).unwrap();
+        judge(dir.path(), "cluster 1", Agreement::Islands, false, None, &mut report).unwrap();
         assert_eq!(report.verdict(), Verdict::Inconclusive);
         assert!(report.inconclusive[0].starts_with("cluster 1: no trace says"), "{:?}", report.inconclusive);
     }

@@ -41,10 +41,16 @@ pub(crate) enum Kind {
     PowerAll,
     /// SIGTERM and a new start of one node after the other.
     RollingRestart,
+    /// The disk of the owner has no byte free. As the others that are about disks only where each node has its own.
+    FullOwner,
+    /// The same of the Raft leader.
+    FullLeader,
+    /// The disks of all nodes at once.
+    FullAll,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::KillOwner,
         Self::KillLeader,
         Self::KillOther,
@@ -63,6 +69,9 @@ impl Kind {
         Self::PowerOwner,
         Self::PowerAll,
         Self::RollingRestart,
+        Self::FullOwner,
+        Self::FullLeader,
+        Self::FullAll,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -85,6 +94,9 @@ impl Kind {
             Self::PowerOwner => "power-owner",
             Self::PowerAll => "power-all",
             Self::RollingRestart => "rolling-restart",
+            Self::FullOwner => "full-owner",
+            Self::FullLeader => "full-leader",
+            Self::FullAll => "full-all",
         }
     }
 
@@ -100,12 +112,18 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::PowerOwner | Self::PowerAll => "power",
             Self::RollingRestart => "restart",
+            Self::FullOwner | Self::FullLeader | Self::FullAll => "disk",
         }
     }
 
     /// Whether it is about the Raft leader, which only an agreement by quorum has.
     pub(crate) fn needs_leader(self) -> bool {
-        matches!(self, Self::KillLeader | Self::StopLeader)
+        matches!(self, Self::KillLeader | Self::StopLeader | Self::FullLeader)
+    }
+
+    /// Whether it is about a node's disk, which is to be the node's alone then.
+    pub(crate) fn needs_disks(self) -> bool {
+        matches!(self, Self::FullOwner | Self::FullLeader | Self::FullAll)
     }
 
     /// The fewest nodes that it makes sense with.

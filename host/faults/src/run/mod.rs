@@ -1,6 +1,7 @@
 //! `forebay-faults run`: one fault after the other on one cluster or several, each until all is well
 //! again.
 
+mod confirmed;
 mod judge;
 mod kind;
 mod report;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     targets::Roles,
 };
 use crate::{
+    clients::{Clients, Pushed},
     cluster::{Cluster, ClusterError, Setup},
     record::Recorder,
 };
@@ -85,10 +87,14 @@ impl Run<'_> {
     fn cluster(&self, index: usize, dir: &Path, plans: &[&Plan]) {
         let seed = self.options.seed.wrapping_add(u64::try_from(index).unwrap_or_default());
         let began = Instant::now();
+        let mut pushed = None;
         let result = Cluster::found(self.options.setup.clone(), dir, seed).and_then(|mut cluster| {
-            cluster.start_all(self.options.recovery)?;
-            let recorder = Recorder::create(&cluster.traces())?;
-            self.strike_all(&mut cluster, &recorder, plans)?;
+            let clients = self.options.setup.ingest.then(|| Clients::start(&cluster.data(), cluster.inlet()));
+            let struck = self.live_through(&mut cluster, plans);
+            pushed = clients.map(Clients::finish);
+            struck?;
+            let confirmed = pushed.iter().flat_map(|pushed| &pushed.confirmed);
+            cluster.wait_for_arrival(&confirmed.map(|place| place.numbers).collect::<Vec<_>>())?;
             (0..cluster.len()).try_for_each(|node| cluster.end(node).map(drop))
         });
         let who = format!("cluster {}", index + 1);
@@ -99,14 +105,20 @@ impl Run<'_> {
                 if error.is_broken_law() { &mut report.broken } else { &mut report.inconclusive }.push(text);
             });
         }
-        self.judge(dir, &who);
+        self.judge(dir, &who, pushed);
+    }
+
+    fn live_through(&self, cluster: &mut Cluster, plans: &[&Plan]) -> Result<(), ClusterError> {
+        cluster.start_all(self.options.recovery)?;
+        let recorder = Recorder::create(&cluster.traces())?;
+        self.strike_all(cluster, &recorder, plans)
     }
 
     /// Also after a failure, which the traces may explain.
-    fn judge(&self, dir: &Path, who: &str) {
+    fn judge(&self, dir: &Path, who: &str, pushed: Option<Pushed>) {
         let setup = &self.options.setup;
         self.with_report(|report| {
-            if let Err(error) = judge(dir, who, setup.agreement, setup.chain, report) {
+            if let Err(error) = judge(dir, who, setup.agreement, setup.chain, pushed, report) {
                 report.inconclusive.push(format!("{who}: {}", chain(&error)));
             }
         });

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, time::Duration};
 use forebay_check::Coverage;
 use serde_json::{Value, json};
 
-use super::{kind::Kind, strike::Bite, sums::Sums};
+use super::{confirmed::Arrived, kind::Kind, strike::Bite, sums::Sums};
 
 /// What came of one fault.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Report {
     /// Why the run says nothing, in words.
     pub(crate) inconclusive: Vec<String>,
     pub(crate) sums: Sums,
+    /// Where clients pushed the numbers.
+    pub(crate) arrived: Option<Arrived>,
 }
 
 /// What happened in the clusters of a run, by their traces.
@@ -115,11 +117,7 @@ impl Report {
             "{handled} events handled, {redeliveries} messages again; after a successor: {zombies} emits and sends, \
              {stale} stale messages refused, {fenced} checkpoints refused"
         );
-        let Sums { recorded, missing, taken, repeated } = self.sums;
-        let _ = writeln!(
-            text,
-            "{taken} numbers came to the sinks, {repeated} of their events again; of {recorded} on record {missing} are missing"
-        );
+        let _ = writeln!(text, "{}", self.arrived.map_or_else(|| self.sums.to_string(), |arrived| arrived.to_string()));
         for why in &self.inconclusive {
             let _ = writeln!(text, "INCONCLUSIVE {why}");
         }
@@ -140,6 +138,7 @@ impl Report {
             });
             (kind.name().to_owned(), value)
         });
+        let numbers = self.arrived.map_or_else(|| self.sums.json(), |arrived| arrived.json());
         json!({
             "kind": "summary",
             "faults": self.outcomes.len(),
@@ -150,12 +149,7 @@ impl Report {
             "stale_refused": self.seen.stale,
             "redeliveries": self.seen.redeliveries,
             "checkpoints_refused": self.seen.fenced,
-            "numbers": {
-                "recorded": self.sums.recorded,
-                "missing": self.sums.missing,
-                "taken": self.sums.taken,
-                "repeated": self.sums.repeated,
-            },
+            "numbers": numbers,
             "inconclusive": self.inconclusive,
             "broken": self.broken,
         })

@@ -1,15 +1,19 @@
 //! Does what a fault is, and proves that it bit.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use super::{kind::Kind, schedule::Plan, targets::Roles};
 use crate::{
+    clients::Probe,
     cluster::{Cluster, ClusterError, was_killed},
     net::{Counts, Link, Trouble},
 };
+
+/// How often a full disk is filled up again, as a node frees some room itself.
+const FILL_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a fault is going to strike.
 #[derive(Clone, Debug)]
@@ -29,7 +33,13 @@ impl Target {
     pub(crate) fn nodes(&self, kind: Kind, cluster: &Cluster) -> BTreeSet<usize> {
         let all = || (0..cluster.len()).collect();
         match kind {
-            Kind::Shatter | Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::PowerAll | Kind::RollingRestart => all(),
+            Kind::Shatter
+            | Kind::Loss
+            | Kind::Delay
+            | Kind::Duplicate
+            | Kind::PowerAll
+            | Kind::RollingRestart
+            | Kind::FullAll => all(),
             Kind::CutOwner | Kind::CutOther => {
                 let reached = |node: &usize| !self.links.contains(&(self.victim, *node));
                 (0..cluster.len()).filter(reached).collect()
@@ -78,7 +88,46 @@ pub(crate) fn strike(
         Kind::Delay => disturb(cluster, target, delay, plan.hold),
         Kind::Duplicate => disturb(cluster, target, Trouble { duplicate: plan.share, ..delay }, plan.hold),
         Kind::RollingRestart => restart_each(cluster, recovery),
+        Kind::FullOwner | Kind::FullLeader => fill(cluster, &[target.victim], plan.hold),
+        Kind::FullAll => fill(cluster, &(0..cluster.len()).collect::<Vec<_>>(), plan.hold),
     }
+}
+
+/// Fills the disks of these, and makes room again after a while. Each must refuse events meanwhile, with the figures.
+fn fill(cluster: &mut Cluster, victims: &[usize], hold: Duration) -> Result<Bite, ClusterError> {
+    let until = Instant::now() + hold;
+    let mut refused = BTreeMap::new();
+    let filled = fill_until(cluster, victims, until, &mut refused);
+    for victim in victims {
+        cluster.disk(*victim)?.clear()?;
+    }
+    filled?;
+    let names: Vec<_> = refused.keys().map(|victim| cluster.name(*victim)).collect();
+    let (count, last) = (victims.len(), refused.values().last().map_or("", String::as_str));
+    let text = format!("of {count} nodes these took nothing: [{}]; {last}", names.join(", "));
+    Ok(Bite::of(refused.len() == count, text))
+}
+
+fn fill_until(
+    cluster: &mut Cluster,
+    victims: &[usize],
+    until: Instant,
+    refused: &mut BTreeMap<usize, String>,
+) -> Result<(), ClusterError> {
+    let data = cluster.data();
+    let mut probes: Vec<_> = victims.iter().map(|victim| (*victim, Probe::of(&data[*victim]))).collect();
+    while Instant::now() < until {
+        for victim in victims {
+            cluster.disk(*victim)?.fill()?;
+        }
+        cluster.hear_until((Instant::now() + FILL_AGAIN).min(until))?;
+        for (victim, probe) in &mut probes {
+            if !refused.contains_key(victim) {
+                refused.extend(probe.refusal(cluster.inlet()).map(|why| (*victim, why)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Kills these at once, and starts them again after a while.

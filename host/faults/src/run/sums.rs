@@ -1,8 +1,9 @@
 //! Whether the numbers that a source has counted all came to the sinks: the sum that a user would make.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use forebay_trace::{Event, Run};
+use serde_json::{Value, json};
 
 use crate::cluster::{NUMBERS, SINK, SOURCE};
 
@@ -25,6 +26,25 @@ impl std::ops::AddAssign for Sums {
         self.missing += other.missing;
         self.taken += other.taken;
         self.repeated += other.repeated;
+    }
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recorded, missing, taken, repeated } = self;
+        write!(
+            f,
+            "{taken} numbers came to the sinks, {repeated} of their events again; of {recorded} on record {missing} are \
+             missing"
+        )
+    }
+}
+
+impl Sums {
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let Self { recorded, missing, taken, repeated } = self;
+        json!({ "recorded": recorded, "missing": missing, "taken": taken, "repeated": repeated })
     }
 }
 

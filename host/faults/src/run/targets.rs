@@ -25,8 +25,8 @@ impl Roles {
     /// The node that a fault of one node strikes. None if nobody is in that role.
     pub(crate) fn victim(&self, kind: Kind, pick: u64) -> Option<usize> {
         match kind {
-            Kind::KillOwner | Kind::StopOwner | Kind::CutOwner | Kind::PowerOwner => self.owner,
-            Kind::KillLeader | Kind::StopLeader => self.leader,
+            Kind::KillOwner | Kind::StopOwner | Kind::CutOwner | Kind::PowerOwner | Kind::FullOwner => self.owner,
+            Kind::KillLeader | Kind::StopLeader | Kind::FullLeader => self.leader,
             // In a cluster of two the leader may be the only other.
             Kind::KillOther | Kind::StopOther => self
                 .choose(pick, |node| Some(node) != self.owner && Some(node) != self.leader)

@@ -7,9 +7,11 @@ mod database;
 mod files;
 mod log;
 mod machine;
+mod occupied;
 mod record;
 mod recover;
 mod snapshot;
+mod spare;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -19,7 +21,7 @@ use std::{
     sync::Arc,
 };
 
-use redb::{StorageBackend, backends::FileBackend};
+use redb::StorageBackend;
 
 pub use files::{Directory, Files, MemoryDisk};
 pub use recover::{RecoverError, Recovered, Survey, recover, recover_with, survey};
@@ -34,7 +36,9 @@ pub(super) use {
 
 use self::{
     database::{Contents, Database, Write},
+    occupied::Occupied,
     snapshot::Snapshots,
+    spare::Spare,
 };
 use super::types::{Machine, MemberId};
 
@@ -222,8 +226,9 @@ impl Storage {
                 recover::refuse_half(&path)?;
                 let disk = |source| StoreError::Disk { place: path.display().to_string(), source };
                 files::create_directory(&path).map_err(disk)?;
-                let files = Directory::open(&path.join(SNAPSHOTS)).map_err(disk)?;
-                (open_database(&path)?, Arc::new(files))
+                let spare = Arc::new(Spare::take(&path));
+                let files = Directory::open(&path.join(SNAPSHOTS)).map_err(disk)?.with_spare(Arc::clone(&spare));
+                (open_database(&path, &spare)?, Arc::new(files))
             }
             Self::Memory(disk) => (Database::open(disk.clone(), &place)?, Arc::new(disk)),
             Self::Custom { backend, files } => (Database::open(Boxed(backend), &place)?, files),
@@ -235,18 +240,18 @@ impl Storage {
 
 /// Opens the database of a directory. A new one gets its name once it is whole: one that was left half made
 /// could not be told from one that is damaged.
-fn open_database(directory: &Path) -> Result<(Database, Contents), StoreError> {
+fn open_database(directory: &Path, spare: &Arc<Spare>) -> Result<(Database, Contents), StoreError> {
     let path = directory.join(DATABASE);
     let place = path.display().to_string();
     let disk = |source| StoreError::Disk { place: place.clone(), source };
     if !path.exists() {
         let unfinished = directory.join(format!("{DATABASE}.unfinished"));
         let file = open_file(fs::File::options().create(true).truncate(true), &unfinished).map_err(disk)?;
-        drop(Database::open(FileBackend::new(file)?, &place)?);
+        drop(Database::open(Occupied::new(file, Arc::clone(spare))?, &place)?);
         fs::rename(&unfinished, &path).and_then(|()| files::sync_directory(directory)).map_err(disk)?;
     }
     let file = open_file(&mut fs::File::options(), &path).map_err(disk)?;
-    Database::open(FileBackend::new(file)?, &place)
+    Database::open(Occupied::new(file, Arc::clone(spare))?, &place)
 }
 
 fn open_file(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {

@@ -10,6 +10,8 @@ use std::{
 
 use redb::StorageBackend;
 
+use super::spare::Spare;
+
 /// Files that are written whole.
 ///
 /// What must hold of every implementation: once `write` returns, the file survives the loss of power;
@@ -48,7 +50,10 @@ const UNFINISHED: &str = ".unfinished";
 
 /// A directory of a file system.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    spare: Option<Arc<Spare>>,
+}
 
 impl Directory {
     /// Creates the directory if it is missing, and deletes what was left unfinished in it.
@@ -63,36 +68,48 @@ impl Directory {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Files for Directory {
-    fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        Ok(Self { path: path.to_owned(), spare: None })
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.0.join(name))
+    /// The same, of a member that keeps some room.
+    pub(super) fn with_spare(self, spare: Arc<Spare>) -> Self {
+        Self { spare: Some(spare), ..self }
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let unfinished = self.0.join(format!("{name}{UNFINISHED}"));
-        let written = write_synced(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, self.0.join(name)));
+    fn write_whole(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
+        let written = write_synced(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, self.path.join(name)));
         if let Err(error) = written {
             // The disk may be full: give back what was taken. The first error is the one to tell.
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        sync_directory(&self.0)
+        sync_directory(&self.path)
+    }
+}
+
+impl Files for Directory {
+    fn list(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(name))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        match &self.spare {
+            Some(spare) => spare.with_room(|| self.write_whole(name, bytes)),
+            None => self.write_whole(name, bytes),
+        }
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        fs::remove_file(self.path.join(name))
     }
 
     fn place(&self) -> String {
-        self.0.display().to_string()
+        self.path.display().to_string()
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     files::{create_directory, sync_directory},
     open_database,
     snapshot::Snapshots,
+    spare::Spare,
 };
 use crate::registry::raft::types::{
     LeaderId, LogId, Machine, MemberId, Membership, Named, Payload, Snapshot, SnapshotMeta, StoredMembership, Vote,
@@ -188,7 +189,7 @@ fn write_new(path: &Path, member: MemberId, node: &NodeName, old: &Old, state: V
     create_directory(path).map_err(&failed)?;
     let files: Arc<dyn Files> = Arc::new(Directory::open(&path.join(SNAPSHOTS)).map_err(&failed)?);
     Snapshots::open(files, Runner::Inline)?.save_now(Snapshot { meta, snapshot: state.into() }).map_err(&failed)?;
-    let (database, _) = open_database(path)?;
+    let (database, _) = open_database(path, &Arc::new(Spare::take(path)))?;
     let writes = [
         Write::Member(member.0),
         Write::Vote(Vote { leader_id, committed: false }),
