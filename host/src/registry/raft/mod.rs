@@ -18,8 +18,8 @@ pub use network::{Peers, Unreachable};
 #[cfg(test)]
 pub(crate) use store::PowerDisk;
 pub use store::{
-    Corrupt, Directory, Files, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey, recover, recover_with,
-    survey,
+    Corrupt, Directory, Files, MemoryDatabase, MemoryDisk, RecoverError, Recovered, Storage, StoreError, Survey,
+    recover, recover_with, survey,
 };
 /// What the library logs as: a line for each call that a dead member does not answer.
 pub const LOG_TARGET: &str = "openraft";

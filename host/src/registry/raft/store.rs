@@ -23,7 +23,7 @@ use std::{
 
 use redb::StorageBackend;
 
-pub use files::{Directory, Files, MemoryDisk};
+pub use files::{Directory, Files, MemoryDatabase, MemoryDisk};
 pub use recover::{RecoverError, Recovered, Survey, recover, recover_with, survey};
 
 #[cfg(test)]
@@ -230,7 +230,7 @@ impl Storage {
                 let files = Directory::open(&path.join(SNAPSHOTS)).map_err(disk)?.with_spare(Arc::clone(&spare));
                 (open_database(&path, &spare)?, Arc::new(files))
             }
-            Self::Memory(disk) => (Database::open(disk.clone(), &place)?, Arc::new(disk)),
+            Self::Memory(disk) => (Database::open(disk.database(), &place)?, Arc::new(disk)),
             Self::Custom { backend, files } => (Database::open(Boxed(backend), &place)?, files),
         };
         let (database, contents) = opened;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use forebay::registry::raft::{Files, GroupError, MemoryDisk, ProposeError, Storage, Timing};
+use forebay::registry::raft::{Files, GroupError, MemoryDatabase, MemoryDisk, ProposeError, Storage, Timing};
 use redb::StorageBackend;
 
 use super::{
@@ -25,15 +25,15 @@ const ALONE: Timing = Timing {
 };
 
 /// A disk that does so many more operations and then fails.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Failing {
-    disk: MemoryDisk,
+    disk: MemoryDatabase,
     left: Arc<AtomicI64>,
     kind: io::ErrorKind,
 }
 
 impl Failing {
-    fn operate<T>(&self, operation: impl FnOnce(&MemoryDisk) -> io::Result<T>) -> io::Result<T> {
+    fn operate<T>(&self, operation: impl FnOnce(&MemoryDatabase) -> io::Result<T>) -> io::Result<T> {
         match self.left.fetch_sub(1, Ordering::Relaxed) > 0 {
             true => operation(&self.disk),
             false => Err(self.kind.into()),
@@ -69,7 +69,7 @@ async fn a_member_whose_disk_fails_stops_at_once_and_acknowledges_nothing_more()
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
             let disk = MemoryDisk::default();
             let left = Arc::new(AtomicI64::new(i64::MAX));
-            let failing = Failing { disk: disk.clone(), left: left.clone(), kind };
+            let failing = Failing { disk: disk.database(), left: left.clone(), kind };
             let town = Town::default();
             let storage = Storage::Custom { backend: Box::new(failing), files: Arc::new(disk.clone()) };
             town.try_start(1, storage, ALONE).await.unwrap();
@@ -135,7 +135,7 @@ impl Files for Full {
 async fn a_member_that_cannot_write_a_snapshot_stops() {
     bounded(async {
         let disk = MemoryDisk::default();
-        let storage = Storage::Custom { backend: Box::new(disk.clone()), files: Arc::new(Full(disk)) };
+        let storage = Storage::Custom { backend: Box::new(disk.database()), files: Arc::new(Full(disk)) };
         let town = Town::default();
         town.try_start(1, storage, ALONE).await.unwrap();
         town.found_of(&[1]).await;

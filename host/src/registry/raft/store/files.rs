@@ -142,6 +142,8 @@ pub struct MemoryDisk(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
+    /// How often a member has started on it.
+    starts: u64,
     database: Vec<u8>,
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -150,6 +152,31 @@ impl MemoryDisk {
     /// Runs `access` on what the disk holds. A panic elsewhere leaves it as a crash would.
     fn with<T>(&self, access: impl FnOnce(&mut Contents) -> T) -> T {
         access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The disk as the database of a member that starts now finds it. What is left of one before changes it no more.
+    pub fn database(&self) -> MemoryDatabase {
+        let start = self.with(|disk| {
+            disk.starts += 1;
+            disk.starts
+        });
+        MemoryDatabase { disk: self.clone(), start }
+    }
+}
+
+/// See [`MemoryDisk::database`].
+#[derive(Debug)]
+pub struct MemoryDatabase {
+    disk: MemoryDisk,
+    start: u64,
+}
+
+impl MemoryDatabase {
+    fn change(&self, change: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        self.disk.with(|disk| match disk.starts == self.start {
+            true => change(&mut disk.database),
+            false => Err(io::Error::other("another member runs on this disk by now")),
+        })
     }
 }
 
@@ -166,13 +193,13 @@ fn range(offset: u64, len: usize, all: usize) -> io::Result<std::ops::Range<usiz
     range.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, format!("{len} bytes at {offset} of {all}")))
 }
 
-impl StorageBackend for MemoryDisk {
+impl StorageBackend for MemoryDatabase {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.with(|disk| disk.database.len()) as u64)
+        Ok(self.disk.with(|disk| disk.database.len()) as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.with(|disk| {
+        self.disk.with(|disk| {
             let range = range(offset, out.len(), disk.database.len())?;
             out.copy_from_slice(&disk.database[range]);
             Ok(())
@@ -181,8 +208,10 @@ impl StorageBackend for MemoryDisk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.with(|disk| disk.database.resize(len, 0));
-        Ok(())
+        self.change(|database| {
+            database.resize(len, 0);
+            Ok(())
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -190,9 +219,9 @@ impl StorageBackend for MemoryDisk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.with(|disk| {
-            let range = range(offset, data.len(), disk.database.len())?;
-            disk.database[range].copy_from_slice(data);
+        self.change(|database| {
+            let range = range(offset, data.len(), database.len())?;
+            database[range].copy_from_slice(data);
             Ok(())
         })
     }

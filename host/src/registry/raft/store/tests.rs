@@ -145,6 +145,18 @@ async fn writes_that_share_a_commit_keep_their_order() {
     assert_eq!(log.try_get_log_entries(..).await.unwrap(), expected);
 }
 
+/// A crashed member's last threads may outlive it for a moment; on a real disk its lock keeps them apart.
+#[tokio::test]
+async fn what_is_left_of_a_member_changes_nothing_once_another_has_started_on_its_disk() {
+    let disk = filled().await;
+    let mut old = opened(disk.clone(), MEMBER).await.unwrap().log;
+    let mut log = opened(disk, MEMBER).await.unwrap().log;
+    assert!(append(&mut old, 10..=19).await.is_err());
+    old.close().await;
+    append(&mut log, 10..=10).await.unwrap();
+    assert_eq!(log.try_get_log_entries(..).await.unwrap(), (5..=10).map(entry).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_closed_store_acknowledges_nothing() {
     let mut log = opened(MemoryDisk::default(), MEMBER).await.unwrap().log;
@@ -202,7 +214,7 @@ async fn a_changed_byte_of_any_record_is_refused_by_name() {
     const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
     const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
     let disk = filled().await;
-    let database = || redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+    let database = || redb::Builder::new().create_with_backend(disk.database()).unwrap();
     let records = {
         let database = database();
         let transaction = database.begin_read().unwrap();
