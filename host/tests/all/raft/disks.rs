@@ -4,7 +4,7 @@ use std::{
     fs, io,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -105,47 +105,76 @@ async fn a_member_whose_disk_fails_stops_at_once_and_acknowledges_nothing_more()
     .await;
 }
 
-/// Snapshots that cannot be written, on a disk whose database is well.
+/// Snapshots that cannot be written while there is no room, on a disk whose database is well.
 #[derive(Debug)]
-struct Full(MemoryDisk);
+struct Unwritable {
+    disk: MemoryDisk,
+    kind: io::ErrorKind,
+    has_room: Arc<AtomicBool>,
+}
 
-impl Files for Full {
+impl Files for Unwritable {
     fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
+        self.disk.list()
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        Files::read(&self.0, name)
+        Files::read(&self.disk, name)
     }
 
-    fn write(&self, _: &str, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::StorageFull.into())
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        match self.has_room.load(Ordering::Relaxed) {
+            true => Files::write(&self.disk, name, bytes),
+            false => Err(self.kind.into()),
+        }
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.remove(name)
+        self.disk.remove(name)
     }
 
     fn place(&self) -> String {
-        "full".to_owned()
+        "a disk".to_owned()
     }
+}
+
+/// A member alone that has been given enough commands for a snapshot, which cannot be written.
+async fn without_snapshot(kind: io::ErrorKind) -> (Town, Arc<AtomicBool>) {
+    let (disk, has_room) = (MemoryDisk::default(), Arc::new(AtomicBool::new(false)));
+    let backend = Box::new(disk.database());
+    let files = Arc::new(Unwritable { disk, kind, has_room: Arc::clone(&has_room) });
+    let town = Town::default();
+    town.try_start(1, Storage::Custom { backend, files }, ALONE).await.unwrap();
+    town.found_of(&[1]).await;
+    for _ in 0..5 {
+        // The fifth makes the snapshot, and may be answered before or after.
+        let _ = town.group(1).propose(vec![7; 4 << 20].into(), WITHIN).await;
+    }
+    (town, has_room)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_cannot_write_a_snapshot_stops() {
     bounded(async {
-        let disk = MemoryDisk::default();
-        let storage = Storage::Custom { backend: Box::new(disk.database()), files: Arc::new(Full(disk)) };
-        let town = Town::default();
-        town.try_start(1, storage, ALONE).await.unwrap();
-        town.found_of(&[1]).await;
+        let (town, _) = without_snapshot(io::ErrorKind::Other).await;
+        let status = town.group(1).watch().until(|status| status.failed.is_some()).await;
+        let why = status.failed.unwrap();
+        assert!(why.contains("other error"), "{why}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_disk_has_no_room_for_a_snapshot_goes_on_without_it_until_there_is() {
+    bounded(async {
+        let (town, has_room) = without_snapshot(io::ErrorKind::StorageFull).await;
         let group = town.group(1);
-        for _ in 0..5 {
-            // The fifth makes the snapshot, and may be answered before or after.
-            let _ = group.propose(vec![7; 4 << 20].into(), WITHIN).await;
-        }
-        let why = group.watch().until(|status| status.failed.is_some()).await.failed.unwrap();
-        assert!(why.contains("no storage space"), "{why}");
+        group.propose(b"one more".to_vec().into(), WITHIN).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let status = group.status();
+        assert_eq!((status.snapshot, status.failed), (None, None));
+        has_room.store(true, Ordering::Relaxed);
+        group.watch().until(|status| status.snapshot.is_some()).await;
     })
     .await;
 }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -150,6 +151,9 @@ impl RaftStateMachine<Types> for MachineStore {
     }
 }
 
+/// How often it is looked whether a full disk has room again.
+const ROOM_AGAIN: Duration = Duration::from_millis(250);
+
 /// A snapshot that is taken but not saved yet.
 #[derive(Debug)]
 pub(in crate::registry::raft) struct Builder {
@@ -161,7 +165,19 @@ impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        self.snapshots.save(self.snapshot.clone()).await?;
-        Ok(self.snapshot.clone())
+        let mut waits = false;
+        loop {
+            match self.snapshots.save(self.snapshot.clone()).await {
+                // A snapshot only makes the log shorter. The member goes on without it until there is room.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    if !std::mem::replace(&mut waits, true) {
+                        let bytes = self.snapshot.snapshot.len();
+                        tracing::warn!(bytes, "the disk is full: a snapshot waits for room");
+                    }
+                    tokio::time::sleep(ROOM_AGAIN).await;
+                }
+                saved => return saved.map(|()| self.snapshot.clone()),
+            }
+        }
     }
 }
