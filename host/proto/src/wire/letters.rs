@@ -19,9 +19,9 @@ pub(super) fn write_request(writer: &mut Writer, request: &Request) {
     match request {
         Request::List { pipeline, stage, after } => {
             writer.u8(1);
-            write_option(writer, pipeline.as_ref(), |writer, name| writer.name(name.as_str()));
-            write_option(writer, stage.as_ref(), |writer, name| writer.name(name.as_str()));
-            write_option(writer, after.as_ref(), |writer, after| writer.u64(after.0));
+            writer.option(pipeline.as_ref(), |writer, name| writer.name(name.as_str()));
+            writer.option(stage.as_ref(), |writer, name| writer.name(name.as_str()));
+            writer.option(after.as_ref(), |writer, after| writer.u64(after.0));
         }
         Request::Show { id, from } => {
             writer.u8(2);
@@ -42,9 +42,9 @@ pub(super) fn write_request(writer: &mut Writer, request: &Request) {
 pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError> {
     match reader.u8("request about letters")? {
         1 => Ok(Request::List {
-            pipeline: read_option(reader, "has a pipeline", |reader| reader.parsed_name("pipeline"))?,
-            stage: read_option(reader, "has a stage", |reader| reader.parsed_name("stage"))?,
-            after: read_option(reader, "has an end", |reader| Ok(LetterId(reader.u64("after")?)))?,
+            pipeline: reader.option("has a pipeline", |reader| reader.parsed_name("pipeline"))?,
+            stage: reader.option("has a stage", |reader| reader.parsed_name("stage"))?,
+            after: reader.option("has an end", |reader| Ok(LetterId(reader.u64("after")?)))?,
         }),
         2 => Ok(Request::Show { id: LetterId(reader.u64("letter")?), from: reader.u64("from")? }),
         3 => Ok(Request::Resend(at_most(reader, RESEND_MAX, "letters to resend", read_id)?)),
@@ -69,8 +69,7 @@ pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
             write_line(writer, &part.letter);
             writer.text(&part.reason);
             writer.u64(part.event_bytes);
-            writer.len(part.part.len());
-            writer.bytes(&part.part);
+            writer.blob(&part.part);
         }
         Answer::Outcomes(outcomes) => {
             writer.u8(3);
@@ -93,7 +92,7 @@ pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, WireError> 
     match reader.u8("answer about letters")? {
         0 => Ok(Answer::Refused(read_why(reader)?)),
         1 => {
-            let more = read_bool(reader, "more")?;
+            let more = reader.bool("more")?;
             Ok(Answer::Page { letters: at_most(reader, PAGE_LETTERS, "letters of a page", read_line)?, more })
         }
         2 => Ok(Answer::Part(Part {
@@ -171,29 +170,6 @@ fn text(reader: &mut Reader<'_>, max: usize, field: &'static str, expected: &'st
     match reader.text(field)? {
         text if text.len() > max => Err(wrong(field, &format!("{} bytes", text.len()), expected)),
         text => Ok(text.to_owned()),
-    }
-}
-
-fn write_option<T>(writer: &mut Writer, option: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
-    writer.u8(u8::from(option.is_some()));
-    if let Some(item) = option {
-        write(writer, item);
-    }
-}
-
-fn read_option<T>(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
-) -> Result<Option<T>, WireError> {
-    Ok(if read_bool(reader, field)? { Some(read(reader)?) } else { None })
-}
-
-fn read_bool(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, WireError> {
-    match reader.u8(field)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(wrong(field, &other, "0 or 1")),
     }
 }
 

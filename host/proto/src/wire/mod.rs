@@ -23,7 +23,7 @@ use crate::{
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
 };
-pub(crate) use read::Reader;
+pub(crate) use read::{Reader, wrong};
 pub(crate) use write::Writer;
 
 /// The version of the protocol, stated in [`Hello`]. A node talks to its own version only, so far.
@@ -195,8 +195,7 @@ pub fn encode(frame: &Frame) -> Bytes {
             writer.global_name(name);
             writer.u64(epoch.to_u64());
             writer.u64(seq.0);
-            writer.len(snapshot.len());
-            writer.bytes(snapshot);
+            writer.blob(snapshot);
         }
         Frame::Ping(number) => {
             writer.u8(kind::PING);

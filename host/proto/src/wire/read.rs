@@ -62,6 +62,30 @@ impl<'a> Reader<'a> {
         Ok(u128::from_le_bytes(self.array(field)?))
     }
 
+    /// 0 or 1.
+    pub(crate) fn bool(&mut self, field: &'static str) -> Result<bool, WireError> {
+        match self.u8(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(wrong(field, &other, "0 or 1")),
+        }
+    }
+
+    /// What stands behind a 1; `field` is of that.
+    pub(crate) fn option<T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T, WireError>,
+    ) -> Result<Option<T>, WireError> {
+        self.bool(field)?.then(|| read(self)).transpose()
+    }
+
+    /// Bytes behind their length.
+    pub(crate) fn blob(&mut self, field: &'static str) -> Result<Bytes, WireError> {
+        let len = self.len(field)?;
+        self.bytes(field, len).map(Bytes::copy_from_slice)
+    }
+
     /// All that is left.
     pub(crate) fn rest(&mut self) -> Bytes {
         Bytes::copy_from_slice(std::mem::take(&mut self.0))
@@ -123,6 +147,10 @@ impl<'a> Reader<'a> {
         Ok(SocketAddr::new(ip, self.u16(field)?))
     }
 
+    pub(crate) fn optional_addr(&mut self) -> Result<Option<SocketAddr>, WireError> {
+        self.option("has an address", |reader| reader.addr("address"))
+    }
+
     pub(crate) fn hello(&mut self) -> Result<Hello, WireError> {
         let version = self.u16("version")?;
         let boot = BootId(self.u64("boot")?);
@@ -131,16 +159,8 @@ impl<'a> Reader<'a> {
             1 => Agreement::Quorum,
             other => return Err(wrong("agreement", &other, "0, islands, or 1, quorum")),
         };
-        let advertise = match self.u8("has an address")? {
-            0 => None,
-            1 => Some(self.addr("address")?),
-            other => return Err(wrong("has an address", &other, "0 or 1")),
-        };
-        let group = match self.u8("has a group")? {
-            0 => None,
-            1 => Some(GroupId(self.u128("group")?)),
-            other => return Err(wrong("has a group", &other, "0 or 1")),
-        };
+        let advertise = self.optional_addr()?;
+        let group = self.option("has a group", |reader| Ok(GroupId(reader.u128("group")?)))?;
         Ok(Hello { version, boot, agreement, advertise, group })
     }
 
@@ -166,9 +186,7 @@ impl<'a> Reader<'a> {
         if seq > u64::MAX / 2 {
             return Err(wrong("checkpoint", &seq, "less than 2^63"));
         }
-        let len = self.len("state")?;
-        let snapshot = Bytes::copy_from_slice(self.bytes("state", len)?);
-        Ok(Checkpoint { name, epoch, seq: Seq(seq), snapshot })
+        Ok(Checkpoint { name, epoch, seq: Seq(seq), snapshot: self.blob("state")? })
     }
 
     pub(crate) fn subscribe(&mut self) -> Result<Subscribe, WireError> {

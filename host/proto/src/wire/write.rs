@@ -52,6 +52,24 @@ impl Writer {
         self.u32(u32::try_from(len).expect("a frame is shorter than 4 GiB"));
     }
 
+    /// Bytes behind their length.
+    pub(crate) fn blob(&mut self, bytes: &[u8]) {
+        self.len(bytes.len());
+        self.bytes(bytes);
+    }
+
+    /// A 1 and the item, or a 0.
+    pub(crate) fn option<T>(&mut self, item: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
+        self.u8(u8::from(item.is_some()));
+        if let Some(item) = item {
+            write(self, item);
+        }
+    }
+
+    pub(crate) fn optional_addr(&mut self, addr: Option<SocketAddr>) {
+        self.option(addr.as_ref(), |writer, addr| writer.addr(*addr));
+    }
+
     pub(crate) fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.len(items.len());
         for item in items {
@@ -67,8 +85,7 @@ impl Writer {
 
     /// Any text: 4 bytes of length.
     pub(crate) fn text(&mut self, text: &str) {
-        self.len(text.len());
-        self.bytes(text.as_bytes());
+        self.blob(text.as_bytes());
     }
 
     pub(crate) fn addr(&mut self, addr: SocketAddr) {
@@ -92,14 +109,8 @@ impl Writer {
             Agreement::Islands => 0,
             Agreement::Quorum => 1,
         });
-        self.u8(u8::from(hello.advertise.is_some()));
-        if let Some(addr) = hello.advertise {
-            self.addr(addr);
-        }
-        self.u8(u8::from(hello.group.is_some()));
-        if let Some(group) = hello.group {
-            self.u128(group.0);
-        }
+        self.optional_addr(hello.advertise);
+        self.option(hello.group.as_ref(), |writer, group| writer.u128(group.0));
     }
 
     pub(crate) fn global_name(&mut self, name: &GlobalName) {

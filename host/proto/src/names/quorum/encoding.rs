@@ -2,8 +2,6 @@
 //!
 //! Every text begins with a version, so that a later release can read what this one wrote.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 
 use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
@@ -11,7 +9,7 @@ use crate::{
     ids::{BootId, Epoch, Seq},
     inbox::Full,
     names::Fenced,
-    wire::{Reader, WireError, Writer},
+    wire::{Reader, WireError, Writer, wrong},
 };
 
 /// The version of what is written. Readers take this one and those before it, from 1 on.
@@ -73,14 +71,14 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u8(1);
             writer.name(node.as_str());
             writer.u64(*store);
-            write_addr(writer, *addr);
+            writer.optional_addr(*addr);
         }
         Command::Boot { node, member, boot, addr, pipelines } => {
             writer.u8(2);
             writer.name(node.as_str());
             writer.u64(member.0);
             writer.u64(boot.0);
-            write_addr(writer, *addr);
+            writer.optional_addr(*addr);
             writer.list(pipelines, write_pipeline);
         }
         Command::Claim { name, node, boot, request } => {
@@ -102,8 +100,7 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u64(epoch.to_u64());
             writer.u64(previous.0);
             writer.u64(seq.0);
-            writer.len(snapshot.len());
-            writer.bytes(snapshot);
+            writer.blob(snapshot);
         }
         Command::Vacate { node, boot, why } => {
             writer.u8(6);
@@ -126,8 +123,7 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u128(*client);
             writer.u64(*request);
             writer.u32(*count);
-            writer.len(events.len());
-            writer.bytes(events);
+            writer.blob(events);
         }
         Command::Processed { name, epoch, upto } => {
             writer.u8(10);
@@ -142,11 +138,11 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
     Ok(match reader.u8("command")? {
         1 => {
             let (node, store) = (reader.parsed_name("node")?, reader.u64("store")?);
-            Command::Admit { node, store, addr: read_addr(reader)? }
+            Command::Admit { node, store, addr: reader.optional_addr()? }
         }
         2 => {
             let (node, member) = (reader.parsed_name("node")?, MemberNo(reader.u64("member")?));
-            let (boot, addr) = (BootId(reader.u64("boot")?), read_addr(reader)?);
+            let (boot, addr) = (BootId(reader.u64("boot")?), reader.optional_addr()?);
             Command::Boot { node, member, boot, addr, pipelines: reader.list("pipelines", read_pipeline)? }
         }
         3 => {
@@ -160,18 +156,18 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
         5 => {
             let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
             let (previous, seq) = (Seq(reader.u64("previous")?), Seq(reader.u64("seq")?));
-            Command::Checkpoint { name, epoch, previous, seq, snapshot: read_bytes(reader, "snapshot")? }
+            Command::Checkpoint { name, epoch, previous, seq, snapshot: reader.blob("snapshot")? }
         }
         6 => {
             let (node, boot) = (reader.parsed_name("node")?, BootId(reader.u64("boot")?));
             Command::Vacate { node, boot, why: reader.text("reason")?.to_owned() }
         }
-        7 => Command::Drain { node: reader.parsed_name("node")?, drain: read_bool(reader, "drain")? },
+        7 => Command::Drain { node: reader.parsed_name("node")?, drain: reader.bool("drain")? },
         8 => Command::Remove { node: reader.parsed_name("node")? },
         9 => {
             let (name, client) = (reader.global_name()?, reader.u128("client")?);
             let (request, count) = (reader.u64("request")?, reader.u32("count")?);
-            Command::Ingest { name, client, request, count, events: read_bytes(reader, "events")? }
+            Command::Ingest { name, client, request, count, events: reader.blob("events")? }
         }
         10 => {
             let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
@@ -179,17 +175,6 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
         }
         other => return Err(wrong("command", &other, "a command from 1 to 10")),
     })
-}
-
-pub(super) fn write_addr(writer: &mut Writer, addr: Option<SocketAddr>) {
-    writer.u8(u8::from(addr.is_some()));
-    if let Some(addr) = addr {
-        writer.addr(addr);
-    }
-}
-
-pub(super) fn read_addr(reader: &mut Reader<'_>) -> Result<Option<SocketAddr>, WireError> {
-    read_bool(reader, "has an address")?.then(|| reader.addr("address")).transpose()
 }
 
 pub(super) fn write_pipeline(writer: &mut Writer, pipeline: &PipelineRecord) {
@@ -206,23 +191,6 @@ pub(super) fn read_pipeline(reader: &mut Reader<'_>) -> Result<PipelineRecord, W
     let plugins =
         reader.list("plugins", |reader| Ok((reader.parsed_name("stage")?, reader.text("digest")?.to_owned())))?;
     Ok(PipelineRecord { name, digest, plugins })
-}
-
-pub(super) fn read_bytes(reader: &mut Reader<'_>, field: &'static str) -> Result<Bytes, WireError> {
-    let len = reader.len(field)?;
-    Ok(Bytes::copy_from_slice(reader.bytes(field, len)?))
-}
-
-pub(super) fn read_bool(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, WireError> {
-    match reader.u8(field)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(wrong(field, &other, "0 or 1")),
-    }
-}
-
-pub(super) fn wrong(field: &'static str, found: &dyn std::fmt::Display, expected: &'static str) -> WireError {
-    WireError::Field { field, found: found.to_string(), expected }
 }
 
 impl Outcome {
@@ -292,10 +260,9 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
         5 => {
             let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
             let previous = reader.u64("previous")?;
-            let current = match read_bool(reader, "has a current")? {
-                true => Some((Epoch::from_u64(reader.u64("current epoch")?), Seq(reader.u64("current seq")?))),
-                false => None,
-            };
+            let current = reader.option("has a current", |reader| {
+                Ok((Epoch::from_u64(reader.u64("current epoch")?), Seq(reader.u64("current seq")?)))
+            })?;
             Outcome::Fenced(Fenced { name, epoch, previous, current })
         }
         6 => Outcome::Refused(reader.text("reason")?.to_owned()),

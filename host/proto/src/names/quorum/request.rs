@@ -4,13 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
-use super::{
-    EncodingError, MemberNo, Stranger,
-    encoding::{begin_versioned, read_addr, read_bool, write_addr, wrong},
-};
+use super::{EncodingError, MemberNo, Stranger, encoding::begin_versioned};
 use crate::{
     ids::{BootId, NodeName},
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, wrong},
 };
 
 /// The version of requests and answers; what they carry of the log has its own.
@@ -115,7 +112,7 @@ impl Request {
             Self::Admit { store, addr, stranger } => {
                 writer.u8(1);
                 writer.u64(*store);
-                write_addr(&mut writer, *addr);
+                writer.optional_addr(*addr);
                 write_stranger(&mut writer, stranger);
             }
             Self::Propose { group, proposal } => {
@@ -147,7 +144,7 @@ impl Request {
         let mut reader = begin(bytes)?;
         let request = match reader.u8("request")? {
             1 => {
-                let (store, addr) = (reader.u64("store")?, read_addr(&mut reader)?);
+                let (store, addr) = (reader.u64("store")?, reader.optional_addr()?);
                 let stranger = Stranger { expect: reader.u16("expect")?, founder: reader.parsed_name("founder")? };
                 Self::Admit { store, addr, stranger }
             }
@@ -230,7 +227,7 @@ impl Answer {
             1 => Self::Admitted { group: GroupId(reader.u128("group")?), member: MemberNo(reader.u64("member")?) },
             2 => Self::Stranger(Stranger { expect: reader.u16("expect")?, founder: reader.parsed_name("founder")? }),
             3 => Self::Agreed(reader.rest()),
-            4 if read_bool(&mut reader, "has a leader")? => Self::NotLeader(Some(reader.parsed_name("leader")?)),
+            4 if reader.bool("has a leader")? => Self::NotLeader(Some(reader.parsed_name("leader")?)),
             4 => Self::NotLeader(None),
             5 => {
                 let as_of = reader.u64("applied")?;

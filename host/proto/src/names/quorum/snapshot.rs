@@ -6,14 +6,12 @@ use bytes::Bytes;
 
 use super::{
     Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
-    encoding::{
-        VERSION, begin_versioned, read_addr, read_bool, read_bytes, read_pipeline, write_addr, write_pipeline, wrong,
-    },
+    encoding::{VERSION, begin_versioned, read_pipeline, write_pipeline},
 };
 use crate::{
     ids::{BootId, Epoch, Seq},
     inbox::{Entry, InboxQueue, Parcel, Taken},
-    wire::{Reader, WireError, Writer},
+    wire::{Reader, WireError, Writer, wrong},
 };
 
 impl Ledger {
@@ -61,40 +59,24 @@ impl Ledger {
     }
 }
 
-fn write_option<T>(writer: &mut Writer, item: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
-    writer.u8(u8::from(item.is_some()));
-    if let Some(item) = item {
-        write(writer, item);
-    }
-}
-
-fn read_option<T>(
-    reader: &mut Reader<'_>,
-    field: &'static str,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
-) -> Result<Option<T>, WireError> {
-    read_bool(reader, field)?.then(|| read(reader)).transpose()
-}
-
 fn write_record(writer: &mut Writer, record: &Record) {
-    write_option(writer, record.claim.as_ref(), Writer::claim);
+    writer.option(record.claim.as_ref(), Writer::claim);
     writer.u64(record.request);
-    write_option(writer, record.checkpoint.as_ref(), |writer, checkpoint| {
+    writer.option(record.checkpoint.as_ref(), |writer, checkpoint| {
         writer.u64(checkpoint.seq.0);
         writer.u64(checkpoint.epoch.to_u64());
-        writer.len(checkpoint.snapshot.len());
-        writer.bytes(&checkpoint.snapshot);
+        writer.blob(&checkpoint.snapshot);
     });
     let history: Vec<_> = record.history.iter().collect();
     writer.list(&history, |writer, term| write_term(writer, term));
 }
 
 fn read_record(reader: &mut Reader<'_>) -> Result<Record, WireError> {
-    let claim = read_option(reader, "has a claim", |reader| reader.claim())?;
+    let claim = reader.option("has a claim", |reader| reader.claim())?;
     let request = reader.u64("request")?;
-    let checkpoint = read_option(reader, "has a checkpoint", |reader| {
+    let checkpoint = reader.option("has a checkpoint", |reader| {
         let (seq, epoch) = (Seq(reader.u64("seq")?), Epoch::from_u64(reader.u64("epoch")?));
-        Ok(Checkpoint { seq, epoch, snapshot: read_bytes(reader, "snapshot")? })
+        Ok(Checkpoint { seq, epoch, snapshot: reader.blob("snapshot")? })
     })?;
     let history: VecDeque<_> = reader.list("history", read_term)?.into();
     Ok(Record { claim, request, checkpoint, history })
@@ -105,7 +87,7 @@ fn write_term(writer: &mut Writer, term: &Term) {
     writer.u64(term.boot.0);
     writer.u64(term.epoch.to_u64());
     writer.u64(term.from_ms);
-    write_option(writer, term.end.as_ref(), |writer, (at_ms, end)| {
+    writer.option(term.end.as_ref(), |writer, (at_ms, end)| {
         writer.u64(*at_ms);
         let (code, why) = match end {
             End::Released(why) => (1, why.as_str()),
@@ -122,7 +104,7 @@ fn write_term(writer: &mut Writer, term: &Term) {
 fn read_term(reader: &mut Reader<'_>) -> Result<Term, WireError> {
     let (node, boot) = (reader.parsed_name("node")?, BootId(reader.u64("boot")?));
     let (epoch, from_ms) = (Epoch::from_u64(reader.u64("epoch")?), reader.u64("from")?);
-    let end = read_option(reader, "has ended", |reader| {
+    let end = reader.option("has ended", |reader| {
         let (at_ms, code, why) = (reader.u64("ended at")?, reader.u8("end")?, reader.text("reason")?.to_owned());
         let end = match code {
             1 => End::Released(why),
@@ -140,16 +122,16 @@ fn read_term(reader: &mut Reader<'_>) -> Result<Term, WireError> {
 fn write_node(writer: &mut Writer, record: &NodeRecord) {
     writer.u64(record.member.0);
     writer.u64(record.store);
-    write_option(writer, record.boot.as_ref(), |writer, boot| writer.u64(boot.0));
-    write_addr(writer, record.addr);
+    writer.option(record.boot.as_ref(), |writer, boot| writer.u64(boot.0));
+    writer.optional_addr(record.addr);
     writer.u8(u8::from(record.draining));
     writer.list(&record.pipelines, write_pipeline);
 }
 
 fn read_node(reader: &mut Reader<'_>) -> Result<NodeRecord, WireError> {
     let (member, store) = (MemberNo(reader.u64("member")?), reader.u64("store")?);
-    let boot = read_option(reader, "has a boot", |reader| Ok(BootId(reader.u64("boot")?)))?;
-    let (addr, draining) = (read_addr(reader)?, read_bool(reader, "draining")?);
+    let boot = reader.option("has a boot", |reader| Ok(BootId(reader.u64("boot")?)))?;
+    let (addr, draining) = (reader.optional_addr()?, reader.bool("draining")?);
     Ok(NodeRecord { member, store, boot, addr, draining, pipelines: reader.list("pipelines", read_pipeline)? })
 }
 
@@ -160,8 +142,7 @@ fn write_inbox(writer: &mut Writer, inbox: &InboxQueue) {
     writer.list(&entries, |writer, entry| {
         writer.u64(entry.first);
         writer.u32(entry.count);
-        writer.len(entry.events.len());
-        writer.bytes(&entry.events);
+        writer.blob(&entry.events);
     });
     let clients: Vec<_> = inbox.clients().collect();
     writer.list(&clients, |writer, (client, taken)| {
@@ -177,7 +158,7 @@ fn read_inbox(reader: &mut Reader<'_>) -> Result<InboxQueue, WireError> {
     let entries = reader.list("inbox entries", |reader| {
         let (first, count) = (reader.u64("first event")?, reader.u32("count")?);
         // Whoever reads an inbox relies on that they can be read.
-        let parcel = Parcel::check(count, read_bytes(reader, "events")?);
+        let parcel = Parcel::check(count, reader.blob("events")?);
         let parcel = parcel.map_err(|found| wrong("events", &found, "a batch"))?;
         Ok(Entry { first, count, events: parcel.events().clone() })
     })?;
