@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod batch;
+pub mod blob;
 pub mod checkpoints;
 mod chunks;
 pub mod consumer;

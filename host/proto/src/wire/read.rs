@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{Agreement, Checkpoint, Hello, REASON_BYTES_MAX, WireError};
 use crate::{
+    blob::{BLOB_BYTES_MAX, BlobInfo, Digest},
     ids::{BootId, Epoch, NameError, Seq},
     message::{Demand, Reason, SeqRun, Subscribe},
     names::{Claim, GlobalName, quorum::GroupId},
@@ -84,6 +85,18 @@ impl<'a> Reader<'a> {
     pub(crate) fn blob(&mut self, field: &'static str) -> Result<Bytes, WireError> {
         let len = self.len(field)?;
         self.bytes(field, len).map(Bytes::copy_from_slice)
+    }
+
+    pub(crate) fn digest(&mut self, field: &'static str) -> Result<Digest, WireError> {
+        self.array(field).map(Digest)
+    }
+
+    pub(crate) fn blob_info(&mut self) -> Result<BlobInfo, WireError> {
+        let (digest, bytes) = (self.digest("digest")?, self.u64("bytes")?);
+        match bytes {
+            0..=BLOB_BYTES_MAX => Ok(BlobInfo { digest, bytes, chunks: self.digest("digest of chunks")? }),
+            _ => Err(wrong("bytes", &bytes, "the length of a blob, at most 64 MiB")),
+        }
     }
 
     /// All that is left.

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Agreement, Hello, REASON_BYTES_MAX};
 use crate::{
+    blob::{BlobInfo, Digest},
     message::{Reason, SeqRun, Subscribe},
     names::{Claim, GlobalName},
 };
@@ -75,6 +76,16 @@ impl Writer {
         for item in items {
             write(self, item);
         }
+    }
+
+    pub(crate) fn digest(&mut self, digest: &Digest) {
+        self.bytes(&digest.0);
+    }
+
+    pub(crate) fn blob_info(&mut self, info: &BlobInfo) {
+        self.digest(&info.digest);
+        self.u64(info.bytes);
+        self.digest(&info.chunks);
     }
 
     /// A name of ours: at most 63 bytes.
