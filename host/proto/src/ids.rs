@@ -75,6 +75,10 @@ name! {
     /// A pipeline.
     PipelineName
 }
+name! {
+    /// A plugin in the store of a cluster.
+    PluginName
+}
 
 /// One start of a node's process. A connection belongs to a (node, boot).
 ///
