@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// The longest name of a node, a stage or a pipeline, in bytes.
+/// The longest name of a node, a stage, a pipeline or a plugin, in bytes.
 ///
 /// 63 is what a DNS label takes, so that a node's name fits its certificate.
 pub const NAME_BYTES_MAX: usize = 63;
@@ -76,7 +76,7 @@ name! {
     PipelineName
 }
 name! {
-    /// A plugin in the store of a cluster.
+    /// A plugin in the cluster's store.
     PluginName
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use forebay_proto::{
-    deploy::{Meter, compose},
+    deploy::{Meter, compose, is_run_like},
     ids::{Epoch, PipelineName, StageName},
     names::{GlobalName, quorum::PipelineRecord},
     pipeline::{self, Pipeline, Scope},
@@ -256,8 +256,7 @@ impl Fitted {
 
     /// Whether it is the same code with the same settings.
     pub(crate) fn is_like(&self, state: &StageState) -> bool {
-        let named_alike = pipeline::Stage { plugin: state.settings.plugin.clone(), ..(*self.settings).clone() };
-        self.plugin.digest() == state.plugin.digest() && named_alike == *state.settings
+        self.plugin.digest() == state.plugin.digest() && is_run_like(&state.settings, &self.settings)
     }
 }
 

@@ -26,7 +26,7 @@ pub use conduct::{Patience, next_move};
 pub use deployment::{Deployment, NotDeployed, REVISIONS_KEPT, Wanted};
 pub use order::{OFFERS_MAX, Offer, Order, check_signature};
 pub use probation::{Meter, Probation, Verdict};
-pub use steps::{Difference, Version, compose, differences, steps};
+pub use steps::{Difference, Version, compose, differences, is_run_like, steps};
 
 use crate::{
     blob::BlobInfo,

@@ -35,7 +35,7 @@ pub fn differences(former: Option<Version<'_>>, new: Version<'_>) -> BTreeMap<St
         let code_of = |plugins: &BTreeMap<StageName, PluginVersion>| plugins.get(name).map(ToString::to_string);
         let code = former.and_then(|(_, plugins)| code_of(plugins)) != code_of(new.1);
         // How the file names the code does not matter, only what it came to be.
-        let settings = Stage { plugin: stage.plugin.clone(), ..was.clone() } != *stage;
+        let settings = !is_run_like(was, stage);
         if code || settings {
             found.insert(name.clone(), Difference { change: Change::Replace, code, settings });
         }
@@ -47,6 +47,11 @@ pub fn differences(former: Option<Version<'_>>, new: Version<'_>) -> BTreeMap<St
         }
     }
     found
+}
+
+/// Whether two stages of the same code run alike.
+pub fn is_run_like(one: &Stage, other: &Stage) -> bool {
+    Stage { plugin: other.plugin.clone(), follow: other.follow, ..one.clone() } == *other
 }
 
 /// The order in which differences are brought in: what is new starts first, all of it together; then each stage that is
