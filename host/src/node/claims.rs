@@ -211,6 +211,7 @@ impl Core {
                 let runs = self.is_running(&name);
                 let owner = owner.filter(|owner| owner.node != self.name || runs);
                 self.tell_consumers(&name, owner.as_ref());
+                self.drain_behind(&name);
             }
             Change::Quorum { holds, why } => {
                 self.claims.quorum = holds;

@@ -120,6 +120,8 @@ pub(crate) struct RunningPipeline {
     elsewhere: BTreeMap<StageName, (Arc<pipeline::Stage>, Arc<dyn Plugin>)>,
     /// All of them, each after those it subscribes to.
     order: Vec<StageName>,
+    /// Those that are to run; the others are ending.
+    pub(crate) wanted: BTreeSet<StageName>,
     /// Of the pipeline file; empty for one that was deployed, since the group knows it.
     digest: String,
 }
@@ -140,7 +142,7 @@ impl RunningPipeline {
     /// One without stages.
     pub(crate) fn empty(name: PipelineName) -> Self {
         let (stages, elsewhere) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, stages, elsewhere, order: Vec::new(), digest: String::new() }
+        Self { name, stages, elsewhere, order: Vec::new(), wanted: BTreeSet::new(), digest: String::new() }
     }
 
     /// Adds a stage that is not there yet.

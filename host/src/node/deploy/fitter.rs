@@ -32,6 +32,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often it looks, if nothing calls for it earlier.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// How often a node that has just started looks whether it knows the present by now.
+const LOOK_FOR_THE_PRESENT: Duration = Duration::from_millis(50);
+
 /// A revision of a pipeline.
 type RevisionKey = (PipelineName, u64);
 
@@ -83,6 +86,10 @@ impl Fitter {
     /// Does what there is to do, and says how soon to look again.
     async fn look(&self, books: &mut Books) -> Duration {
         let Some(quorum) = self.registry.as_quorum() else { return LOOK_AGAIN };
+        // What is not to run any more is not begun.
+        if !quorum.is_current() {
+            return LOOK_FOR_THE_PRESENT;
+        }
         let deployments = quorum.deployments();
         let mut again = LOOK_AGAIN;
         for (pipeline, deployment) in &deployments {

@@ -30,6 +30,7 @@ impl Core {
         let Some(pipeline) = self.pipelines.iter_mut().find(|pipeline| pipeline.name == name) else { return };
         let fitted: BTreeMap<StageName, Fitted> =
             stages.into_iter().map(|fitted| (fitted.settings.name.clone(), fitted)).collect();
+        pipeline.wanted = fitted.keys().cloned().collect();
         let labels = &self.labels;
         // What this node has no labels for, now, is known all the same.
         pipeline.retain_elsewhere(|stage| fitted.contains_key(stage));
@@ -107,7 +108,32 @@ impl Core {
             return self.succeed(key);
         }
         state.stop_at = Some(deadline);
-        state.order(Order::Drain(Reason::Shutdown(Some("it is not to run any more".to_owned()))));
+        self.drain_retired(key);
+    }
+
+    /// Lets a stage end that is not to run any more, once what it consumes has: sources hand out what they have, and
+    /// somebody has to take it.
+    fn drain_retired(&mut self, key: &StageKey) {
+        let Some(pipeline) = self.pipelines.iter().find(|pipeline| pipeline.name == key.pipeline) else { return };
+        let Some(state) = pipeline.stages.get(&key.stage).filter(|state| state.retired) else { return };
+        let is_there = |source: &StageName| match pipeline.stages.get(source) {
+            // It stays, and gives what it has to others.
+            _ if pipeline.wanted.contains(source) => false,
+            Some(state) if !state.is_global() => state.running.is_some(),
+            // Of any node.
+            _ => self.registry.lookup(&pipeline.key(source)).is_some(),
+        };
+        if !state.settings.subscribe.iter().any(|subscription| is_there(&subscription.to)) {
+            state.order(Order::Drain(Reason::Shutdown(Some("it is not to run any more".to_owned()))));
+        }
+    }
+
+    /// A stage has ended, here or elsewhere: what waited for that goes on to its end.
+    pub(in crate::node) fn drain_behind(&mut self, key: &StageKey) {
+        let Some(pipeline) = self.pipelines.iter().find(|pipeline| pipeline.name == key.pipeline) else { return };
+        let behind = pipeline.consumers_of(&key.stage).filter(|state| state.retired && state.running.is_some());
+        let behind: Vec<_> = behind.map(|state| pipeline.key(&state.settings.name)).collect();
+        behind.iter().for_each(|key| self.drain_retired(key));
     }
 
     /// Whether a stage that has ended is another's place now, or was on trial: then nothing else is to be done.
@@ -179,6 +205,7 @@ impl Core {
         }
         self.pipelines.retain(|pipeline| pipeline.in_order().next().is_some());
         self.standings.remove(key);
+        self.drain_behind(key);
         self.stages_changed();
         self.drain_next();
     }

@@ -31,6 +31,13 @@ impl QuorumRegistry {
         self.inner.agreed.read(|ledger| ledger.offers().map(|(name, offer)| (name.clone(), offer.clone())).collect())
     }
 
+    /// Whether this node knows of all that was agreed on before it started: its ledger has its own start. Until then what
+    /// is here may be old.
+    pub fn is_current(&self) -> bool {
+        let me = &self.inner.me;
+        self.inner.agreed.read(|ledger| ledger.node(&me.node).is_some_and(|node| node.boot == Some(me.boot)))
+    }
+
     /// Told whenever either may be another.
     pub fn deployment_news(&self) -> watch::Receiver<()> {
         self.inner.agreed.deployment_news()

@@ -233,11 +233,11 @@ async fn stages_are_replaced_one_after_the_other_and_no_event_is_lost_or_repeate
     taken_by(&log, mark, &["a2", "b2", "c2"]).await;
     each_once(&log).await;
     let entries = log.since(mark);
-    let owners: BTreeSet<_> = entries.iter().filter_map(|entry| match entry {
+    let emitters = entries.iter().filter_map(|entry| match entry {
         Entry::Emitted { node, .. } => Some(node.clone()),
         _ => None,
     });
-    let owners: Vec<_> = owners.into_iter().collect();
+    let owners: Vec<_> = emitters.collect::<BTreeSet<_>>().into_iter().collect();
     assert_eq!(owners.len(), 2, "one node had both versions, and its name stayed: {owners:?}");
     assert_eq!(owners[0][..1], owners[1][..1], "{owners:?}");
     // The first node with a new sink was alone with it for a while.
@@ -314,7 +314,7 @@ async fn what_cannot_be_loaded_changes_nothing() {
     // A consumer where a producer is needed.
     let bad = cluster.deploy(&often(), [("counter", Arc::clone(&sink)), ("sink", sink)]).await;
     let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
-    assert!(why.contains("subscribes to `counter`, but that one's plugin is a consumer"), "{why}");
+    assert!(why.contains("stage `counter` is a consumer and subscribes to nothing"), "{why}");
     let entries = log.since(before);
     let stopped = events(&entries).any(|(_, event)| matches!(event, NodeEvent::Stopped { .. }));
     assert!(!stopped, "{}", log.told());
@@ -368,6 +368,28 @@ async fn a_paused_pipeline_goes_on_where_it_was_and_one_that_is_undeployed_ends(
     let mark = log.mark();
     cluster.rolled_out(again).await;
     log.until("it begins anew", |entries| took(&entries[mark..]).any(|took| took.number == 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stages_come_and_go_while_the_others_run_on() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let counter = counting(&log, 1);
+    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
+    cluster.rolled_out(first).await;
+    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let (began, mark) = (Instant::now(), log.mark());
+    let renamed = often().replace("stages.sink", "stages.drain");
+    let second = cluster.deploy(&renamed, [("counter", counter), ("drain", noting(&log, 2, None))]).await;
+    cluster.rolled_out(second).await;
+    taken_by(&log, mark, &["a2", "b2", "c2"]).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "those that went did not wait for a source that stays");
+    let mark = log.mark();
+    taken_by(&log, mark, &["a2", "b2", "c2"]).await;
+    assert_eq!(took(&log.since(mark)).filter(|took| took.node.ends_with('1')).count(), 0);
+    each_once(&log).await;
+    let owners = events(&log.entries()).filter(|(_, event)| matches!(event, NodeEvent::Owner(_))).count();
+    assert_eq!(owners, 1, "the counter was not touched");
 }
 
 /// Waits until the counter and all three sinks have ended.
