@@ -4,7 +4,11 @@
 //! digest of its own, which is agreed on together with the blob's. So a chunk that was altered is noticed at once, and a
 //! download goes on where it was broken off.
 
+mod exchange;
+
 use std::{fmt, str::FromStr};
+
+pub use exchange::{ASKED_MAX, Answer, CHUNKS_MAX, Misfit, Request};
 
 /// Bytes of each chunk but the last: a few milliseconds of a fast network, and a small part of the longest frame.
 pub const CHUNK_BYTES: u64 = 256 << 10;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    REASON_BYTES_MAX as WHY_BYTES_MAX, WireError,
+    WireError,
     read::{Reader, wrong},
     write::Writer,
 };
@@ -47,8 +47,8 @@ pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError
             after: reader.option("has an end", |reader| Ok(LetterId(reader.u64("after")?)))?,
         }),
         2 => Ok(Request::Show { id: LetterId(reader.u64("letter")?), from: reader.u64("from")? }),
-        3 => Ok(Request::Resend(at_most(reader, RESEND_MAX, "letters to resend", read_id)?)),
-        4 => Ok(Request::Drop(at_most(reader, DROP_MAX, "letters to drop", read_id)?)),
+        3 => Ok(Request::Resend(reader.at_most(RESEND_MAX, "letters to resend", read_id)?)),
+        4 => Ok(Request::Drop(reader.at_most(DROP_MAX, "letters to drop", read_id)?)),
         other => Err(wrong("request about letters", &other, "a number from 1 to 4")),
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
     match answer {
         Answer::Refused(why) => {
             writer.u8(0);
-            write_why(writer, why);
+            writer.why(why);
         }
         Answer::Page { letters, more } => {
             writer.u8(1);
@@ -80,7 +80,7 @@ pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
                     Outcome::Unknown => writer.u8(1),
                     Outcome::Refused(why) => {
                         writer.u8(2);
-                        write_why(writer, why);
+                        writer.why(why);
                     }
                 }
             });
@@ -90,20 +90,20 @@ pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
 
 pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, WireError> {
     match reader.u8("answer about letters")? {
-        0 => Ok(Answer::Refused(read_why(reader)?)),
+        0 => Ok(Answer::Refused(reader.why()?)),
         1 => {
             let more = reader.bool("more")?;
-            Ok(Answer::Page { letters: at_most(reader, PAGE_LETTERS, "letters of a page", read_line)?, more })
+            Ok(Answer::Page { letters: reader.at_most(PAGE_LETTERS, "letters of a page", read_line)?, more })
         }
         2 => Ok(Answer::Part(Part {
             letter: read_line(reader)?,
-            reason: text(reader, REASON_BYTES_MAX, "reason of a letter", "at most 16 KiB")?,
+            reason: reader.short_text(REASON_BYTES_MAX, "reason of a letter", "at most 16 KiB")?,
             event_bytes: reader.u64("length of the event")?,
             part: read_part(reader)?,
         })),
-        3 => Ok(Answer::Outcomes(at_most(reader, DROP_MAX, "outcomes", |reader| {
-            Ok((read_id(reader)?, read_outcome(reader)?))
-        })?)),
+        3 => Ok(Answer::Outcomes(
+            reader.at_most(DROP_MAX, "outcomes", |reader| Ok((read_id(reader)?, read_outcome(reader)?)))?,
+        )),
         other => Err(wrong("answer about letters", &other, "a number from 0 to 3")),
     }
 }
@@ -132,7 +132,7 @@ fn read_line(reader: &mut Reader<'_>) -> Result<Line, WireError> {
         seq: Seq(reader.u64("number")?),
         attempts: reader.u32("attempts")?,
         payload_bytes: reader.u64("length of the payload")?,
-        reason: text(reader, LINE_BYTES_MAX, "line of a reason", "at most 200 bytes")?,
+        reason: reader.short_text(LINE_BYTES_MAX, "line of a reason", "at most 200 bytes")?,
     })
 }
 
@@ -152,36 +152,7 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, WireError> {
     match reader.u8("outcome")? {
         0 => Ok(Outcome::Done),
         1 => Ok(Outcome::Unknown),
-        2 => Ok(Outcome::Refused(read_why(reader)?)),
+        2 => Ok(Outcome::Refused(reader.why()?)),
         other => Err(wrong("outcome", &other, "0, 1 or 2")),
     }
-}
-
-/// Texts of a node's own, cut to what a reason in Cancel has.
-fn write_why(writer: &mut Writer, why: &str) {
-    writer.text(&why[..why.floor_char_boundary(WHY_BYTES_MAX)]);
-}
-
-fn read_why(reader: &mut Reader<'_>) -> Result<String, WireError> {
-    text(reader, WHY_BYTES_MAX, "why", "at most 1024 bytes")
-}
-
-fn text(reader: &mut Reader<'_>, max: usize, field: &'static str, expected: &'static str) -> Result<String, WireError> {
-    match reader.text(field)? {
-        text if text.len() > max => Err(wrong(field, &format!("{} bytes", text.len()), expected)),
-        text => Ok(text.to_owned()),
-    }
-}
-
-fn at_most<T>(
-    reader: &mut Reader<'_>,
-    max: usize,
-    field: &'static str,
-    mut read: impl FnMut(&mut Reader<'_>) -> Result<T, WireError>,
-) -> Result<Vec<T>, WireError> {
-    let mut left = max;
-    reader.list(field, |reader| {
-        left = left.checked_sub(1).ok_or_else(|| wrong(field, &format!("more than {max}"), "no more than that"))?;
-        read(reader)
-    })
 }

@@ -5,6 +5,7 @@
 //! was given, and returns an error for whatever a peer can send.
 
 mod batch;
+mod blobs;
 mod letters;
 mod read;
 mod write;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 use crate::{
     batch::{BatchError, BatchLimits},
+    blob::{Answer as BlobAnswer, Request as BlobRequest},
     ids::{BootId, Epoch, NodeName, Seq},
     letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
@@ -109,6 +111,10 @@ pub enum Frame {
     LettersAsked(LettersRequest),
     /// What it answers.
     LettersTold(LettersAnswer),
+    /// What a node is asked for of a blob. A channel begins with it, and ends with [`Frame::BlobTold`].
+    BlobAsked(BlobRequest),
+    /// What it answers.
+    BlobTold(BlobAnswer),
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -160,6 +166,8 @@ mod kind {
     pub(super) const LETTERS_ASKED: u8 = 0x07;
     pub(super) const LETTERS_TOLD: u8 = 0x08;
     pub(super) const CHECKPOINT: u8 = 0x09;
+    pub(super) const BLOB_ASKED: u8 = 0x0a;
+    pub(super) const BLOB_TOLD: u8 = 0x0b;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -216,6 +224,14 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::LettersTold(answer) => {
             writer.u8(kind::LETTERS_TOLD);
             letters::write_answer(&mut writer, answer);
+        }
+        Frame::BlobAsked(request) => {
+            writer.u8(kind::BLOB_ASKED);
+            blobs::write_request(&mut writer, request);
+        }
+        Frame::BlobTold(answer) => {
+            writer.u8(kind::BLOB_TOLD);
+            blobs::write_answer(&mut writer, answer);
         }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
@@ -284,6 +300,8 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
         kind::LETTERS_ASKED => Frame::LettersAsked(letters::read_request(&mut reader)?),
         kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
+        kind::BLOB_ASKED => Frame::BlobAsked(blobs::read_request(&mut reader)?),
+        kind::BLOB_TOLD => Frame::BlobTold(blobs::read_answer(&mut reader)?),
         kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

@@ -87,6 +87,37 @@ impl<'a> Reader<'a> {
         self.bytes(field, len).map(Bytes::copy_from_slice)
     }
 
+    /// A text of a node's own.
+    pub(crate) fn why(&mut self) -> Result<String, WireError> {
+        self.short_text(REASON_BYTES_MAX, "why", "at most 1024 bytes")
+    }
+
+    pub(crate) fn short_text(
+        &mut self,
+        max: usize,
+        field: &'static str,
+        expected: &'static str,
+    ) -> Result<String, WireError> {
+        match self.text(field)? {
+            text if text.len() > max => Err(wrong(field, &format!("{} bytes", text.len()), expected)),
+            text => Ok(text.to_owned()),
+        }
+    }
+
+    /// A list of no more than `max` items.
+    pub(crate) fn at_most<T>(
+        &mut self,
+        max: usize,
+        field: &'static str,
+        mut read: impl FnMut(&mut Self) -> Result<T, WireError>,
+    ) -> Result<Vec<T>, WireError> {
+        let mut left = max;
+        self.list(field, |reader| {
+            left = left.checked_sub(1).ok_or_else(|| wrong(field, &format!("more than {max}"), "no more than that"))?;
+            read(reader)
+        })
+    }
+
     pub(crate) fn digest(&mut self, field: &'static str) -> Result<Digest, WireError> {
         self.array(field).map(Digest)
     }

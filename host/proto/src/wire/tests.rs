@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     batch::{Batch, Columns},
+    blob::{CHUNK_BYTES, CHUNKS_MAX, Digest},
     letters::{DROP_MAX, LetterId, Line, Outcome, PAGE_LETTERS, PART_BYTES, Part, RESEND_MAX, tests::line},
     message::{Demand, Events, Reason, SeqRun, Subscribe},
 };
@@ -136,6 +137,7 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
     ]
     .into_iter()
     .chain(golden_letters())
+    .chain(golden_blobs())
     .collect()
 }
 
@@ -181,6 +183,33 @@ fn golden_letters() -> Vec<(&'static str, Frame, &'static str)> {
             LettersAnswer::Outcomes(outcomes.map(|(id, outcome)| (LetterId(id), outcome)).into()),
             "08 03 03000000 0700000000000000 00 0800000000000000 01 0900000000000000 02 04000000 66756c6c",
         ),
+    ]
+}
+
+fn golden_blobs() -> Vec<(&'static str, Frame, &'static str)> {
+    let (digest, other) = (Digest([0xaa; 32]), Digest([0xbb; 32]));
+    let asked = |what, request, bytes| (what, Frame::BlobAsked(request), bytes);
+    let told = |what, answer, bytes| (what, Frame::BlobTold(answer), bytes);
+    vec![
+        asked(
+            "blob asked: its chunks' digests",
+            BlobRequest::List { digest },
+            "0a 01 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ),
+        asked(
+            "blob asked: a chunk",
+            BlobRequest::Chunk { digest, index: 2 },
+            "0a 02 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0200000000000000",
+        ),
+        told("blob told: refused", BlobAnswer::Refused("no".into()), "0b 00 02000000 6e6f"),
+        told(
+            "blob told: its chunks' digests",
+            BlobAnswer::List(vec![digest, other]),
+            "0b 01 02000000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \
+             bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+        ),
+        told("blob told: a chunk", BlobAnswer::Chunk(Bytes::from_static(b"\0asm")), "0b 02 04000000 0061736d"),
+        told("blob told: missing", BlobAnswer::Missing, "0b 03"),
     ]
 }
 
@@ -297,6 +326,20 @@ fn what_is_said_of_letters_is_bounded() {
     assert!(part(0, (16 << 10) + 1).unwrap_err().contains("at most 16 KiB"));
     assert_eq!(told(Frame::LettersTold(LettersAnswer::Refused("ä".repeat(REASON_BYTES_MAX)))), Ok(()), "it is cut");
     assert!(read(&hex("08 00 01040000")).is_err());
+}
+
+#[test]
+fn what_is_said_of_blobs_is_bounded() {
+    let told = |answer| read(&encode(&Frame::BlobTold(answer))).map(drop).map_err(|error| error.to_string());
+    let list = |length| told(BlobAnswer::List(vec![Digest([1; 32]); length]));
+    let chunk = |length: u64| told(BlobAnswer::Chunk(vec![0; length as usize].into()));
+    assert_eq!((list(CHUNKS_MAX), chunk(CHUNK_BYTES)), (Ok(()), Ok(())));
+    assert!(list(CHUNKS_MAX + 1).unwrap_err().contains("more than 256"));
+    assert!(chunk(CHUNK_BYTES + 1).unwrap_err().contains("262145 bytes, expected at most 256 KiB"));
+    assert_eq!(told(BlobAnswer::Refused("ä".repeat(REASON_BYTES_MAX))), Ok(()), "it is cut");
+    for unknown in ["0a 00", "0a 03", "0b 04"] {
+        assert!(matches!(read(&hex(unknown)), Err(WireError::Field { .. })), "{unknown}");
+    }
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Writer {
         }
     }
 
+    /// A text of a node's own, cut to what a reason in Cancel has.
+    pub(crate) fn why(&mut self, why: &str) {
+        self.text(&why[..why.floor_char_boundary(REASON_BYTES_MAX)]);
+    }
+
     pub(crate) fn digest(&mut self, digest: &Digest) {
         self.bytes(&digest.0);
     }
