@@ -30,8 +30,8 @@ pub(super) async fn inspect(args: Args) -> Result<Exit, Failure> {
     Ok(if inspection.refusal.is_some() { Exit::Data } else { Exit::Done })
 }
 
-/// Interfaces that are there and show nothing: no folder, no variable, no argument.
-fn is_empty(name: &str) -> bool {
+/// Interfaces that are there and show what is granted: directories and variables.
+fn shows_grants(name: &str) -> bool {
     name.starts_with("wasi:filesystem/") || name.starts_with("wasi:cli/environment@")
 }
 
@@ -53,10 +53,10 @@ fn text(inspection: &Inspection) -> String {
     for import in &inspection.imports {
         let how = match (&import.grant, import.provided) {
             // Languages import these whether or not they use them.
-            (_, true) if is_empty(&import.name) => "always provided, with nothing in it".to_owned(),
+            (_, true) if shows_grants(&import.name) => "always provided, empty without a grant".to_owned(),
             (_, true) => "always provided".to_owned(),
             (Some(grant), false) => format!("needs a grant: {grant}"),
-            (None, false) => "not known here".to_owned(),
+            (None, false) => "not provided".to_owned(),
         };
         lines.push(format!("  {:<48} {how}", import.name));
     }

@@ -33,7 +33,7 @@ pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -
     let mut plugins: HashMap<_, Arc<dyn Plugin>> = HashMap::new();
     for stage in pipeline.stages() {
         let plugin = match &stage.plugin {
-            PluginRef::File(path) => wasm.load(&folder.join(path)).await?,
+            PluginRef::File(path) => wasm.load(&folder.join(path), &stage.grants).await?,
             PluginRef::Builtin(name) => builtin(name, input)?,
             PluginRef::Name { name, .. } => return Err(no_store(stage, name, file)),
         };

@@ -22,7 +22,10 @@ use forebay_proto::{
 };
 
 /// What a stage may use and what it does are settings and decisions of the core.
-pub use forebay_proto::{pipeline::Limits, stage::Role};
+pub use forebay_proto::{
+    pipeline::{Grants, Limits},
+    stage::Role,
+};
 
 /// What an instance is told at its start, and where its words go.
 #[derive(Clone, Debug)]
@@ -199,6 +202,14 @@ pub enum StartError {
         /// What wasmtime said.
         message: String,
     },
+    /// What the plugin is granted is not there on this node.
+    #[error("stage `{stage}` cannot be given its `grants` here: {message}")]
+    Grants {
+        /// The stage.
+        stage: StageName,
+        /// What is missing.
+        message: String,
+    },
     /// `init` returned an error.
     #[error("`init` of stage `{stage}` failed: {message}")]
     Init {
@@ -325,6 +336,12 @@ pub trait Plugin: Send + Sync + fmt::Debug {
     /// is asked again at once for what it left open; any other after the stage's `poll`.
     fn waits_for_events(&self) -> bool {
         false
+    }
+
+    /// Which interfaces it imports beyond those that every plugin is given, by full name. They say what it may
+    /// try at most: all of them need a grant.
+    fn imports_granted(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether its state can move to another instance: it has `snapshot` and `restore`.

@@ -5,6 +5,7 @@ mod admin;
 mod cli;
 mod demo;
 mod dlq;
+mod grants;
 mod node;
 mod peer;
 mod plugins;

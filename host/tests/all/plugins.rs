@@ -8,14 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forebay::runtime::{CallError, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
+use forebay::runtime::{CallError, Grants, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
 use forebay_proto::batch::Batch;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::sync::Mutex;
 
 use crate::runtime::{assert_finished, bounded, delivery, spec, started, texts};
 
-fn path_of(name: &str) -> PathBuf {
+pub(crate) fn path_of(name: &str) -> PathBuf {
     let component = forebay_artifacts::ALL.iter().find(|component| component.name == name);
     component.unwrap_or_else(|| panic!("no component {name}")).path()
 }
@@ -25,7 +25,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
 }
 
 /// One for all tests here, with no cache on disk.
-fn wasm() -> Wasm {
+pub(crate) fn wasm() -> Wasm {
     static WASM: std::sync::OnceLock<Wasm> = std::sync::OnceLock::new();
     WASM.get_or_init(|| Wasm::new(None).unwrap()).clone()
 }
@@ -37,7 +37,9 @@ pub(crate) async fn plugin(name: &str) -> Arc<dyn Plugin> {
     if let Some(plugin) = loaded.get(name) {
         return Arc::clone(plugin);
     }
-    let plugin = wasm().load(&path_of(name)).await.unwrap_or_else(|error| panic!("{error}"));
+    // The visitor alone imports more than every plugin is given.
+    let grants = Grants { resolve: name == "visitor", ..Grants::default() };
+    let plugin = wasm().load(&path_of(name), &grants).await.unwrap_or_else(|error| panic!("{error}"));
     loaded.insert(name.to_owned(), Arc::clone(&plugin));
     plugin
 }
@@ -46,7 +48,7 @@ pub(crate) async fn plugin(name: &str) -> Arc<dyn Plugin> {
 async fn refusal(bytes: &[u8]) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    let error = wasm().load(file.path()).await.expect_err("no plugin");
+    let error = wasm().load(file.path(), &Grants::default()).await.expect_err("no plugin");
     assert!(error.to_string().contains(&*file.path().to_string_lossy()), "{error} names the file");
     error.to_string()
 }
@@ -80,6 +82,10 @@ async fn every_component_runs_in_its_role() {
             "tally" => tally_tells_its_sum_when_it_is_terminated().await,
             "misbehaver" => misbehaver_counts_if_left_alone().await,
             "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
+            // What it can do is what `grants` is about.
+            "visitor" => {
+                assert!(started(&plugin("visitor").await, "{}").await.handle_demand(1).await.unwrap().events.is_empty())
+            }
             other => panic!("the component {other} has no test; write one and call it here"),
         }
     }
@@ -347,18 +353,18 @@ async fn files_that_are_no_component_are_named() {
 #[tokio::test]
 async fn what_is_no_regular_file_is_refused_without_waiting() {
     let folder = tempfile::tempdir().unwrap();
-    let error = wasm().load(folder.path()).await.expect_err("a directory").to_string();
+    let error = wasm().load(folder.path(), &Grants::default()).await.expect_err("a directory").to_string();
     assert!(error.contains("it is a directory; expected a file"), "{error}");
 
     let fifo = folder.path().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let error = bounded(wasm().load(&fifo)).await.expect_err("a FIFO").to_string();
+    let error = bounded(wasm().load(&fifo, &Grants::default())).await.expect_err("a FIFO").to_string();
     assert!(error.contains("it is a FIFO"), "{error}");
 
-    let error = wasm().load(Path::new("/dev/zero")).await.expect_err("a device").to_string();
+    let error = wasm().load(Path::new("/dev/zero"), &Grants::default()).await.expect_err("a device").to_string();
     assert!(error.contains("it is a device"), "{error}");
 
-    let missing = wasm().load(&folder.path().join("missing")).await.expect_err("nothing there");
+    let missing = wasm().load(&folder.path().join("missing"), &Grants::default()).await.expect_err("nothing there");
     assert!(matches!(&missing, LoadError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound));
 }
 
@@ -367,7 +373,7 @@ async fn a_file_that_is_too_large_is_refused_before_it_is_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     // Sparse: reading it would take a terabyte of memory.
     file.as_file().set_len(1 << 40).unwrap();
-    let error = bounded(wasm().load(file.path())).await.expect_err("too large").to_string();
+    let error = bounded(wasm().load(file.path(), &Grants::default())).await.expect_err("too large").to_string();
     assert!(error.contains("it has 1099511627776 bytes; a plugin has at most 67108864"), "{error}");
 }
 
@@ -406,7 +412,7 @@ async fn load_and_run(files: &[Vec<u8>]) -> usize {
     for bytes in files {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let Ok(plugin) = bounded(wasm().load(file.path())).await else {
+        let Ok(plugin) = bounded(wasm().load(file.path(), &Grants::default())).await else {
             refused += 1;
             continue;
         };
@@ -432,7 +438,7 @@ async fn another_version_of_the_wit_is_refused_with_both_named() {
 async fn a_newer_patch_version_of_the_wit_runs() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&renamed("counter", &[("@0.1.0", "@0.1.9")])).unwrap();
-    let counter = wasm().load(file.path()).await.unwrap();
+    let counter = wasm().load(file.path(), &Grants::default()).await.unwrap();
     assert_eq!(texts(&started(&counter, "null").await.handle_demand(2).await.unwrap().events), ["0", "1"]);
 }
 
@@ -465,18 +471,27 @@ async fn a_function_of_another_type_is_named_with_the_expected_one() {
 }
 
 #[tokio::test]
-async fn an_import_that_is_not_granted_is_refused_when_loading() {
+async fn an_import_that_nobody_provides_is_refused_when_loading() {
+    let http = renamed("counter", &[("wasi:filesystem/preopens@", "wasi:http/client-handler@")]);
+    let error = refusal(&http).await;
+    assert!(error.contains("it imports `wasi:http/client-handler@0.2."), "{error}");
+    assert!(error.contains("which is not provided") && error.contains("HTTP is not provided: use"), "{error}");
     let changed = renamed("counter", &[("wasi:filesystem/preopens@", "wasi:sockets/tcp-sockets@")]);
     let error = refusal(&changed).await;
     assert!(error.contains("it imports `wasi:sockets/tcp-sockets@0.2."), "{error}");
-    assert!(error.contains("which is not granted"), "{error}");
+    assert!(error.contains("which is not provided"), "{error}");
 
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&changed).unwrap();
     let inspection = wasm().inspect(file.path()).await.unwrap();
     let sockets = inspection.imports.iter().find(|import| import.name.starts_with("wasi:sockets")).unwrap();
-    assert!(!sockets.provided && sockets.grant.as_deref() == Some("network"), "{sockets:?}");
-    assert!(inspection.refusal.unwrap().contains("not granted"));
+    assert!(!sockets.provided && sockets.grant.is_none(), "{sockets:?}");
+    assert!(inspection.refusal.unwrap().contains("not provided"));
+
+    let visitor = wasm().inspect(&path_of("visitor")).await.unwrap();
+    assert_eq!(visitor.refusal, None, "a grant would mend it");
+    let tcp = visitor.imports.iter().find(|import| import.name.starts_with("wasi:sockets/tcp@")).unwrap();
+    assert_eq!((tcp.provided, tcp.grant.as_deref()), (false, Some("grants = { tcp = [\"HOST:PORT\"] }")));
 }
 
 #[tokio::test]
@@ -505,13 +520,13 @@ async fn compiled_code_is_kept_and_private() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("a/cache");
-    let first = Wasm::new(Some(cache.clone())).unwrap().load(&path_of("double")).await.unwrap();
+    let first = Wasm::new(Some(cache.clone())).unwrap().load(&path_of("double"), &Grants::default()).await.unwrap();
     let entry = entry_in(&cache);
     for (path, mode) in [(&cache, 0o700), (&entry, 0o600), (&cache.join("key"), 0o600)] {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
     }
     let written = std::fs::metadata(&entry).unwrap().modified().unwrap();
-    let second = Wasm::new(Some(cache.clone())).unwrap().load(&path_of("double")).await.unwrap();
+    let second = Wasm::new(Some(cache.clone())).unwrap().load(&path_of("double"), &Grants::default()).await.unwrap();
     assert_eq!(first.digest(), second.digest());
     assert_eq!(std::fs::metadata(&entry).unwrap().modified().unwrap(), written, "taken from the cache, not rewritten");
     let mut instance = started(&second, "null").await;
@@ -522,7 +537,7 @@ async fn compiled_code_is_kept_and_private() {
 async fn a_poisoned_cache_entry_is_compiled_anew() {
     let folder = tempfile::tempdir().unwrap();
     let wasm = Wasm::new(Some(folder.path().join("cache"))).unwrap();
-    wasm.load(&path_of("double")).await.unwrap();
+    wasm.load(&path_of("double"), &Grants::default()).await.unwrap();
     let entry = entry_in(&folder.path().join("cache"));
     let good = std::fs::read(&entry).unwrap();
     let middle = good.len() / 2;
@@ -530,7 +545,7 @@ async fn a_poisoned_cache_entry_is_compiled_anew() {
     flipped[middle] ^= 1;
     for poison in [flipped, good[..middle].to_vec(), Vec::new(), [&[0; 32][..], &good[32..]].concat()] {
         std::fs::write(&entry, &poison).unwrap();
-        let plugin = wasm.load(&path_of("double")).await.unwrap();
+        let plugin = wasm.load(&path_of("double"), &Grants::default()).await.unwrap();
         started(&plugin, "null").await;
         assert_eq!(std::fs::read(&entry).unwrap().len(), good.len(), "written anew");
         assert_ne!(std::fs::read(&entry).unwrap(), poison);
@@ -541,17 +556,17 @@ async fn a_poisoned_cache_entry_is_compiled_anew() {
 async fn an_entry_of_another_plugin_or_another_key_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
-    Wasm::new(Some(theirs.clone())).unwrap().load(&path_of("counter")).await.unwrap();
+    Wasm::new(Some(theirs.clone())).unwrap().load(&path_of("counter"), &Grants::default()).await.unwrap();
     let wasm = Wasm::new(Some(ours.clone())).unwrap();
-    wasm.load(&path_of("double")).await.unwrap();
+    wasm.load(&path_of("double"), &Grants::default()).await.unwrap();
     let double = entry_in(&ours);
     // Their counter, under the name that our double has.
     std::fs::copy(entry_in(&theirs), &double).unwrap();
-    assert_eq!(wasm.load(&path_of("double")).await.unwrap().role(), Role::ProducerConsumer);
+    assert_eq!(wasm.load(&path_of("double"), &Grants::default()).await.unwrap().role(), Role::ProducerConsumer);
     // Our own double, under the name that our counter will have.
     let name = entry_in(&theirs).file_name().unwrap().to_owned();
     std::fs::copy(&double, ours.join(name)).unwrap();
-    assert_eq!(wasm.load(&path_of("counter")).await.unwrap().role(), Role::Producer);
+    assert_eq!(wasm.load(&path_of("counter"), &Grants::default()).await.unwrap().role(), Role::Producer);
 }
 
 #[test]

@@ -62,8 +62,11 @@ pub const MISBEHAVING_CONSUMER: Component = Component {
     shared_files: &["plugins/misbehaver/src/trouble.rs", "plugins/printer/src/line.rs"],
 };
 
+/// A producer that tries what it may do outside.
+pub const VISITOR: Component = Component { name: "visitor", role: Role::Producer, shared_files: &[] };
+
 /// Every component, so that a test can go through them and forget none.
-pub const ALL: &[Component] = &[COUNTER, PRINTER, DOUBLE, TALLY, MISBEHAVER, MISBEHAVING_CONSUMER];
+pub const ALL: &[Component] = &[COUNTER, PRINTER, DOUBLE, TALLY, MISBEHAVER, MISBEHAVING_CONSUMER, VISITOR];
 
 impl Component {
     /// Where the component is: in the directory of [`DIRECTORY_VARIABLE`] if set, else ready-made.

@@ -115,9 +115,15 @@ impl Names {
         })
     }
 
-    /// The imports that this host does not provide.
-    pub(super) fn not_granted(&self) -> Vec<&str> {
-        self.imports.iter().map(String::as_str).filter(|name| !is_provided(name)).collect()
+    /// The imports that a plugin has only if something is granted.
+    pub(super) fn to_be_granted(&self) -> Vec<&str> {
+        self.imports.iter().map(String::as_str).filter(|name| grant(name).is_some()).collect()
+    }
+
+    /// The imports that no plugin is given.
+    pub(super) fn not_there(&self) -> Vec<&str> {
+        let names = self.imports.iter().map(String::as_str);
+        names.filter(|name| !is_provided(name) && grant(name).is_none()).collect()
     }
 
     /// The version of our package that this component was built for, if it was.
@@ -181,14 +187,15 @@ pub(super) fn is_provided(import: &str) -> bool {
     }
 }
 
-/// What would have to be granted for an import that is not provided, if anything could be.
+/// The line in a pipeline file that provides an import, if one can.
 pub(super) fn grant(import: &str) -> Option<&'static str> {
-    let package = import.split('/').next().unwrap_or(import);
-    match package {
-        "wasi:sockets" => Some("network"),
-        "wasi:http" => Some("outgoing HTTP"),
-        _ => None,
-    }
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let there = linker::SOCKETS.contains(&interface) && version.starts_with("0.2.");
+    there.then(|| match interface {
+        _ if interface.contains("/udp") => "grants = { udp = [\"HOST:PORT\"] }",
+        "wasi:sockets/ip-name-lookup" => "grants = { resolve = true }",
+        _ => "grants = { tcp = [\"HOST:PORT\"] }",
+    })
 }
 
 /// Names in backticks, with commas. Escaped, for they come from the file.
@@ -245,8 +252,12 @@ mod tests {
     #[test]
     fn sockets_are_not_provided_and_files_are_only_in_name() {
         let names = names(&["wasi:sockets/tcp@0.2.6", "wasi:filesystem/types@0.2.6", "wasi:io/poll@0.3.0", "x"], &[]);
-        assert_eq!(names.not_granted(), ["wasi:sockets/tcp@0.2.6", "wasi:io/poll@0.3.0", "x"]);
-        assert_eq!(grant("wasi:sockets/tcp@0.2.6"), Some("network"));
+        assert_eq!(names.to_be_granted(), ["wasi:sockets/tcp@0.2.6"]);
+        assert_eq!(names.not_there(), ["wasi:io/poll@0.3.0", "x"]);
+        assert_eq!(grant("wasi:sockets/tcp@0.2.6"), Some("grants = { tcp = [\"HOST:PORT\"] }"));
+        assert_eq!(grant("wasi:sockets/udp-create-socket@0.2.6"), Some("grants = { udp = [\"HOST:PORT\"] }"));
+        assert_eq!(grant("wasi:sockets/ip-name-lookup@0.2.6"), Some("grants = { resolve = true }"));
+        assert_eq!((grant("wasi:sockets/tcp@0.3.0"), grant("wasi:http/types@0.2.6")), (None, None));
         assert!(is_provided("forebay:stage/host@0.1.9"));
     }
 }

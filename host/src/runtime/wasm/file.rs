@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use bytes::Bytes;
 use ring::digest;
 
 use super::super::LoadError;
@@ -21,7 +22,7 @@ const NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0x4 };
 
 /// A file's bytes, and the digest of exactly these bytes.
 pub(super) struct PluginFile {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     pub(super) digest: Digest,
 }
 
@@ -44,28 +45,55 @@ impl Digest {
 }
 
 impl PluginFile {
-    /// Reads `path`. Blocks for as long as its file system takes, not for a FIFO's writer.
+    /// Reads `path` as [`read`] does.
     ///
     /// # Errors
-    /// [`LoadError::Read`] from the system; [`LoadError::NotAPlugin`] for what is no regular file,
-    /// for one beyond [`FILE_BYTES_MAX`], and for one that changes its length meanwhile.
+    /// Those of [`read`].
     pub(super) fn read(path: &Path) -> Result<Self, LoadError> {
-        let read = |source| LoadError::Read { path: path.to_owned(), source };
-        let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
-        // Reading alone would open a device, and some devices act on being opened: look first.
-        check_kind(&std::fs::metadata(path).map_err(read)?).map_err(not)?;
-        let mut file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).map_err(read)?;
-        let metadata = file.metadata().map_err(read)?;
-        check_kind(&metadata).map_err(not)?;
-        let bytes = read_all(&mut file, metadata.len()).map_err(read)?;
-        if bytes.len() as u64 != metadata.len() {
-            let (was, is) = (metadata.len(), bytes.len());
-            return Err(not(format!(
-                "its length changed from {was} to {is} bytes or more while it was read; try again"
-            )));
-        }
+        read(path).map(Self::hashed)
+    }
+
+    /// Bytes that were got in another way.
+    ///
+    /// # Errors
+    /// There are more than [`FILE_BYTES_MAX`] of them.
+    pub(super) fn of(label: &Path, bytes: Bytes) -> Result<Self, LoadError> {
+        let not = |found| LoadError::NotAPlugin { path: label.to_owned(), found };
+        check_length(bytes.len() as u64).map_err(not)?;
+        Ok(Self::hashed(bytes))
+    }
+
+    fn hashed(bytes: Bytes) -> Self {
         let digest = Digest::of(&bytes);
-        Ok(Self { bytes, digest })
+        Self { bytes, digest }
+    }
+}
+
+/// Reads `path`. Blocks for as long as its file system takes, not for a FIFO's writer.
+///
+/// # Errors
+/// [`LoadError::Read`] from the system; [`LoadError::NotAPlugin`] for what is no regular file,
+/// for one beyond [`FILE_BYTES_MAX`], and for one that changes its length meanwhile.
+pub(super) fn read(path: &Path) -> Result<Bytes, LoadError> {
+    let read = |source| LoadError::Read { path: path.to_owned(), source };
+    let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
+    // Reading alone would open a device, and some devices act on being opened: look first.
+    check_kind(&std::fs::metadata(path).map_err(read)?).map_err(not)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).map_err(read)?;
+    let metadata = file.metadata().map_err(read)?;
+    check_kind(&metadata).map_err(not)?;
+    let bytes = read_all(&mut file, metadata.len()).map_err(read)?;
+    if bytes.len() as u64 != metadata.len() {
+        let (was, is) = (metadata.len(), bytes.len());
+        return Err(not(format!("its length changed from {was} to {is} bytes or more while it was read; try again")));
+    }
+    Ok(bytes.into())
+}
+
+fn check_length(bytes: u64) -> Result<(), String> {
+    match bytes <= FILE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(format!("it has {bytes} bytes; a plugin has at most {FILE_BYTES_MAX}")),
     }
 }
 
@@ -79,10 +107,7 @@ fn read_all(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
 fn check_kind(metadata: &std::fs::Metadata) -> Result<(), String> {
     let kind = metadata.file_type();
     let found = match () {
-        () if kind.is_file() && metadata.len() > FILE_BYTES_MAX => {
-            return Err(format!("it has {} bytes; a plugin has at most {FILE_BYTES_MAX}", metadata.len()));
-        }
-        () if kind.is_file() => return Ok(()),
+        () if kind.is_file() => return check_length(metadata.len()),
         () if kind.is_dir() => "a directory",
         () if kind.is_fifo() => "a FIFO",
         () if kind.is_socket() => "a socket",

@@ -41,7 +41,7 @@ pub struct Import {
     pub name: String,
     /// Whether every plugin is given it.
     pub provided: bool,
-    /// If it is not provided: what would have to be granted. Nothing if no grant could provide it.
+    /// If it is not provided: the line of a stage in a pipeline file that grants it. Nothing if no grant could.
     pub grant: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the host provides to every plugin, and nothing besides.
+//! What the host provides to every plugin, and what to those it is granted.
 
 use wasmtime::{
     Engine, StoreContextMut,
@@ -10,15 +10,16 @@ use wasmtime_wasi::{
     filesystem::{WasiFilesystem, WasiFilesystemView},
     p2::{add_to_linker_proxy_interfaces_async, bindings},
     random::WasiRandom,
+    sockets::{WasiSockets, WasiSocketsView},
 };
 
-use super::{contract, store::State, wit::WitLevel};
+use super::{contract, lookup::LookupsData, store::State, wit::WitLevel};
 
 /// The interfaces of WASI that every plugin has: reading clocks, random numbers, printing.
 ///
 /// `wasi:filesystem` and `wasi:cli/environment` are there because every program of Rust's, C's and
-/// Go's libraries imports them; they show no directory and no variable. Sockets and HTTP are not: a
-/// plugin that wants them should fail when it is loaded, not at its first connection.
+/// Go's libraries imports them; they show what is granted. Sockets are not: a plugin that wants them
+/// and is granted none should fail when it is loaded, not at its first connection.
 pub(super) const WASI: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -42,7 +43,18 @@ pub(super) const WASI: &[&str] = &[
     "wasi:random/random",
 ];
 
-/// Links [`WASI`] and `forebay:stage/host`.
+/// The interfaces of WASI that a plugin has if an address is granted.
+pub(super) const SOCKETS: &[&str] = &[
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// Links [`WASI`], [`SOCKETS`] and `forebay:stage/host`.
 ///
 /// # Errors
 /// Only if a name were defined twice.
@@ -61,8 +73,23 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     bindings::random::insecure_seed::add_to_linker::<State, WasiRandom>(wasi, |state| state.ctx().ctx.random())?;
     bindings::filesystem::preopens::add_to_linker::<State, WasiFilesystem>(wasi, State::filesystem)?;
     bindings::filesystem::types::add_to_linker::<State, WasiFilesystem>(wasi, State::filesystem)?;
+    sockets(wasi)?;
     linker.instance(&contract::full_name("host"))?.func_wrap("log", log)?;
     Ok(linker)
+}
+
+fn sockets(wasi: &mut Linker<State>) -> wasmtime::Result<()> {
+    use bindings::sockets::{
+        instance_network, ip_name_lookup, network, tcp, tcp_create_socket, udp, udp_create_socket,
+    };
+    let options = network::LinkOptions::default();
+    instance_network::add_to_linker::<State, WasiSockets>(wasi, State::sockets)?;
+    network::add_to_linker::<State, WasiSockets>(wasi, &options, State::sockets)?;
+    ip_name_lookup::add_to_linker::<State, LookupsData>(wasi, State::lookups)?;
+    tcp_create_socket::add_to_linker::<State, WasiSockets>(wasi, State::sockets)?;
+    tcp::add_to_linker::<State, WasiSockets>(wasi, State::sockets)?;
+    udp_create_socket::add_to_linker::<State, WasiSockets>(wasi, State::sockets)?;
+    udp::add_to_linker::<State, WasiSockets>(wasi, State::sockets)
 }
 
 /// `host.log`. The text is read in place: the part of a line beyond 8 KiB is never copied.

@@ -7,8 +7,11 @@
 //!            version       found       at a time    output  what guests say
 //! ```
 //!
+//! `access` and `lookup` hold what guests may use of the machine: their grants.
+//!
 //! A plugin that cannot work is refused while it is loaded, with every reason that can be known then.
 
+mod access;
 mod cache;
 mod contract;
 mod engine;
@@ -16,6 +19,7 @@ mod file;
 mod inspect;
 mod instance;
 mod linker;
+mod lookup;
 mod output;
 mod plugin;
 mod signature;
@@ -29,6 +33,8 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+use forebay_proto::pipeline::Grants;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 
 use self::{
@@ -92,21 +98,44 @@ impl Wasm {
     }
 
     /// Reads a component once, compiles it or takes it from the cache, and checks that it is a plugin
-    /// which can run here: all its imports are there, and its exports have the right types.
+    /// which can run here: all its imports are there and granted, and its exports have the right types.
     ///
     /// # Errors
     /// [`LoadError::Read`], [`LoadError::NotAPlugin`], [`LoadError::Refused`].
     ///
     /// # Cancel safety
     /// Yes. A compilation that has begun goes on by itself and its result is dropped.
-    pub async fn load(&self, path: &Path) -> Result<Arc<dyn Plugin>, LoadError> {
-        let (shared, path) = (Arc::clone(&self.0), path.to_owned());
-        let plugin = blocking(move || shared.load(&path)).await?;
+    pub async fn load(&self, path: &Path, grants: &Grants) -> Result<Arc<dyn Plugin>, LoadError> {
+        let (label, path) = (path.to_owned(), path.to_owned());
+        self.load_with(label, grants, move || PluginFile::read(&path)).await
+    }
+
+    /// As [`Wasm::load`], of bytes that were read by [`read`] or came from elsewhere. The plugin's digest is
+    /// that of exactly these. `label` is what errors and the log call it.
+    ///
+    /// # Errors
+    /// [`LoadError::NotAPlugin`], [`LoadError::Refused`].
+    ///
+    /// # Cancel safety
+    /// As [`Wasm::load`].
+    pub async fn load_bytes(&self, label: &str, bytes: Bytes, grants: &Grants) -> Result<Arc<dyn Plugin>, LoadError> {
+        let path = PathBuf::from(label);
+        self.load_with(path.clone(), grants, move || PluginFile::of(&path, bytes)).await
+    }
+
+    async fn load_with(
+        &self,
+        path: PathBuf,
+        grants: &Grants,
+        file: impl FnOnce() -> Result<PluginFile, LoadError> + Send + 'static,
+    ) -> Result<Arc<dyn Plugin>, LoadError> {
+        let (shared, grants) = (Arc::clone(&self.0), Arc::new(grants.clone()));
+        let plugin = blocking(move || shared.load(&path, &file()?, grants)).await?;
         tracing::debug!(path = %plugin.path.display(), digest = plugin.digest, role = %plugin.role, "plugin loaded");
         Ok(Arc::new(plugin))
     }
 
-    /// What a component is and asks for, also if it could not be loaded here.
+    /// What a component is and asks for, also if it could not be loaded here whatever is granted.
     ///
     /// # Errors
     /// [`LoadError::Read`], and [`LoadError::NotAPlugin`] for what is no valid component at all.
@@ -119,6 +148,19 @@ impl Wasm {
     }
 }
 
+/// The bytes of a plugin's file, to be looked at before [`Wasm::load_bytes`] takes them.
+///
+/// # Errors
+/// [`LoadError::Read`], and [`LoadError::NotAPlugin`] for what is no regular file, is too long, or changes its
+/// length meanwhile.
+///
+/// # Cancel safety
+/// Yes.
+pub async fn read(path: &Path) -> Result<Bytes, LoadError> {
+    let path = path.to_owned();
+    blocking(move || file::read(&path)).await
+}
+
 /// Compiling takes from 10 ms to 10 s of processor time, which must not hold up other tasks.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -128,18 +170,19 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 impl Shared {
-    fn load(&self, path: &Path) -> Result<WasmPlugin, LoadError> {
-        let file = PluginFile::read(path)?;
+    fn load(&self, path: &Path, file: &PluginFile, grants: Arc<Grants>) -> Result<WasmPlugin, LoadError> {
         let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
-        let component = self.component(&file).map_err(not)?;
-        self.link(path, &component, file.digest)
+        let component = self.component(file).map_err(not)?;
+        self.link(path, &component, file.digest, grants)
     }
 
     fn inspect(&self, path: &Path) -> Result<Inspection, LoadError> {
         let file = PluginFile::read(path)?;
         let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
         let component = self.component(&file).map_err(not)?;
-        let refusal = self.link(path, &component, file.digest).err().map(|error| match error {
+        // With an address granted, so that only what no grant can mend is told.
+        let grants = Arc::new(Grants { resolve: true, ..Grants::default() });
+        let refusal = self.link(path, &component, file.digest, grants).err().map(|error| match error {
             LoadError::NotAPlugin { found, .. } => found,
             LoadError::Refused { reason, .. } => reason,
             other => other.to_string(),
@@ -168,33 +211,60 @@ impl Shared {
         Ok(component)
     }
 
-    fn link(&self, path: &Path, component: &Component, digest: Digest) -> Result<WasmPlugin, LoadError> {
+    fn link(
+        &self,
+        path: &Path,
+        component: &Component,
+        digest: Digest,
+        grants: Arc<Grants>,
+    ) -> Result<WasmPlugin, LoadError> {
         let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
         let refused = |reason| LoadError::Refused { path: path.to_owned(), reason };
         let names = names(component);
         let contract = names.contract().map_err(not)?;
-        check_imports(&names).map_err(refused)?;
+        check_imports(&names, &grants).map_err(refused)?;
         let pre = self.linker.instantiate_pre(component).map_err(|error| {
             let error = super::check::clean(&format!("{error:#}"));
             refused(format!("an import asks for more than this host provides: {error}"))
         })?;
         let exports = Exports::find(&pre, &contract).map_err(not)?;
         let engine = Arc::clone(&self.engine);
-        Ok(WasmPlugin { engine, pre, exports, role: contract.role, digest: text_of(digest), path: path.to_owned() })
+        let imports_granted = names.to_be_granted().into_iter().map(str::to_owned).collect();
+        let (role, digest, path) = (contract.role, text_of(digest), path.to_owned());
+        Ok(WasmPlugin { engine, pre, exports, role, digest, path, grants, imports_granted })
     }
 }
 
-fn check_imports(names: &Names) -> Result<(), String> {
-    let missing = names.not_granted();
-    if missing.is_empty() {
+fn check_imports(names: &Names, grants: &Grants) -> Result<(), String> {
+    let missing = names.not_there();
+    if let [first, ..] = *missing {
+        let instead = match first.starts_with("wasi:http/") {
+            true => "HTTP is not provided: use a library that makes its requests over `wasi:sockets`",
+            false => "build it without them",
+        };
+        return Err(format!(
+            "it imports {}, which is not provided; plugins are given {}, clocks, random numbers, printing and, if \
+             granted, variables, directories and sockets; {instead}",
+            contract::quoted(&missing),
+            contract::quoted(&[contract::full_name("host")]),
+        ));
+    }
+    let missing = names.to_be_granted();
+    if missing.is_empty() || access::any_address(grants) {
         return Ok(());
     }
     Err(format!(
-        "it imports {}, which is not granted; plugins are given {}, clocks, random numbers and printing; build it \
-         without the rest",
+        "it imports {}, which is not granted; add to its stage in the pipeline file what it may reach: `{}`",
         contract::quoted(&missing),
-        contract::quoted(&[contract::full_name("host")]),
+        grant_line(&missing),
     ))
+}
+
+/// The line that suits the imports best: libraries import UDP and look-ups together with TCP.
+fn grant_line(missing: &[&str]) -> &'static str {
+    let lines = || missing.iter().filter_map(|name| contract::grant(name));
+    let tcp = missing.iter().find(|name| name.starts_with("wasi:sockets/tcp")).and_then(|name| contract::grant(name));
+    tcp.or_else(|| lines().next()).unwrap_or_default()
 }
 
 fn text_of(digest: Digest) -> String {

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
+use forebay_proto::pipeline::Grants;
 use wasmtime::component::InstancePre;
 
 use super::{
@@ -23,6 +24,9 @@ pub(super) struct WasmPlugin {
     pub(super) role: Role,
     pub(super) digest: String,
     pub(super) path: PathBuf,
+    pub(super) grants: Arc<Grants>,
+    /// Its imports beyond those that every plugin is given.
+    pub(super) imports_granted: Vec<String>,
 }
 
 impl fmt::Debug for WasmPlugin {
@@ -40,6 +44,10 @@ impl Plugin for WasmPlugin {
 
     fn digest(&self) -> &str {
         &self.digest
+    }
+
+    fn imports_granted(&self) -> Vec<String> {
+        self.imports_granted.clone()
     }
 
     fn has_checkpoint(&self) -> bool {
@@ -71,7 +79,8 @@ impl WasmPlugin {
     async fn instantiate(&self, spec: &InstanceSpec) -> Result<Running, StartError> {
         const CALL: &str = "instantiation";
         let limits = spec.limits;
-        let mut store = store::new(self.engine.engine(), spec);
+        let store = store::new(self.engine.engine(), spec, &self.grants);
+        let mut store = store.map_err(|message| StartError::Grants { stage: spec.stage.clone(), message })?;
         store::arm(&mut store, limits.call_time);
         let instantiated =
             tokio::time::timeout(store::patience(limits.call_time), self.pre.instantiate_async(&mut store)).await;

@@ -1,14 +1,20 @@
 //! What belongs to one instance inside its wasmtime store: its limits, its WASI, its voice.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use forebay_proto::pipeline::Grants;
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
-use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, sockets::WasiSocketsCtxView};
 
 use super::{
     super::{InstanceSpec, Limits},
+    access::{self, Found},
     engine::TICK,
-    output::{Stream, Voice},
+    lookup::{Lookups, LookupsView},
+    output::Voice,
 };
 
 /// Core instances, memories and tables a component may have. The largest seen is StarlingMonkey's,
@@ -16,13 +22,12 @@ use super::{
 const ITEMS_MAX: usize = 100;
 /// Handles a guest may hold at a time.
 const HANDLES_MAX: usize = 10_000;
-/// The most random bytes in one call of a guest.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// The data of one instance's store.
 pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
+    lookups: Lookups,
     /// Where its lines go.
     pub(super) voice: Voice,
     /// What it has of memory and tables.
@@ -32,13 +37,18 @@ pub(super) struct State {
 }
 
 /// A store with every limit set; guests in it yield each tick and trap at their deadline.
-pub(super) fn new(engine: &Engine, spec: &InstanceSpec) -> Store<State> {
+///
+/// # Errors
+/// What is granted, but not there.
+pub(super) fn new(engine: &Engine, spec: &InstanceSpec, grants: &Arc<Grants>) -> Result<Store<State>, String> {
     let voice = Voice::new(spec.stage.clone(), spec.output.clone(), spec.limits.log_lines_per_second);
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
+    let found = Found::default();
     let state = State {
-        wasi: nothing_granted(&voice),
+        wasi: access::context(grants, &found, &voice)?,
         table,
+        lookups: Lookups::new(Arc::clone(grants), found),
         voice,
         limiter: Limiter::new(&spec.limits),
         deadline: Instant::now(),
@@ -50,7 +60,7 @@ pub(super) fn new(engine: &Engine, spec: &InstanceSpec) -> Store<State> {
         true => Ok(UpdateDeadline::Yield(1)),
         false => Ok(UpdateDeadline::Interrupt),
     });
-    store
+    Ok(store)
 }
 
 /// Makes ready for one call of at most `limit`.
@@ -75,12 +85,11 @@ fn hostcall_bytes_max(limits: &Limits) -> usize {
     8 * limits.batch.bytes_max as usize + (1 << 20)
 }
 
-/// WASI with clocks, random numbers and printing; no file, no variable, no argument, no address.
-fn nothing_granted(voice: &Voice) -> WasiCtx {
-    let mut wasi = WasiCtx::builder();
-    wasi.stdout(voice.stream(Stream::Stdout)).stderr(voice.stream(Stream::Stderr)).max_random_size(RANDOM_BYTES_MAX);
-    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    wasi.build()
+impl State {
+    pub(super) fn lookups(&mut self) -> LookupsView<'_> {
+        let sockets = WasiSocketsCtxView { ctx: self.wasi.sockets(), table: &mut self.table };
+        LookupsView { lookups: &mut self.lookups, sockets }
+    }
 }
 
 impl WasiView for State {
