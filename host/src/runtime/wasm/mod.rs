@@ -41,6 +41,7 @@ use self::{
     store::State,
 };
 use super::{LoadError, Plugin};
+pub use file::not_a_component;
 pub use inspect::{Import, Inspection};
 
 /// Loads components. Cheap to clone; one for a node is enough.
@@ -116,6 +117,18 @@ impl Wasm {
     pub async fn inspect(&self, path: &Path) -> Result<Inspection, LoadError> {
         let (shared, path) = (Arc::clone(&self.0), path.to_owned());
         blocking(move || shared.inspect(&path)).await
+    }
+}
+
+/// Reads a plugin's file and looks how it begins, without compiling it. Blocks for as long as its file system takes.
+///
+/// # Errors
+/// [`LoadError::Read`], and [`LoadError::NotAPlugin`] for what does not begin as a component does.
+pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let file = PluginFile::read(path)?;
+    match not_a_component(&file.bytes) {
+        Some(found) => Err(LoadError::NotAPlugin { path: path.to_owned(), found }),
+        None => Ok(file.bytes),
     }
 }
 
