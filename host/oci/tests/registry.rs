@@ -78,6 +78,8 @@ fn what_cannot_be_pushed_reaches_no_registry() {
     assert!(refused(&artefact(b"\0asm\x01\0\0\0"), &reference).contains("core module"));
     let bytes = component();
     assert!(refused(&artefact(&bytes), &reference.at(forebay_proto::blob::Digest([0; 32]))).contains("a tag"));
+    let both = format!("{reference}@sha256:{}", "0".repeat(64)).parse().unwrap();
+    assert!(refused(&artefact(&bytes), &both).contains("no digest"));
     let long = "x".repeat(5000);
     assert!(refused(&Artefact { signature: Some(&long), ..artefact(&bytes) }, &reference).contains("5000 bytes"));
     let annotations = BTreeMap::from([(forebay_oci::SIGNATURE_ANNOTATION.to_owned(), String::new())]);
@@ -124,6 +126,8 @@ fn an_answer_without_end_is_not_read_to_its_end() {
     server.answer("/v2/counter/manifests/1", Answer::endless());
     let error = get(&nobody(), &reference).unwrap_err();
     assert!(error.to_string().contains("longer than 4194304 bytes"), "{error}");
+    // 4 MiB, and what loopback has in its buffers.
+    assert!(server.poured() < 64 << 20, "{} bytes were taken", server.poured());
 }
 
 #[test]

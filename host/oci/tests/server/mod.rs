@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -75,6 +75,8 @@ pub struct Server {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     ended: Arc<AtomicBool>,
+    /// Bytes of endless answers.
+    poured: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,17 +92,18 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (state, ended) = (Arc::new(Mutex::new(State::default())), Arc::new(AtomicBool::new(false)));
-        let (own, end) = (Arc::clone(&state), Arc::clone(&ended));
+        let poured = Arc::new(AtomicU64::new(0));
+        let (own, end, pours) = (Arc::clone(&state), Arc::clone(&ended), Arc::clone(&poured));
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
                 if end.load(Ordering::SeqCst) {
                     return;
                 }
                 // A client that hangs up early, as it should before an endless answer, is no error.
-                let _ = serve(stream.unwrap(), address, &own);
+                let _ = serve(stream.unwrap(), address, &own, &pours);
             }
         });
-        Self { address, state, ended, thread: Some(thread) }
+        Self { address, state, ended, poured, thread: Some(thread) }
     }
 
     pub fn url(&self) -> String {
@@ -126,6 +129,11 @@ impl Server {
         self.state.lock().unwrap().wanted = Some((format!("Bearer {token}"), challenge));
     }
 
+    /// Bytes that a client let itself be sent of endless answers, those in the system's buffers included.
+    pub fn poured(&self) -> u64 {
+        self.poured.load(Ordering::SeqCst)
+    }
+
     /// Method, path and `Authorization` of all that was asked.
     pub fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
@@ -142,12 +150,12 @@ impl Drop for Server {
 }
 
 /// One request on one connection.
-fn serve(stream: TcpStream, address: SocketAddr, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(stream: TcpStream, address: SocketAddr, state: &Mutex<State>, poured: &AtomicU64) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.set_write_timeout(Some(Duration::from_secs(20)))?;
     let request = read(&mut BufReader::new(&stream))?;
     let answer = decide(&request, address, &mut state.lock().unwrap());
-    write(stream, &request, &answer)
+    write(stream, &request, &answer, poured)
 }
 
 fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
@@ -216,7 +224,7 @@ fn keep(request: &Request, address: SocketAddr, state: &mut State) -> Answer {
     }
 }
 
-fn write(mut stream: TcpStream, request: &Request, answer: &Answer) -> std::io::Result<()> {
+fn write(mut stream: TcpStream, request: &Request, answer: &Answer, poured: &AtomicU64) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
@@ -229,6 +237,7 @@ fn write(mut stream: TcpStream, request: &Request, answer: &Answer) -> std::io::
         stream.write_all(&answer.body)?;
         while answer.endless {
             stream.write_all(&answer.body)?;
+            poured.fetch_add(answer.body.len() as u64, Ordering::SeqCst);
         }
     }
     stream.flush()
