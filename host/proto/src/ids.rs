@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// The longest name of a node, a stage or a pipeline, in bytes.
+/// The longest name of a node, a stage, a pipeline or a plugin, in bytes.
 ///
 /// 63 is what a DNS label takes, so that a node's name fits its certificate.
 pub const NAME_BYTES_MAX: usize = 63;
@@ -74,6 +74,10 @@ name! {
 name! {
     /// A pipeline.
     PipelineName
+}
+name! {
+    /// A plugin in the cluster's store.
+    PluginName
 }
 
 /// One start of a node's process. A connection belongs to a (node, boot).

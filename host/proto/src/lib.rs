@@ -7,6 +7,7 @@ pub mod blob;
 pub mod checkpoints;
 mod chunks;
 pub mod consumer;
+pub mod deploy;
 pub mod dispatch;
 pub mod ids;
 pub mod inbox;

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use forebay_proto::pipeline::{FILE_BYTES_MAX, Pipeline, PluginRef};
+use forebay_proto::{
+    ids::PluginName,
+    pipeline::{FILE_BYTES_MAX, Pipeline, PluginRef, Stage},
+};
 
 use super::{Exit, Failure};
 use crate::{
@@ -32,6 +35,7 @@ pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -
         let plugin = match &stage.plugin {
             PluginRef::File(path) => wasm.load(&folder.join(path)).await?,
             PluginRef::Builtin(name) => builtin(name, input)?,
+            PluginRef::Name { name, .. } => return Err(no_store(stage, name, file)),
         };
         plugins.insert(stage.name.clone(), plugin);
     }
@@ -57,6 +61,16 @@ fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((pipeline, format!("sha256:{hex}")))
+}
+
+/// Only a cluster has a store in which a name could be looked up.
+fn no_store(stage: &Stage, name: &PluginName, file: &Path) -> Failure {
+    let (stage, file) = (&stage.name, file.display());
+    let message = format!(
+        "the plugin of stage `{stage}` is the name `{name}`, which `forebay deploy {file}` looks up in the cluster's \
+         store; to load a file from here, write its path, as in `./{name}` or `{name}.wasm`"
+    );
+    Failure::new(Exit::Usage, message)
 }
 
 fn builtin(name: &str, input: Option<&LinesInput>) -> Result<Arc<dyn Plugin>, Failure> {

@@ -121,7 +121,7 @@ impl Core {
     }
 
     /// The epoch of the claim of this process that stands.
-    fn own_epoch(&self, name: &GlobalName) -> Option<Epoch> {
+    pub(super) fn own_epoch(&self, name: &GlobalName) -> Option<Epoch> {
         let claim = self.registry.lookup(name)?;
         (claim.node == self.name && claim.boot == self.boot).then_some(claim.epoch)
     }
@@ -134,11 +134,12 @@ impl Core {
         };
         self.claims.claiming.remove(&name);
         match claimed {
-            Ok(claim) if self.ending || self.claims.draining || self.is_running(&name) => {
+            Ok(claim) if self.ending || self.claims.draining || !self.is_idle(&name) => {
                 let why = match (self.claims.draining, self.ending) {
                     (true, _) => DRAINED,
                     (_, true) => "the node is ending",
-                    _ => "an earlier instance of its stage still runs",
+                    _ if self.is_running(&name) => "an earlier instance of its stage still runs",
+                    _ => "it is not to run any more",
                 };
                 self.begin_release(&name, claim.epoch, why);
             }
@@ -171,6 +172,11 @@ impl Core {
             self.begin_release(name, epoch, DRAINED);
         }
         self.review(name);
+    }
+
+    /// Whether there is such a stage, and it does not run.
+    fn is_idle(&mut self, name: &GlobalName) -> bool {
+        self.stage_mut(name).is_some_and(|state| state.running.is_none())
     }
 
     fn is_running(&mut self, name: &GlobalName) -> bool {
@@ -269,7 +275,7 @@ impl Core {
     }
 
     /// Tells every peer what this node could run and what it claims.
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         let names = self.names();
         self.links.values().for_each(|link| link.send(Frame::Names(names.clone())));
     }

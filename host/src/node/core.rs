@@ -25,9 +25,10 @@ use tokio::{
 
 use super::{
     AgreementOptions, Expelled, NodeExit, NodeOptions, Wanted,
-    admin::Question,
+    admin::{DoorTable, Question, door_table},
     claims::Claims,
     counters::Counters,
+    deploy::{Fit, Standings},
     dial::{Dialler, TargetIndex},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
@@ -36,6 +37,7 @@ use super::{
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
+    vitals::Vitals,
 };
 use crate::{
     dlq::DeadLetters,
@@ -59,6 +61,8 @@ pub(super) struct Inboxes {
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) joins: mpsc::Receiver<SocketAddr>,
     pub(super) questions: mpsc::Receiver<Question>,
+    /// What is to run now.
+    pub(super) fits: mpsc::Receiver<Fit>,
     /// Answers peers; its questions come back by the queue above.
     pub(super) letters: LetterDesk,
 }
@@ -103,6 +107,11 @@ pub(super) struct Core {
     pub(super) counters: Counters,
     /// Checkpoints of stages that every node has its own of.
     on_node: NodeRecords,
+    pub(super) labels: BTreeSet<String>,
+    /// How stages stand, for who judges them.
+    pub(super) standings: Arc<Standings>,
+    /// Which stages take events.
+    pub(super) doors: watch::Sender<DoorTable>,
     pub(super) letters: DeadLetters,
     pub(super) gave_up: Vec<(StageName, String)>,
     pub(super) expelled: Option<Expelled>,
@@ -121,6 +130,7 @@ impl Core {
         let me = Myself { node: name.clone(), boot, addr, pipelines: records };
         let registry = start_registry(me, options.agreement, &directory);
         let agreement = registry.agreement();
+        let doors = watch::Sender::new(door_table(&pipelines));
         let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
         let (meet, agree, letters) = (Arc::clone(&directory), Arc::clone(&registry), inboxes.letters.clone());
@@ -168,6 +178,9 @@ impl Core {
             inboxes,
             counters: Counters::default(),
             on_node: NodeRecords::default(),
+            labels: options.labels,
+            standings: Arc::default(),
+            doors,
             letters: options.dead_letters,
             gave_up: Vec::new(),
             expelled: None,
@@ -205,6 +218,7 @@ impl Core {
             Some(key) = self.finished.recv() => self.on_finished(&key),
             Some(target) = self.met.recv() => self.on_met(target),
             Some(addr) = self.inboxes.joins.recv() => self.dialler.add(addr, Duration::ZERO),
+            Some(fit) = self.inboxes.fits.recv() => self.on_fit(fit),
             Some(question) = self.inboxes.questions.recv() => self.on_question(question),
             () = tokio::time::sleep_until(timer) => self.on_timer(),
         }
@@ -228,7 +242,7 @@ impl Core {
     }
 
     pub(super) fn stage_mut(&mut self, key: &StageKey) -> Option<&mut StageState> {
-        let pipeline = self.pipelines.iter_mut().find(|pipeline| *pipeline.pipeline.name() == key.pipeline)?;
+        let pipeline = self.pipelines.iter_mut().find(|pipeline| pipeline.name == key.pipeline)?;
         pipeline.stages.get_mut(&key.stage)
     }
 
@@ -257,6 +271,8 @@ impl Core {
         let start = records.start(key);
         state.epoch = epoch;
         state.restart_at = None;
+        state.vitals = Arc::new(Vitals::on_trial(state.is_on_trial()));
+        let vitals = Arc::clone(&state.vitals);
         let (settings, plugin) = (Arc::clone(&state.settings), Arc::clone(&state.plugin));
         let pipeline = key.pipeline.clone();
         let spec = StageSpec {
@@ -276,11 +292,13 @@ impl Core {
             records,
             letters,
             inbox,
+            vitals,
         };
         let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
         state.running = Some(handle);
+        self.stands(key, None);
         let owner = Owner { node: self.name.clone(), epoch };
         self.tell_consumers(key, Some(&owner));
     }
@@ -298,18 +316,17 @@ impl Core {
         let by_majority = self.registry.agreement() == Agreement::Quorum;
         let Some(pipeline) = self.pipeline(key).filter(|_| by_majority) else { return BTreeSet::new() };
         let Some(state) = pipeline.stages.get(&key.stage) else { return BTreeSet::new() };
-        let is_global = |source: &&StageName| {
-            pipeline.pipeline.stage(source).is_some_and(|settings| settings.scope == Scope::Global)
-        };
+        let is_global =
+            |source: &&StageName| pipeline.stage(source).is_some_and(|settings| settings.scope == Scope::Global);
         state.settings.subscribe.iter().map(|subscription| &subscription.to).filter(is_global).cloned().collect()
     }
 
     fn pipeline(&self, key: &StageKey) -> Option<&RunningPipeline> {
-        self.pipelines.iter().find(|pipeline| *pipeline.pipeline.name() == key.pipeline)
+        self.pipelines.iter().find(|pipeline| pipeline.name == key.pipeline)
     }
 
     fn owner_of(&self, pipeline: &RunningPipeline, stage: &StageName) -> Option<Owner> {
-        let settings = pipeline.pipeline.stage(stage)?;
+        let settings = pipeline.stage(stage)?;
         if settings.scope == Scope::Global {
             return self.reachable(self.registry.lookup(&pipeline.key(stage))?);
         }
@@ -320,8 +337,8 @@ impl Core {
     /// Tells the stages here that consume from `key` who owns it.
     pub(super) fn tell_consumers(&self, key: &StageKey, owner: Option<&Owner>) {
         let Some(pipeline) = self.pipeline(key) else { return };
-        for (consumer, _) in pipeline.pipeline.consumers_of(&key.stage) {
-            if let Some(handle) = pipeline.stages.get(&consumer.name).and_then(|state| state.running.as_ref()) {
+        for consumer in pipeline.consumers_of(&key.stage) {
+            if let Some(handle) = &consumer.running {
                 handle.owners.send_modify(|owners| {
                     match owner {
                         Some(owner) => owners.insert(key.stage.clone(), owner.clone()),
@@ -355,6 +372,13 @@ impl Core {
         // One that has lost its name is not started again, however it ended.
         let is_ours = is_local || standing.is_some_and(|claim| claim.epoch == state.epoch);
         let drained = state.drains.take();
+        if is_local {
+            self.tell_consumers(&key, None);
+        }
+        if restarts && self.after_refit(&key, &exit) {
+            return;
+        }
+        let Some(state) = self.stage_mut(&key) else { return };
         let stage = key.stage.clone();
         let (how, reason) = match exit {
             Exit::Ordered(reason) => (None, reason.to_string()),
@@ -362,9 +386,6 @@ impl Core {
             Exit::Failed(message) => (Some(supervise::Exit::Failed), message),
         };
         let decision = how.filter(|_| restarts && is_ours).map(|how| state.supervisor.on_exit(now, how));
-        if is_local {
-            self.tell_consumers(&key, None);
-        }
         let Some(state) = self.stage_mut(&key) else { return };
         match decision {
             Some(Decision::Restart { after }) => {
@@ -403,7 +424,7 @@ impl Core {
         for pipeline in &mut self.pipelines {
             for (name, state) in &mut pipeline.stages {
                 if due(state.restart_at) {
-                    let pipeline = pipeline.pipeline.name().clone();
+                    let pipeline = pipeline.name.clone();
                     restart.push(StageKey { pipeline, stage: name.clone() });
                 }
                 if due(state.stop_at) {

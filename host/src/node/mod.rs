@@ -19,6 +19,7 @@ mod agreement;
 mod claims;
 mod core;
 mod counters;
+mod deploy;
 mod dial;
 mod directory;
 mod event;
@@ -30,6 +31,7 @@ mod pipelines;
 mod shutdown;
 mod stage;
 mod trace;
+mod vitals;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -38,15 +40,13 @@ use std::{
     time::Duration,
 };
 
-use forebay_proto::{
-    ids::{BootId, NodeName, StageName},
-    pipeline::Pipeline,
-};
+use forebay_proto::ids::{BootId, NodeName, StageName};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 
+pub use deploy::{LoadFailure, Loader};
 pub use event::{NodeEvent, Observer, Silent};
 pub use link::group_at;
 pub use pipelines::{LoadedPipeline, RoleError};
@@ -112,6 +112,8 @@ pub struct NodeOptions {
     pub observer: Arc<dyn Observer>,
     /// Who is told what crosses its edges.
     pub tracer: Tracer,
+    /// Where pipelines come from that are deployed; `None`: the node runs only what it was given.
+    pub loader: Option<Arc<dyn Loader>>,
     /// Shut down by itself once every producer without upstream has come to its end and everything
     /// it emitted was processed.
     pub until_finished: bool,
@@ -144,6 +146,7 @@ impl NodeOptions {
             dead_letters: DeadLetters::in_memory(config.dead_letters),
             observer,
             tracer: Tracer::OFF,
+            loader: None,
             until_finished: false,
         }
     }
@@ -217,8 +220,16 @@ impl Node {
         let (joins, joining) = mpsc::channel(JOINS_LEN);
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let letters = letters::LetterDesk::new(options.name.clone(), questions.clone(), options.dead_letters.clone());
-        let inboxes = core::Inboxes { wanted: told, joins: joining, questions: asked, letters: letters.clone() };
+        let (fits, fitting) = mpsc::channel(deploy::FITS_LEN);
+        let loader = options.loader.clone();
+        let inboxes =
+            core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
         let core = core::Core::new(options, inboxes);
+        if let Some(loader) = loader {
+            let (node, registry) = (core.name.clone(), Arc::clone(&core.registry));
+            let standings = Arc::clone(&core.standings);
+            tokio::spawn(deploy::Fitter { node, registry, loader, fits, standings }.run());
+        }
         let desk = admin::Desk::new(questions, letters, &core);
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, task: tokio::spawn(core.run()) }
@@ -302,6 +313,3 @@ impl Drop for Node {
 
 /// The plugins of a pipeline, by stage.
 pub type Plugins = HashMap<StageName, Arc<dyn Plugin>>;
-
-/// A pipeline, shared by whoever looks at it.
-pub(crate) type SharedPipeline = Arc<Pipeline>;

@@ -7,14 +7,15 @@ use std::{
 };
 
 use forebay_proto::{
-    ids::{Epoch, StageName},
+    deploy::{Meter, compose, is_run_like},
+    ids::{Epoch, PipelineName, StageName},
     names::{GlobalName, quorum::PipelineRecord},
     pipeline::{self, Pipeline, Scope},
     supervise::Supervisor,
 };
 use tokio::time::Instant;
 
-use super::{Plugins, SharedPipeline, directory::StageKey, stage::StageHandle};
+use super::{Plugins, directory::StageKey, stage::StageHandle, vitals::Vitals};
 use crate::runtime::{Plugin, Role};
 
 /// A pipeline does not fit the roles of its plugins.
@@ -57,7 +58,7 @@ pub enum RoleError {
 /// A pipeline whose plugins are loaded and fit it.
 #[derive(Clone, Debug)]
 pub struct LoadedPipeline {
-    pipeline: SharedPipeline,
+    pipeline: Arc<Pipeline>,
     plugins: Plugins,
     digest: String,
 }
@@ -66,27 +67,7 @@ impl LoadedPipeline {
     /// # Errors
     /// [`RoleError`] if a stage's subscriptions do not go with what its plugin is.
     pub fn new(pipeline: Pipeline, plugins: Plugins) -> Result<Self, RoleError> {
-        let role = |stage: &StageName| {
-            let plugin = plugins.get(stage).ok_or_else(|| RoleError::Missing { stage: stage.clone() })?;
-            Ok(plugin.role())
-        };
-        for stage in pipeline.stages() {
-            let name = || stage.name.clone();
-            match (role(&stage.name)?, stage.subscribe.first()) {
-                (Role::Producer, Some(first)) => {
-                    return Err(RoleError::ProducerSubscribes { stage: name(), to: first.to.clone() });
-                }
-                (role @ (Role::Consumer | Role::ProducerConsumer), None) => {
-                    return Err(RoleError::NothingToConsume { stage: name(), role });
-                }
-                _ => {}
-            }
-            for subscription in &stage.subscribe {
-                if role(&subscription.to)? == Role::Consumer {
-                    return Err(RoleError::ConsumerAsSource { stage: name(), to: subscription.to.clone() });
-                }
-            }
-        }
+        check_roles(&pipeline, |stage| plugins.get(stage).map(|plugin| plugin.role()))?;
         Ok(Self { pipeline: Arc::new(pipeline), plugins, digest: String::new() })
     }
 
@@ -103,46 +84,127 @@ impl LoadedPipeline {
     }
 }
 
-/// A pipeline as it runs on this node.
+/// Whether the subscriptions of all stages go with the roles of their plugins.
+///
+/// # Errors
+/// [`RoleError`].
+pub(crate) fn check_roles(pipeline: &Pipeline, role: impl Fn(&StageName) -> Option<Role>) -> Result<(), RoleError> {
+    let role = |stage: &StageName| role(stage).ok_or_else(|| RoleError::Missing { stage: stage.clone() });
+    for stage in pipeline.stages() {
+        let name = || stage.name.clone();
+        match (role(&stage.name)?, stage.subscribe.first()) {
+            (Role::Producer, Some(first)) => {
+                return Err(RoleError::ProducerSubscribes { stage: name(), to: first.to.clone() });
+            }
+            (role @ (Role::Consumer | Role::ProducerConsumer), None) => {
+                return Err(RoleError::NothingToConsume { stage: name(), role });
+            }
+            _ => {}
+        }
+        for subscription in &stage.subscribe {
+            if role(&subscription.to)? == Role::Consumer {
+                return Err(RoleError::ConsumerAsSource { stage: name(), to: subscription.to.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A pipeline as it runs on this node. Its stages may be of different revisions, while one is rolled out.
 #[derive(Debug)]
 pub(crate) struct RunningPipeline {
-    pub(crate) pipeline: SharedPipeline,
+    pub(crate) name: PipelineName,
     /// Those that may run here.
     pub(crate) stages: BTreeMap<StageName, StageState>,
-    digests: BTreeMap<StageName, String>,
-    /// Of the pipeline file.
+    /// The others, for which this node lacks labels.
+    elsewhere: BTreeMap<StageName, (Arc<pipeline::Stage>, Arc<dyn Plugin>)>,
+    /// All of them, each after those it subscribes to.
+    order: Vec<StageName>,
+    /// Of the pipeline file; empty for one that was deployed, since the group knows it.
     digest: String,
-    /// Stages that take events from outside.
-    pub(crate) ingesting: BTreeSet<StageName>,
 }
 
 impl RunningPipeline {
-    /// The stages of it that may run on a node with these labels.
+    /// One that nodes are given when they start, of whose stages those may run here that ask for no more than these labels.
     pub(crate) fn new(loaded: LoadedPipeline, labels: &BTreeSet<String>) -> Self {
         let LoadedPipeline { pipeline, mut plugins, digest } = loaded;
-        let ingesting =
-            plugins.iter().filter(|(_, plugin)| plugin.has_ingest()).map(|(stage, _)| stage.clone()).collect();
-        let digests = plugins.iter().map(|(stage, plugin)| (stage.clone(), plugin.digest().to_owned()));
-        let digests: BTreeMap<_, _> = digests.collect();
-        let state = |settings: &pipeline::Stage| {
+        let mut running = Self { digest, ..Self::empty(pipeline.name().clone()) };
+        for settings in pipeline.upstream_order() {
             let plugin = plugins.remove(&settings.name).expect("checked when it was loaded");
-            (settings.name.clone(), StageState::new(Arc::new(settings.clone()), plugin))
-        };
-        let fits = |stage: &&pipeline::Stage| stage.labels.iter().all(|label| labels.contains(label));
-        let stages = pipeline.stages().iter().filter(fits).map(state).collect();
-        Self { pipeline, stages, digests, digest, ingesting }
+            running.set(Fitted { settings: Arc::new(settings.clone()), plugin, revision: 0, on_trial: false }, labels);
+        }
+        running.put_in_order();
+        running
+    }
+
+    /// One without stages.
+    pub(crate) fn empty(name: PipelineName) -> Self {
+        let (stages, elsewhere) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, stages, elsewhere, order: Vec::new(), digest: String::new() }
+    }
+
+    /// Adds a stage that is not there yet.
+    pub(crate) fn set(&mut self, fitted: Fitted, labels: &BTreeSet<String>) {
+        let name = fitted.settings.name.clone();
+        if fitted.may_run_with(labels) {
+            self.stages.insert(name, StageState::new(fitted));
+        } else {
+            self.elsewhere.insert(name, (fitted.settings, fitted.plugin));
+        }
+    }
+
+    /// Keeps only these of the stages that do not run here.
+    pub(crate) fn retain_elsewhere(&mut self, keep: impl Fn(&StageName) -> bool) {
+        self.elsewhere.retain(|name, _| keep(name));
+    }
+
+    /// Settles the order again after stages have changed.
+    pub(crate) fn put_in_order(&mut self) {
+        let all: Vec<_> = self.all().cloned().collect();
+        self.order = compose(all).into_iter().map(|stage| stage.name).collect();
+    }
+
+    fn all(&self) -> impl Iterator<Item = &pipeline::Stage> {
+        let here = self.stages.values().map(|state| &*state.settings);
+        here.chain(self.elsewhere.values().map(|(settings, _)| &**settings))
+    }
+
+    /// The settings of a stage, wherever it may run.
+    pub(crate) fn stage(&self, name: &StageName) -> Option<&pipeline::Stage> {
+        let here = self.stages.get(name).map(|state| &*state.settings);
+        here.or_else(|| self.elsewhere.get(name).map(|(settings, _)| &**settings))
+    }
+
+    /// All stages, each after those it subscribes to.
+    pub(crate) fn in_order(&self) -> impl DoubleEndedIterator<Item = &pipeline::Stage> {
+        self.order.iter().filter_map(|name| self.stage(name))
+    }
+
+    /// The stages here that subscribe to this one.
+    pub(crate) fn consumers_of(&self, source: &StageName) -> impl Iterator<Item = &StageState> {
+        let asks = move |state: &&StageState| state.settings.subscribe.iter().any(|asked| asked.to == *source);
+        self.stages.values().filter(asks)
+    }
+
+    /// Stages that take events from outside.
+    pub(crate) fn takes_events(&self, name: &StageName) -> bool {
+        let here = self.stages.get(name).map(|state| &state.plugin);
+        here.or_else(|| self.elsewhere.get(name).map(|(_, plugin)| plugin)).is_some_and(|plugin| plugin.has_ingest())
     }
 
     /// What the group is told of it.
     pub(crate) fn record(&self) -> PipelineRecord {
-        let plugins = self.digests.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect();
-        PipelineRecord { name: self.pipeline.name().clone(), digest: self.digest.clone(), plugins }
+        let here = self.stages.iter().map(|(name, state)| (name, &state.plugin));
+        let all = here.chain(self.elsewhere.iter().map(|(name, (_, plugin))| (name, plugin)));
+        let mut plugins: Vec<_> = all.map(|(name, plugin)| (name.clone(), plugin.digest().to_owned())).collect();
+        plugins.sort();
+        PipelineRecord { name: self.name.clone(), digest: self.digest.clone(), plugins }
     }
 
     /// Stages of node scope that run here, sources first.
     pub(crate) fn of_node_scope(&self) -> Vec<StageKey> {
         let here = |stage: &&pipeline::Stage| stage.scope == Scope::Node && self.stages.contains_key(&stage.name);
-        self.pipeline.upstream_order().filter(here).map(|stage| self.key(&stage.name)).collect()
+        self.in_order().filter(here).map(|stage| self.key(&stage.name)).collect()
     }
 
     /// Global stages that run here or are about to, sources first.
@@ -151,16 +213,16 @@ impl RunningPipeline {
             let state = self.stages.get(&stage.name);
             state.is_some_and(|state| state.is_global() && (state.running.is_some() || state.restart_at.is_some()))
         };
-        self.pipeline.upstream_order().filter(owned).map(|stage| self.key(&stage.name)).collect()
+        self.in_order().filter(owned).map(|stage| self.key(&stage.name)).collect()
     }
 
     pub(crate) fn key(&self, stage: &StageName) -> StageKey {
-        GlobalName { pipeline: self.pipeline.name().clone(), stage: stage.clone() }
+        GlobalName { pipeline: self.name.clone(), stage: stage.clone() }
     }
 
     /// Stages that have one owner in the cluster, wherever they may run.
     pub(crate) fn all_global_names(&self) -> impl Iterator<Item = GlobalName> {
-        let global = self.pipeline.stages().iter().filter(|stage| stage.scope == Scope::Global);
+        let global = self.in_order().filter(|stage| stage.scope == Scope::Global);
         global.map(|stage| self.key(&stage.name))
     }
 
@@ -173,6 +235,28 @@ impl RunningPipeline {
     /// Whether every producer that consumes nothing has said that it has come to its end.
     pub(crate) fn is_finished(&self) -> bool {
         self.stages.values().filter(|stage| stage.settings.subscribe.is_empty()).all(|stage| stage.finished)
+    }
+}
+
+/// A stage with its code, as it is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitted {
+    pub(crate) settings: Arc<pipeline::Stage>,
+    pub(crate) plugin: Arc<dyn Plugin>,
+    /// Of which revision; 0: what the node was given when it started.
+    pub(crate) revision: u64,
+    /// It is new: a fault is told and not borne.
+    pub(crate) on_trial: bool,
+}
+
+impl Fitted {
+    pub(crate) fn may_run_with(&self, labels: &BTreeSet<String>) -> bool {
+        self.settings.labels.iter().all(|label| labels.contains(label))
+    }
+
+    /// Whether it is the same code with the same settings.
+    pub(crate) fn is_like(&self, state: &StageState) -> bool {
+        self.plugin.digest() == state.plugin.digest() && is_run_like(&state.settings, &self.settings)
     }
 }
 
@@ -194,10 +278,23 @@ pub(crate) struct StageState {
     pub(crate) finished: bool,
     /// It is being drained so that its name can be given up, for this reason.
     pub(crate) drains: Option<&'static str>,
+    pub(crate) revision: u64,
+    /// What takes its place once it has ended.
+    pub(crate) next: Option<Fitted>,
+    /// Nothing takes its place.
+    pub(crate) retired: bool,
+    /// A new version that failed waits for what the group decides.
+    pub(crate) held: bool,
+    /// Of the latest start.
+    pub(crate) vitals: Arc<Vitals>,
+    /// What the version before this one had done.
+    pub(crate) former: Meter,
+    on_trial: bool,
 }
 
 impl StageState {
-    fn new(settings: Arc<pipeline::Stage>, plugin: Arc<dyn Plugin>) -> Self {
+    fn new(fitted: Fitted) -> Self {
+        let Fitted { settings, plugin, revision, on_trial } = fitted;
         let supervisor = Supervisor::new(settings.restart);
         Self {
             settings,
@@ -210,7 +307,32 @@ impl StageState {
             cut_short: false,
             finished: false,
             drains: None,
+            revision,
+            next: None,
+            retired: false,
+            held: false,
+            vitals: Arc::default(),
+            former: Meter::default(),
+            on_trial,
         }
+    }
+
+    /// Its next instance is of this version.
+    pub(crate) fn become_next(&mut self, fitted: Fitted) {
+        // A version that did not work is nothing to compare with.
+        let former = if self.held { self.former } else { self.vitals.meter() };
+        *self = Self { epoch: self.epoch, former, ..Self::new(fitted) };
+    }
+
+    /// Whether faults are told rather than borne.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.on_trial
+    }
+
+    /// Begins or ends the trial of what runs.
+    pub(crate) fn put_on_trial(&mut self, on_trial: bool) {
+        self.on_trial = on_trial;
+        self.vitals.put_on_trial(on_trial);
     }
 
     pub(crate) fn is_global(&self) -> bool {

@@ -129,5 +129,5 @@ impl StageState {
 }
 
 fn in_order(pipeline: &RunningPipeline) -> Vec<StageKey> {
-    pipeline.pipeline.upstream_order().map(|stage| pipeline.key(&stage.name)).collect()
+    pipeline.in_order().map(|stage| pipeline.key(&stage.name)).collect()
 }

@@ -42,6 +42,7 @@ use super::{
     event::{NodeEvent, Observer},
     line::{Caller, Inlet, Line},
     trace::{StageTrace, Tracer},
+    vitals::Vitals,
 };
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
 use worker::Worker;
@@ -87,6 +88,8 @@ pub(crate) struct StageSpec {
     pub(crate) letters: DeadLetters,
     /// Events from outside, if its plugin takes any.
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
+    /// Where it says how it does.
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// Letters to be tried again that the stage has not taken in. When full, the operator is told.
@@ -245,7 +248,7 @@ impl StageTask {
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let machine = Stage::new(spec.options());
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
-        let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance());
+        let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
             spec,
             machine,
@@ -270,6 +273,7 @@ impl StageTask {
     }
 
     async fn run(mut self) -> Exit {
+        self.spec.vitals.start();
         self.report(NodeEvent::Started { stage: self.spec.settings.name.clone() });
         if let Some(trace) = &self.trace {
             trace.started();

@@ -218,6 +218,22 @@ fn a_wrong_pipeline_file_is_65_with_line_and_column() {
 }
 
 #[test]
+fn a_name_of_a_plugin_is_64_where_there_is_no_store() {
+    let desk = Desk::new();
+    let pipeline = desk.write("p.toml", "name = \"p\"\n[stages.a]\nplugin = \"counter\"\n");
+    let node: Vec<_> = desk.node("n1", &["--pipeline", &pipeline]);
+    for args in [vec!["run".to_owned(), pipeline.clone()], node] {
+        let outcome = run(forebay(&args));
+        assert_eq!(outcome.code, Some(64), "{args:?}: {outcome:#?}");
+        let expected = format!(
+            "forebay: the plugin of stage `a` is the name `counter`, which `forebay deploy {pipeline}` looks up in the \
+             cluster's store; to load a file from here, write its path, as in `./counter` or `counter.wasm`"
+        );
+        assert!(outcome.stderr.contains(&expected), "{outcome:#?}");
+    }
+}
+
+#[test]
 fn a_wrong_setting_of_a_node_is_78_and_says_where_it_came_from() {
     let desk = Desk::new();
     run(forebay(["node"])).assert_failed(78, "forebay: `--name` is missing; expected a name for this node");

@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod deploy;
 mod inbox;
 mod ingest;
 mod letters;
@@ -258,6 +259,7 @@ impl World {
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
+            loader: None,
             until_finished: false,
         }
     }

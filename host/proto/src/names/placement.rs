@@ -47,6 +47,17 @@ impl Placement {
         self.names.keys()
     }
 
+    /// This node could run one more, which has no owner as far as is known.
+    pub fn add(&mut self, now: Duration, name: GlobalName) {
+        let vacancy = Vacancy { since: Some(now), barred_until: Duration::ZERO };
+        self.names.entry(name).or_insert(vacancy);
+    }
+
+    /// This node can run that no more.
+    pub fn remove(&mut self, name: &GlobalName) {
+        self.names.remove(name);
+    }
+
     /// Everybody this node set out to join has been met: no need to wait longer.
     pub fn settle(&mut self, now: Duration) {
         self.settled_at = self.settled_at.min(now);

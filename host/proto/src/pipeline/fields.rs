@@ -131,6 +131,10 @@ impl<'d> Node<'d> {
         Some(array.iter().enumerate().map(node).collect())
     }
 
+    pub(super) fn flag(&self, problems: &mut Problems) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.unexpected(problems, "true or false"))
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, problems: &mut Problems, choices: &[(&str, T)]) -> Option<T> {
         let found = self.value.as_str();

@@ -5,15 +5,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
 use super::{
-    Buffer, Limits, ManifestError, Pipeline, PluginRef, Scope, Stage, Subscription,
+    Buffer, Limits, ManifestError, Pipeline, Scope, Stage, Subscription,
     fields::{Fields, Node},
-    graph, json,
+    grants, graph, json, plugin,
     problem::{Found, Problems, nearest, quote},
     syntax,
 };
@@ -87,8 +86,13 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         problems.push(node.at, found);
     });
     let mut fields = node.fields(problems, "a table with the stage's settings")?;
-    let expected = "the path of a component, or `builtin:` and a name";
-    let plugin = fields.required(problems, "plugin", expected, plugin);
+    let plugin = fields.required(problems, "plugin", plugin::EXPECTED, plugin::read);
+    let follow = plugin::follow(&mut fields, plugin.as_ref(), problems);
+    let grants = fields.optional(problems, "grants", |node, problems| {
+        let grants = grants::read(node, problems)?;
+        plugin::may_be_granted(node, plugin.as_ref(), problems)?;
+        Some(grants)
+    });
     let scope = fields.optional(problems, "scope", |node, problems| {
         node.choice(problems, &[("global", Scope::Global), ("node", Scope::Node)])
     });
@@ -112,6 +116,8 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let stage = Stage {
         name: name.ok()?,
         plugin: plugin?,
+        follow,
+        grants: grants.unwrap_or_default(),
         scope: scope.unwrap_or_default(),
         labels: labels.unwrap_or_default(),
         config: config.unwrap_or_else(|| "{}".to_owned()),
@@ -142,28 +148,6 @@ fn name<T: FromStr<Err = NameError>>(node: &Node<'_>, problems: &mut Problems) -
             "1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit",
         ),
     }
-}
-
-fn plugin(node: &Node<'_>, problems: &mut Problems) -> Option<PluginRef> {
-    let expected = "the path of a component, or `builtin:` and a name";
-    let text = node.text(problems, expected)?;
-    if let Some(name) = text.strip_prefix("builtin:") {
-        return match name.parse::<StageName>() {
-            Ok(_) => Some(PluginRef::Builtin(name.to_owned())),
-            Err(_) => {
-                node.unexpected(problems, "the name of a built-in stage after `builtin:`, as in \"builtin:lines\"")
-            }
-        };
-    }
-    if text.is_empty() || text.contains(char::is_control) {
-        return node.unexpected(problems, expected);
-    }
-    if text == "~" || text.starts_with("~/") {
-        let expected = "a path without `~`, which is not expanded: write the whole path, \
-                        or one from the directory of this file";
-        return node.unexpected(problems, expected);
-    }
-    Some(PluginRef::File(PathBuf::from(text)))
 }
 
 fn labels(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<String>> {

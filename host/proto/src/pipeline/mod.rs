@@ -33,21 +33,25 @@
 #![doc = include_str!("keys.md")]
 
 mod fields;
+mod grants;
 mod graph;
 mod json;
 mod manifest;
+mod plugin;
 mod problem;
 mod syntax;
 mod units;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+pub use grants::{Address, Dir, Endpoint, EndpointError, Grants, Hosts};
 pub use problem::{ManifestError, Problem};
 
 use crate::{
     batch::BatchLimits,
+    blob::Digest,
     consumer::{CancelMode, WhenFull},
-    ids::{PipelineName, StageName},
+    ids::{PipelineName, PluginName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
     stage::{Ack, RetryPolicy},
@@ -120,6 +124,10 @@ pub struct Stage {
     pub name: StageName,
     /// Where its code is.
     pub plugin: PluginRef,
+    /// Whether a new plugin of its name takes its place by itself. Only with a name without digest.
+    pub follow: bool,
+    /// What its plugin may use besides clocks, random numbers and printing.
+    pub grants: Grants,
     /// How many owners it has.
     pub scope: Scope,
     /// What a node must have for the stage to run on it; empty: any node will do.
@@ -152,6 +160,13 @@ pub struct Stage {
 pub enum PluginRef {
     /// A component file; a relative path counts from the pipeline file's directory.
     File(PathBuf),
+    /// A plugin in the cluster's store.
+    Name {
+        /// The name it was given there.
+        name: PluginName,
+        /// Which of all that ever had the name; `None`: the one that has it when the pipeline is deployed.
+        digest: Option<Digest>,
+    },
     /// A stage that is part of the host, by its name.
     Builtin(String),
 }
@@ -160,6 +175,8 @@ impl fmt::Display for PluginRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Name { name, digest: None } => write!(f, "{name}"),
+            Self::Name { name, digest: Some(digest) } => write!(f, "{name}@{digest}"),
             Self::Builtin(name) => write!(f, "builtin:{name}"),
         }
     }

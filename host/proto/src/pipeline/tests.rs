@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{producer::BufferOptions, supervise::When};
 
+mod plugins;
+
 const MINIMAL: &str = "name = \"p\"\n[stages.a]\nplugin = \"a.wasm\"\n";
 
 fn parse(text: &str) -> Result<Pipeline, ManifestError> {
@@ -130,14 +132,14 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:1:8: `name` is the string \"P\"; expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, \
              beginning with a letter or digit",
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
-            "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, or `builtin:` and a name",
-            "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, \
-             `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
+            "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
+            "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, \
+             `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
              letter or digit",
-            "p.toml:7:10: `stages.B.plugin` is the integer 1; expected the path of a component, or `builtin:` and a name",
+            "p.toml:7:10: `stages.B.plugin` is the integer 1; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
         ]
     );
 }
@@ -152,7 +154,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -198,24 +200,6 @@ fn wrong_values_are_told_with_what_was_expected() {
     ] {
         assert_eq!(message(lines), expected);
     }
-}
-
-#[test]
-fn wrong_plugins_are_told_apart() {
-    let of = |plugin: &str| messages(&MINIMAL.replace("a.wasm", plugin)).remove(0);
-    assert_eq!(
-        of("~/a.wasm"),
-        "p.toml:3:10: `stages.a.plugin` is the string \"~/a.wasm\"; expected a path without `~`, which is not expanded: \
-         write the whole path, or one from the directory of this file"
-    );
-    assert_eq!(
-        of("builtin:"),
-        "p.toml:3:10: `stages.a.plugin` is the string \"builtin:\"; expected the name of a built-in stage after \
-         `builtin:`, as in \"builtin:lines\""
-    );
-    let component = "expected the path of a component, or `builtin:` and a name";
-    assert_eq!(of(""), format!("p.toml:3:10: `stages.a.plugin` is the string \"\"; {component}"));
-    assert_eq!(of("\\u0000"), format!("p.toml:3:10: `stages.a.plugin` is the string \"\\0\"; {component}"));
 }
 
 #[test]
@@ -373,8 +357,10 @@ fn rows() -> Vec<[&'static str; 3]> {
 /// A file in which one key stands with a value, the keys it needs beside it.
 fn with_key(key: &str, value: &str) -> String {
     let key = key.strip_prefix("stages.NAME.").expect("the key of a stage");
-    let line = match key.strip_prefix("subscribe[].") {
-        Some(key) => format!("subscribe = [{{ to = \"b\", {key} = {value} }}]"),
+    let line = match key.rsplit_once("[].") {
+        Some(("subscribe", key)) => format!("subscribe = [{{ to = \"b\", {key} = {value} }}]"),
+        Some((list, "write")) => format!("{list} = [{{ host = \"/a\", guest = \"/b\", write = {value} }}]"),
+        Some((list, key)) => format!("{list} = [{{ {key} = {value} }}]"),
         None => format!("{key} = {value}"),
     };
     format!("{MINIMAL}{line}\n[stages.b]\nplugin = \"b\"\n")
@@ -382,7 +368,9 @@ fn with_key(key: &str, value: &str) -> String {
 
 #[test]
 fn the_table_holds_every_key_and_no_other() {
-    let text = format!("{MINIMAL}subscribe = [{{}}]\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n");
+    let grants = "grants = { dirs = [{}] }";
+    let text =
+        format!("{MINIMAL}{grants}\nsubscribe = [{{}}]\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n");
     let asked = manifest::keys_asked_for(&text);
     let asked: BTreeSet<_> =
         asked.iter().map(|key| key.replace("stages.a", "stages.NAME").replace("[0]", "[]")).collect();
@@ -396,9 +384,12 @@ fn every_default_in_the_table_is_the_real_one() {
     let subscribed = parse(&with_key("stages.NAME.subscribe[].max_demand", "1000")).unwrap();
     let implicit = parse(&with_key("stages.NAME.subscribe", "[{ to = \"b\" }]")).unwrap();
     assert_eq!(subscribed, implicit);
+    let dir = "[{ host = \"/a\", guest = \"/b\" }]";
+    let granted = parse(&with_key("stages.NAME.grants.dirs", dir)).unwrap();
     for [key, default, _] in rows() {
         let Some(value) = default.strip_prefix('`').and_then(|default| default.strip_suffix('`')) else {
-            let special = ["name", "stages", "stages.NAME.plugin"].contains(&key) || key.contains("subscribe[].");
+            let required = ["name", "stages", "stages.NAME.plugin"].contains(&key) || key.contains("dirs[].");
+            let special = required || key.contains("subscribe[].");
             assert!(special, "{key} has default {default}");
             continue;
         };
@@ -410,7 +401,12 @@ fn every_default_in_the_table_is_the_real_one() {
             );
             explicit.stages[0].buffer.size = None;
         }
-        assert_eq!(explicit, if key.contains("[]") { implicit.clone() } else { absent.clone() }, "{key}");
+        let same = match key.split_once("[].") {
+            Some((_, "write")) => &granted,
+            Some(_) => &implicit,
+            None => &absent,
+        };
+        assert_eq!(explicit, *same, "{key}");
     }
     assert_eq!(implicit.stages()[0].subscribe[0].demand.min(), 500);
 }

@@ -5,8 +5,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use forebay_proto::{ids::NodeName, names::GlobalName, pipeline::Scope, wire::Agreement};
+use forebay_proto::{
+    ids::NodeName,
+    names::GlobalName,
+    pipeline::{Scope, Stage},
+    wire::Agreement,
+};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     Desk,
@@ -14,7 +20,7 @@ use super::{
 };
 use crate::{
     inbox::{Inboxes, IngestError},
-    node::core::Core,
+    node::{core::Core, pipelines::RunningPipeline},
     registry::Registry,
 };
 
@@ -73,12 +79,15 @@ impl From<IngestError> for NotIngested {
 #[derive(Clone, Debug)]
 pub(in crate::node) struct Doors {
     node: NodeName,
-    stages: Arc<BTreeMap<GlobalName, Door>>,
+    stages: watch::Receiver<DoorTable>,
     inboxes: Weak<Inboxes>,
 }
 
-#[derive(Debug)]
-struct Door {
+/// What can be pushed into which stages.
+pub(in crate::node) type DoorTable = BTreeMap<GlobalName, Door>;
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::node) struct Door {
     scope: Scope,
     /// Its plugin exports `ingest`.
     takes_events: bool,
@@ -86,34 +95,43 @@ struct Door {
     runs_here: bool,
 }
 
-impl Core {
-    /// What can be pushed into which stages: it stays so for as long as the node lives.
-    pub(in crate::node) fn doors(&self) -> Doors {
-        let of = |pipeline: &crate::node::pipelines::RunningPipeline| {
-            let door = |stage: &forebay_proto::pipeline::Stage| {
-                let takes_events = pipeline.ingesting.contains(&stage.name);
-                let runs_here = pipeline.stages.contains_key(&stage.name);
-                (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, runs_here })
-            };
-            pipeline.pipeline.stages().iter().map(door).collect::<Vec<_>>()
+/// What can be pushed into the stages of these.
+pub(in crate::node) fn door_table(pipelines: &[RunningPipeline]) -> DoorTable {
+    let of = |pipeline: &RunningPipeline| {
+        let door = |stage: &Stage| {
+            let takes_events = pipeline.takes_events(&stage.name);
+            let runs_here = pipeline.stages.contains_key(&stage.name);
+            (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, runs_here })
         };
-        let stages = Arc::new(self.pipelines.iter().flat_map(of).collect());
-        Doors { node: self.name.clone(), stages, inboxes: Arc::downgrade(&self.durable) }
+        pipeline.in_order().map(door).collect::<Vec<_>>()
+    };
+    pipelines.iter().flat_map(of).collect()
+}
+
+impl Core {
+    pub(in crate::node) fn doors(&self) -> Doors {
+        Doors { node: self.name.clone(), stages: self.doors.subscribe(), inboxes: Arc::downgrade(&self.durable) }
+    }
+
+    /// After the stages have changed.
+    pub(in crate::node) fn open_doors(&mut self) {
+        self.doors.send_replace(door_table(&self.pipelines));
     }
 }
 
 impl Doors {
     /// The stage that is meant.
-    fn find(&self, stage: &str) -> Result<(&GlobalName, &Door), String> {
+    fn find(&self, stage: &str) -> Result<(GlobalName, Door), String> {
+        let stages = self.stages.borrow();
         let is_it = |name: &GlobalName| name.stage.as_str() == stage || name.to_string() == stage;
-        let mut found = self.stages.iter().filter(|(name, _)| is_it(name));
+        let mut found = stages.iter().filter(|(name, _)| is_it(name));
         match (found.next(), found.next()) {
-            (Some(one), None) => Ok(one),
+            (Some((name, door)), None) => Ok((name.clone(), *door)),
             (Some((one, _)), Some((other, _))) => {
                 Err(format!("`{stage}` may be {one} or {other}; give the pipeline too"))
             }
             (None, _) => {
-                let known: Vec<_> = self.stages.keys().map(GlobalName::to_string).collect();
+                let known: Vec<_> = stages.keys().map(GlobalName::to_string).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 Err(format!("{} knows no stage `{}`; its stages are: {known}", self.node, stage.escape_debug()))
             }
@@ -154,11 +172,11 @@ impl Desk {
         let ended = |_| NotIngested::new("unknown", "the node has ended");
         let client = parse_client(&ingest.client).map_err(refused)?;
         let (name, door) = self.doors.find(&ingest.stage).map_err(refused)?;
-        self.doors.may_enter(name, door, &*self.registry().map_err(ended)?)?;
+        self.doors.may_enter(&name, &door, &*self.registry().map_err(ended)?)?;
         let events = events::batch(&ingest.events).map_err(refused)?;
         let inboxes = self.doors.inboxes.upgrade().ok_or(()).map_err(|()| ended(String::new()))?;
         let count = events.len() as u64;
-        let first = inboxes.of(name, door.scope).ingest(client, ingest.request, events).await?;
+        let first = inboxes.of(&name, door.scope).ingest(client, ingest.request, events).await?;
         Ok(Ingested { first, count })
     }
 }

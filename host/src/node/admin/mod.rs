@@ -37,6 +37,7 @@ use crate::{
     registry::Registry,
 };
 use ingest::Doors;
+pub(super) use ingest::{DoorTable, door_table};
 use report::CoreReport;
 
 /// Questions the core has not taken. When full, who asks waits.

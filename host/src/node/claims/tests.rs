@@ -145,13 +145,14 @@ fn play(stages: usize) -> Played {
         dead_letters: crate::dlq::DeadLetters::in_memory(crate::dlq::Bounds::default()),
         observer: Arc::new(Silent),
         tracer: Tracer::OFF,
+        loader: None,
         until_finished: false,
     };
     let (wanting, wanted) = watch::channel(Wanted::Run);
     let (joining, joins) = mpsc::channel(1);
     let (asking, questions) = mpsc::channel(1);
     let letters = LetterDesk::new("a".parse().unwrap(), asking.clone(), options.dead_letters.clone());
-    let mut core = Core::new(options, Inboxes { wanted, joins, questions, letters });
+    let mut core = Core::new(options, Inboxes { wanted, joins, questions, fits: mpsc::channel(1).1, letters });
     let group = Arc::new(Scripted { unanswered: 2, ..Scripted::default() });
     core.registry = Arc::clone(&group) as _;
     Played { core, group, _outside: (wanting, joining, asking) }

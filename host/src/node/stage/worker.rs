@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use forebay_proto::stage::{Call, Rejected, Returned};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use crate::runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Rejection, StageError, Trap};
+use crate::{
+    node::vitals::Vitals,
+    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Rejection, StageError, Trap},
+};
 
 /// How long a stage that stops waits for a call in flight before it lets go of the guest.
 const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
@@ -24,10 +27,15 @@ enum Job {
 
 impl Worker {
     /// `plugin` and `spec` make another instance when this one has ended.
-    pub(super) fn spawn(instance: Box<dyn Instance>, plugin: Arc<dyn Plugin>, spec: InstanceSpec) -> Self {
+    pub(super) fn spawn(
+        instance: Box<dyn Instance>,
+        plugin: Arc<dyn Plugin>,
+        spec: InstanceSpec,
+        vitals: Arc<Vitals>,
+    ) -> Self {
         let (jobs, todo) = mpsc::channel(1);
         let (done, returns) = mpsc::channel(1);
-        let guest = Guest { instance: Some(instance), plugin, spec };
+        let guest = Guest { instance: Some(instance), plugin, spec, vitals };
         Self { jobs, returns, task: tokio::spawn(guest.work(todo, done)) }
     }
 
@@ -56,6 +64,7 @@ struct Guest {
     instance: Option<Box<dyn Instance>>,
     plugin: Arc<dyn Plugin>,
     spec: InstanceSpec,
+    vitals: Arc<Vitals>,
 }
 
 impl Guest {
@@ -84,13 +93,20 @@ impl Guest {
         if call == Call::Renew {
             return self.renew().await;
         }
-        let takes_events = matches!(call, Call::HandleEvents { .. } | Call::HandleIngest { .. });
+        let given = match &call {
+            Call::HandleEvents { events, .. } | Call::HandleIngest { events, .. } => Some(events.len()),
+            _ => None,
+        };
+        let began = Instant::now();
         let Some(instance) = &mut self.instance else { return Err(Trap::Finished { call: "the call" }.into()) };
         let returned = make_call(&mut **instance, call).await;
+        self.measure(given, &returned, began.elapsed());
         match returned {
             Err(CallError::Trap(trap)) => {
                 self.instance = None;
-                if takes_events { Ok(Returned::Trapped(trap.to_string())) } else { Err(trap.into()) }
+                // Which of the events it was is not for a version to find out that may be gone in a moment.
+                let is_tried_again = given.is_some() && !self.vitals.is_on_trial();
+                if is_tried_again { Ok(Returned::Trapped(trap.to_string())) } else { Err(trap.into()) }
             }
             Ok(Returned::Snapshot(state)) => {
                 self.spec.restore = Some(state.clone());
@@ -98,6 +114,16 @@ impl Guest {
             }
             other => other,
         }
+    }
+
+    fn measure(&self, given: Option<usize>, returned: &Result<Returned, CallError>, busy: Duration) {
+        let (events, rejected) = match (given, returned) {
+            (Some(given), Ok(Returned::Processed { rejected, .. })) => (given, rejected.len()),
+            (Some(given), Ok(_)) => (given, 0),
+            (None, Ok(Returned::Produced { events, .. })) => (events.len(), 0),
+            _ => return,
+        };
+        self.vitals.call(events as u64, rejected as u64, busy);
     }
 
     /// The limits of memory and the rest hold for one at a time.

@@ -25,6 +25,8 @@ pub(super) struct Agreed {
     changed: Notify,
     /// Events may have been put into an inbox.
     ingested: watch::Sender<()>,
+    /// What is to run, or can be, is another.
+    deployed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +40,8 @@ struct Table {
 
 impl Agreed {
     pub(super) fn new(node: NodeName, boot: BootId) -> Arc<Self> {
-        Arc::new(Self { node, boot, table: Mutex::default(), changed: Notify::new(), ingested: watch::Sender::new(()) })
+        let (ingested, deployed) = (watch::Sender::new(()), watch::Sender::new(()));
+        Arc::new(Self { node, boot, table: Mutex::default(), changed: Notify::new(), ingested, deployed })
     }
 
     /// A panic while the lock was held would have been in code of ours that changes the table in
@@ -109,6 +112,11 @@ impl Agreed {
         self.ingested.subscribe()
     }
 
+    /// Told whenever what is to run, or can be, may be another.
+    pub(super) fn deployment_news(&self) -> watch::Receiver<()> {
+        self.deployed.subscribe()
+    }
+
     fn is_ours(&self, claim: &Claim) -> bool {
         claim.node == self.node && claim.boot == self.boot
     }
@@ -125,13 +133,15 @@ impl Agreed {
                 | Command::Checkpoint { .. }
                 | Command::Ingest { .. }
                 | Command::Processed { .. }
+                | Command::Deployment { .. }
+                | Command::Offer { .. }
         );
         let before: BTreeMap<_, _> = match told {
             true => BTreeMap::new(),
             false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
         };
         let checkpoint = checkpoint_of(&proposal.command);
-        let Applied { outcome, changed } = table.ledger.apply(index, proposal);
+        let Applied { outcome, changed, deployed } = table.ledger.apply(index, proposal);
         if outcome == Outcome::Done {
             table.changes.extend(checkpoint);
         }
@@ -146,6 +156,9 @@ impl Agreed {
         self.changed.notify_one();
         if is_ingest {
             self.ingested.send_replace(());
+        }
+        if deployed {
+            self.deployed.send_replace(());
         }
         outcome
     }
@@ -169,6 +182,7 @@ impl Agreed {
         drop(table);
         self.changed.notify_one();
         self.ingested.send_replace(());
+        self.deployed.send_replace(());
     }
 }
 

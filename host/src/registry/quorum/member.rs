@@ -20,14 +20,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{Ended, Inner, Membership, lock, propose::TRY_WITHIN};
+use super::{Ended, Inner, Membership, conduct::Rollouts, lock, propose::TRY_WITHIN};
 use crate::{
     registry::raft::{GroupStatus, MemberId, ReadError},
     wall::now_ms,
 };
 
 /// How often a member looks at what there is to do, if nothing calls for it earlier.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How often a member renews its tenure; a tenth of a second is a twelfth of the default lease.
 const RENEW_EVERY: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ const DISPLACED_MAX: u32 = 2;
 
 /// What a member remembers between two looks.
 #[derive(Default)]
-struct Books {
+pub(super) struct Books {
     booted: bool,
     /// The ledger has shown this process as its node's.
     seen: bool,
@@ -69,6 +69,9 @@ struct Books {
     changing: JoinSet<()>,
     vacating: JoinSet<()>,
     renewing: JoinSet<Option<Ended>>,
+    /// How long this leader has seen each roll-out as it is.
+    pub(super) rollouts: Rollouts,
+    pub(super) conducting: JoinSet<()>,
     booting: JoinSet<Result<Outcome, String>>,
 }
 
@@ -113,6 +116,9 @@ impl Inner {
                 if books.changing.is_empty() {
                     self.look_at_members(membership, &status, &mut books);
                 }
+                if books.conducting.is_empty() {
+                    self.conduct(membership, &mut books);
+                }
             }
             tokio::select! {
                 biased;
@@ -131,6 +137,7 @@ impl Inner {
                 },
                 Some(_) = books.changing.join_next() => {}
                 Some(_) = books.vacating.join_next() => {}
+                Some(_) = books.conducting.join_next() => {}
                 _ = watch.changed() => {}
                 () = self.woken.notified() => {}
                 _ = ticks.tick() => {}

@@ -9,6 +9,7 @@
 //!
 //! - `machine.rs`: the ledger, and what this node is told of its changes.
 //! - `inbox.rs`: events from outside, for stages.
+//! - `deployments.rs`, `conduct.rs`: what is to run, and, for the leader, how it gets there.
 //! - `propose.rs`: having something agreed on, wherever the leader is.
 //! - `recovery.rs`: going on alone when a quorum is gone for good.
 //! - `home.rs`: what a node keeps of its place.
@@ -16,6 +17,8 @@
 //! A node without a place answers no vote and votes for nobody. A node whose data was lost is another
 //! member: it gets another number, and the former number is retired.
 
+mod conduct;
+mod deployments;
 mod home;
 mod inbox;
 mod join;

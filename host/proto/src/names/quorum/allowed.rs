@@ -1,7 +1,11 @@
 //! What a member may propose: for itself, and what operators order. Nothing in the name of another.
 
 use super::{Command, Ledger};
-use crate::{ids::NodeName, inbox::Parcel};
+use crate::{
+    deploy::{OFFERS_MAX, check_signature},
+    ids::NodeName,
+    inbox::Parcel,
+};
 
 /// The longest reason for the history, in bytes.
 pub const WHY_BYTES_MAX: usize = 1024;
@@ -41,6 +45,18 @@ impl Ledger {
             | Command::Claim { .. }
             | Command::Drain { .. }
             | Command::Remove { .. } => Ok(()),
+            Command::Deployment { pipeline, order } => {
+                order.allowed_of(peer, self.deployments.contains_key(pipeline), self.deployments.len())
+            }
+            Command::Offer { name, offer } => {
+                if offer.node != *peer {
+                    return Err(format!("{peer} speaks for {}", offer.node));
+                }
+                if self.offers.len() >= OFFERS_MAX && !self.offers.contains_key(name) {
+                    return Err(format!("{OFFERS_MAX} plugins are known by name, and no more are allowed"));
+                }
+                offer.signature.as_deref().map_or(Ok(()), check_signature)
+            }
             // Any member may be sent events. What it cannot take is refused here, so that the log does not keep it.
             Command::Ingest { count, events, .. } => {
                 Parcel::check(*count, events.clone()).map(drop).map_err(|error| error.to_string())

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{MemberNo, PipelineRecord};
 use crate::{
-    ids::{BootId, Epoch, NodeName, Seq},
+    deploy::{Offer, Order},
+    ids::{BootId, Epoch, NodeName, PipelineName, PluginName, Seq},
     inbox::Full,
     names::{Claim, Fenced, GlobalName},
 };
@@ -124,6 +125,20 @@ pub enum Command {
         epoch: Epoch,
         /// Everything before this is processed.
         upto: u64,
+    },
+    /// Changes what is to run of a pipeline.
+    Deployment {
+        /// Which.
+        pipeline: PipelineName,
+        /// How.
+        order: Order,
+    },
+    /// A plugin can be used by its name from now on, in place of the former one of that name.
+    Offer {
+        /// Its name.
+        name: PluginName,
+        /// Its file, and where it was found.
+        offer: Offer,
     },
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
 use crate::{
+    deploy::encoding as deploy,
     ids::{BootId, Epoch, Seq},
     inbox::Full,
     names::Fenced,
@@ -14,8 +15,9 @@ use crate::{
 
 /// The version of what is written. Readers take this one and those before it, from 1 on.
 ///
-/// 2 added inboxes: `Ingest`, `Processed`, what comes of them, and the end of a ledger.
-pub(super) const VERSION: u8 = 2;
+/// 2 added inboxes: `Ingest`, `Processed`, what comes of them, and what a ledger has of them; 3 `Deployment` and `Offer`,
+/// and the end of a ledger.
+pub(super) const VERSION: u8 = 3;
 
 /// Bytes that are no command, outcome or ledger.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -131,6 +133,16 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.u64(epoch.to_u64());
             writer.u64(*upto);
         }
+        Command::Deployment { pipeline, order } => {
+            writer.u8(11);
+            writer.name(pipeline.as_str());
+            deploy::write_order(writer, order);
+        }
+        Command::Offer { name, offer } => {
+            writer.u8(12);
+            writer.name(name.as_str());
+            deploy::write_offer(writer, offer);
+        }
     }
 }
 
@@ -173,7 +185,9 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
             let (name, epoch) = (reader.global_name()?, Epoch::from_u64(reader.u64("epoch")?));
             Command::Processed { name, epoch, upto: reader.u64("processed")? }
         }
-        other => return Err(wrong("command", &other, "a command from 1 to 10")),
+        11 => Command::Deployment { pipeline: reader.parsed_name("pipeline")?, order: deploy::read_order(reader)? },
+        12 => Command::Offer { name: reader.parsed_name("plugin")?, offer: deploy::read_offer(reader)? },
+        other => return Err(wrong("command", &other, "a command from 1 to 12")),
     })
 }
 

@@ -12,7 +12,8 @@ use bytes::Bytes;
 
 use super::{Command, End, Outcome, Proposal, Term, history};
 use crate::{
-    ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName},
+    deploy::{Deployment, Offer},
+    ids::{BootId, Epoch, NodeName, PipelineName, PluginName, Seq, StageName},
     inbox::InboxQueue,
     names::{Claim, Fenced, GlobalName},
 };
@@ -37,6 +38,10 @@ pub struct Ledger {
     pub(super) retired: Vec<MemberNo>,
     /// Events from outside, for global stages.
     pub(super) inboxes: BTreeMap<GlobalName, InboxQueue>,
+    /// What is to run of each pipeline that operators have deployed.
+    pub(super) deployments: BTreeMap<PipelineName, Deployment>,
+    /// Plugins that can be used by name.
+    pub(super) offers: BTreeMap<PluginName, Offer>,
 }
 
 /// What stands of one name.
@@ -95,11 +100,13 @@ pub struct Applied {
     pub outcome: Outcome,
     /// Names whose owner or epoch is another now.
     pub changed: Vec<GlobalName>,
+    /// Whether what is to run, or can be, is another now.
+    pub deployed: bool,
 }
 
 impl From<Outcome> for Applied {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, changed: Vec::new() }
+        Self { outcome, changed: Vec::new(), deployed: false }
     }
 }
 
@@ -117,7 +124,7 @@ impl Ledger {
                 record.pipelines = pipelines;
                 let changed =
                     if before == Some(boot) { Vec::new() } else { self.end_claims(&node, at_ms, &End::Restarted) };
-                Applied { outcome: Outcome::Done, changed }
+                Applied { outcome: Outcome::Done, changed, deployed: false }
             }
             Command::Claim { name, node, boot, request } => self.claim(index, at_ms, name, node, boot, request),
             Command::Release { name, epoch, why } => self.release(at_ms, &name, epoch, why),
@@ -127,7 +134,7 @@ impl Ledger {
             Command::Vacate { node, boot, why } => {
                 let is_it = self.nodes.get(&node).is_some_and(|record| record.boot == Some(boot));
                 let changed = if is_it { self.end_claims(&node, at_ms, &End::Lost(why)) } else { Vec::new() };
-                Applied { outcome: Outcome::Done, changed }
+                Applied { outcome: Outcome::Done, changed, deployed: false }
             }
             Command::Drain { node, drain } => match self.nodes.get_mut(&node) {
                 Some(record) => {
@@ -141,6 +148,8 @@ impl Ledger {
                 self.ingest(name, client, request, count, events).into()
             }
             Command::Processed { name, epoch, upto } => self.processed(&name, epoch, upto).into(),
+            Command::Deployment { pipeline, order } => self.order(at_ms, pipeline, order),
+            Command::Offer { name, offer } => self.offer(name, offer),
         }
     }
 
@@ -214,7 +223,7 @@ impl Ledger {
         let member = if is_founder { MemberNo::FOUNDER } else { MemberNo(index) };
         let record = NodeRecord { member, store, boot: None, addr, draining: false, pipelines: Vec::new() };
         self.nodes.insert(node, record);
-        Applied { outcome: Outcome::Admitted(member), changed }
+        Applied { outcome: Outcome::Admitted(member), changed, deployed: false }
     }
 
     fn claim(
@@ -255,7 +264,7 @@ impl Ledger {
         record.claim = Some(claim.clone());
         record.request = request;
         history::begin(&mut record.history, Term { node, boot, epoch, from_ms: at_ms, end: None });
-        Applied { outcome: Outcome::Claimed(claim), changed: vec![name] }
+        Applied { outcome: Outcome::Claimed(claim), changed: vec![name], deployed: false }
     }
 
     fn release(&mut self, at_ms: u64, name: &GlobalName, epoch: Epoch, why: String) -> Applied {
@@ -266,7 +275,7 @@ impl Ledger {
         };
         record.claim = None;
         history::end(&mut record.history, epoch, at_ms, End::Released(why));
-        Applied { outcome: Outcome::Done, changed: vec![name.clone()] }
+        Applied { outcome: Outcome::Done, changed: vec![name.clone()], deployed: false }
     }
 
     fn checkpoint(&mut self, name: &GlobalName, epoch: Epoch, previous: Seq, new: Checkpoint) -> Outcome {
@@ -294,7 +303,7 @@ impl Ledger {
         match self.nodes.remove(node) {
             Some(record) => {
                 self.retired.push(record.member);
-                Applied { outcome: Outcome::Done, changed }
+                Applied { outcome: Outcome::Done, changed, deployed: false }
             }
             None => unknown(node).into(),
         }

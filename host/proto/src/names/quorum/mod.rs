@@ -12,6 +12,7 @@
 
 mod allowed;
 mod command;
+mod deployments;
 mod encoding;
 mod founding;
 mod history;

@@ -9,6 +9,7 @@ use super::{
     encoding::{VERSION, begin_versioned, read_pipeline, write_pipeline},
 };
 use crate::{
+    deploy::encoding as deploy,
     ids::{BootId, Epoch, Seq},
     inbox::{Entry, InboxQueue, Parcel, Taken},
     wire::{Reader, WireError, Writer, wrong},
@@ -36,6 +37,16 @@ impl Ledger {
             writer.global_name(name);
             write_inbox(&mut writer, inbox);
         }
+        writer.len(self.deployments.len());
+        for (pipeline, deployment) in &self.deployments {
+            writer.name(pipeline.as_str());
+            deploy::write_deployment(&mut writer, deployment);
+        }
+        writer.len(self.offers.len());
+        for (name, offer) in &self.offers {
+            writer.name(name.as_str());
+            deploy::write_offer(&mut writer, offer);
+        }
         writer.finish()
     }
 
@@ -53,9 +64,24 @@ impl Ledger {
             1 => Vec::new(),
             _ => reader.list("inboxes", |reader| Ok((reader.global_name()?, read_inbox(reader)?)))?,
         };
+        let (mut deployments, mut offers) = (Vec::new(), Vec::new());
+        if version >= 3 {
+            deployments = reader.list("deployments", |reader| {
+                Ok((reader.parsed_name("pipeline")?, deploy::read_deployment(reader)?))
+            })?;
+            offers =
+                reader.list("plugins", |reader| Ok((reader.parsed_name("plugin")?, deploy::read_offer(reader)?)))?;
+        }
         reader.finish()?;
-        let (names, nodes) = (names.into_iter().collect(), nodes.into_iter().collect());
-        Ok(Self { generation, names, nodes, retired, inboxes: inboxes.into_iter().collect() })
+        Ok(Self {
+            generation,
+            names: names.into_iter().collect(),
+            nodes: nodes.into_iter().collect(),
+            retired,
+            inboxes: inboxes.into_iter().collect(),
+            deployments: deployments.into_iter().collect(),
+            offers: offers.into_iter().collect(),
+        })
     }
 }
 

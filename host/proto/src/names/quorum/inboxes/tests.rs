@@ -143,9 +143,18 @@ fn what_version_1_wrote_is_read() {
     let read = Ledger::decode(&ledger).unwrap();
     assert_eq!((read.generation(), read.retired(), read.inboxes.len()), (3, &[MemberNo(9)][..], 0));
     assert_eq!(Ledger::decode(&read.encode()), Ok(read));
-    let later = Ledger::decode(&[3, 0, 0]).unwrap_err();
-    assert_eq!(later, EncodingError::Version(3));
-    assert!(later.to_string().contains("written in version 3, this release reads versions 1 to 2"), "{later}");
+    let later = Ledger::decode(&[4, 0, 0]).unwrap_err();
+    assert_eq!(later, EncodingError::Version(4));
+    assert!(later.to_string().contains("written in version 4, this release reads versions 1 to 3"), "{later}");
+}
+
+/// As the release before deployments wrote it: the same without a list of them, and of plugins.
+#[test]
+fn what_version_2_wrote_is_read() {
+    let ledger = [&[2][..], &3u16.to_le_bytes(), &[0; 8], &1u32.to_le_bytes(), &9u64.to_le_bytes(), &[0; 4]].concat();
+    let read = Ledger::decode(&ledger).unwrap();
+    assert_eq!((read.generation(), read.retired(), read.deployments().count()), (3, &[MemberNo(9)][..], 0));
+    assert_eq!(Ledger::decode(&read.encode()), Ok(read));
 }
 
 #[test]

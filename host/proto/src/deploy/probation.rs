@@ -1,0 +1,128 @@
+//! Whether a new version of a stage does well, beside the one it replaced.
+
+use std::time::Duration;
+
+/// What an instance has done since its start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Meter {
+    /// Events that its guest was given, or gave.
+    pub events: u64,
+    /// Of those it was given, how many it rejected.
+    pub rejected: u64,
+    /// Time spent in calls with events.
+    pub busy: Duration,
+}
+
+/// The trial of a new version.
+#[derive(Clone, Copy, Debug)]
+pub struct Probation {
+    /// For how long it is watched.
+    pub watch: Duration,
+    /// What its predecessor had done on this node; nothing, if there was none.
+    pub former: Meter,
+}
+
+/// What comes of a trial.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Not yet clear; look again after this time.
+    Wait(Duration),
+    /// It does well.
+    Well,
+    /// It does not, with the reason.
+    Failed(String),
+}
+
+/// So many events say something about time and rejections.
+const ENOUGH: u64 = 100;
+
+/// A new version may take this many times as long for an event.
+const SLOWER_MAX: u32 = 3;
+
+/// Times below this are not compared: they are those of the host around the guest. Unit: time for each event.
+const QUICK: Duration = Duration::from_micros(20);
+
+/// A new version may reject one event in so many more than its predecessor.
+const REJECTED_ONE_IN: u64 = 20;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Probation {
+    /// What is to be said of it, when it has run for `ran` and done `now`.
+    pub fn verdict(&self, ran: Duration, now: Meter) -> Verdict {
+        if now.events >= ENOUGH
+            && let Some(fault) = self.fault(now)
+        {
+            return Verdict::Failed(fault);
+        }
+        match self.watch.checked_sub(ran) {
+            Some(left) if !left.is_zero() => Verdict::Wait(left.min(LOOK)),
+            _ => Verdict::Well,
+        }
+    }
+
+    fn fault(&self, now: Meter) -> Option<String> {
+        let Meter { events, rejected, .. } = now;
+        // As many in a thousand as before, and one in twenty more.
+        let usual = u128::from(self.former.rejected) * u128::from(events) / u128::from(self.former.events.max(1));
+        let allowed = usual + u128::from(events.div_ceil(REJECTED_ONE_IN));
+        if u128::from(rejected) > allowed {
+            let (before, of) = (self.former.rejected, self.former.events);
+            return Some(format!("it rejected {rejected} of {events} events, its predecessor {before} of {of}"));
+        }
+        let (each, before) = (now.each()?, self.former.each().filter(|_| self.former.events >= ENOUGH)?);
+        (each > QUICK.max(before * SLOWER_MAX))
+            .then(|| format!("it takes {each:?} for an event, its predecessor took {before:?}"))
+    }
+}
+
+impl Meter {
+    fn each(&self) -> Option<Duration> {
+        let nanos = self.busy.as_nanos().checked_div(u128::from(self.events))?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(events: u64, rejected: u64, busy_us: u64) -> Meter {
+        Meter { events, rejected, busy: Duration::from_micros(busy_us) }
+    }
+
+    fn verdict(former: Meter, ran_ms: u64, now: Meter) -> Verdict {
+        let probation = Probation { watch: Duration::from_secs(1), former };
+        probation.verdict(Duration::from_millis(ran_ms), now)
+    }
+
+    #[test]
+    fn one_that_does_as_its_predecessor_did_is_watched_to_the_end() {
+        let former = meter(10_000, 100, 100_000);
+        let ms = Duration::from_millis;
+        assert_eq!(verdict(former, 0, Meter::default()), Verdict::Wait(ms(250)));
+        assert_eq!(verdict(former, 900, meter(1_000, 12, 12_000)), Verdict::Wait(ms(100)));
+        assert_eq!(verdict(former, 1_000, meter(1_000, 12, 12_000)), Verdict::Well);
+        assert_eq!(verdict(Meter::default(), 1_000, Meter::default()), Verdict::Well, "nothing came");
+    }
+
+    #[test]
+    fn more_rejections_than_before_are_a_fault() {
+        let Verdict::Failed(why) = verdict(meter(1_000, 10, 0), 0, meter(200, 13, 0)) else { panic!() };
+        assert_eq!(why, "it rejected 13 of 200 events, its predecessor 10 of 1000");
+        assert!(matches!(verdict(meter(1_000, 10, 0), 0, meter(200, 12, 0)), Verdict::Wait(_)));
+        assert!(matches!(verdict(meter(1_000, 500, 0), 0, meter(200, 100, 0)), Verdict::Wait(_)), "as before");
+        assert!(matches!(verdict(meter(1_000, 0, 0), 0, meter(99, 99, 0)), Verdict::Wait(_)), "too few to say");
+    }
+
+    #[test]
+    fn a_slower_one_is_a_fault_unless_both_are_quick() {
+        let former = meter(1_000, 0, 30_000);
+        let Verdict::Failed(why) = verdict(former, 0, meter(100, 0, 9_100)) else { panic!() };
+        assert_eq!(why, "it takes 91µs for an event, its predecessor took 30µs");
+        assert!(matches!(verdict(former, 0, meter(100, 0, 9_000)), Verdict::Wait(_)));
+        assert!(matches!(verdict(meter(1_000, 0, 1_000), 0, meter(100, 0, 2_000)), Verdict::Wait(_)), "20 us");
+        assert!(matches!(verdict(meter(50, 0, 50), 0, meter(100, 0, 90_000)), Verdict::Wait(_)), "no measure");
+    }
+}

@@ -1,0 +1,264 @@
+//! The task that follows the group's deployments: it fetches and loads what is to run, has the core run it, and says how
+//! each step of a roll-out goes here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use forebay_proto::{
+    blob::BlobInfo,
+    deploy::{Deployment, Order, PluginVersion, Report, Revision, Wanted},
+    ids::{NodeName, PipelineName, StageName},
+    names::{GlobalName, quorum::Command},
+    pipeline::Pipeline,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::{Fit, LoadFailure, Loaded, Loader, Standings, trial};
+use crate::{
+    node::pipelines::{Fitted, check_roles},
+    registry::{Registry, quorum::QuorumRegistry},
+};
+
+/// How long after a failure what may come later is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it looks, if nothing calls for it earlier.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A revision of a pipeline.
+type RevisionKey = (PipelineName, u64);
+
+/// See the module's documentation.
+pub(crate) struct Fitter {
+    pub(crate) node: NodeName,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) loader: Arc<dyn Loader>,
+    pub(crate) fits: mpsc::Sender<Fit>,
+    pub(crate) standings: Arc<Standings>,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Books {
+    loaded: BTreeMap<RevisionKey, Arc<Loaded>>,
+    failed: BTreeMap<RevisionKey, (LoadFailure, Instant)>,
+    loading: JoinSet<(RevisionKey, Result<Loaded, LoadFailure>)>,
+    under_way: BTreeSet<RevisionKey>,
+    /// What the core was last told.
+    told: BTreeMap<PipelineName, BTreeMap<StageName, Wanted>>,
+    reporting: JoinSet<PipelineName>,
+    /// Pipelines of which a report is on its way.
+    reports: BTreeSet<PipelineName>,
+    kept: Vec<BlobInfo>,
+}
+
+impl Fitter {
+    /// Until the core is gone. Only where a group agrees.
+    pub(crate) async fn run(self) {
+        let mut books = Books::default();
+        let mut standings = self.standings.news();
+        let Some(mut deployments) = self.registry.as_quorum().map(QuorumRegistry::deployment_news) else { return };
+        loop {
+            let again = Instant::now() + self.look(&mut books).await;
+            tokio::select! {
+                _ = deployments.changed() => {}
+                _ = standings.changed() => {}
+                Some(done) = books.loading.join_next() => books.on_loaded(done),
+                Some(done) = books.reporting.join_next() => if let Ok(pipeline) = done {
+                    books.reports.remove(&pipeline);
+                },
+                () = sleep_until(again) => {}
+                () = self.fits.closed() => return,
+            }
+        }
+    }
+
+    /// Does what there is to do, and says how soon to look again.
+    async fn look(&self, books: &mut Books) -> Duration {
+        let Some(quorum) = self.registry.as_quorum() else { return LOOK_AGAIN };
+        let deployments = quorum.deployments();
+        let mut again = LOOK_AGAIN;
+        for (pipeline, deployment) in &deployments {
+            again = again.min(self.load(books, pipeline, deployment));
+            self.fit(books, pipeline, deployment).await;
+            again = again.min(self.report(books, pipeline, deployment));
+        }
+        let needed = |(pipeline, number): &RevisionKey| {
+            deployments.get(pipeline).is_some_and(|deployment| needed(deployment).contains(number))
+        };
+        books.loaded.retain(|key, _| needed(key));
+        books.failed.retain(|key, _| needed(key));
+        self.keep(books, quorum, &deployments).await;
+        again
+    }
+
+    /// Begins to load what is needed and not here.
+    fn load(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) -> Duration {
+        let mut again = LOOK_AGAIN;
+        for number in needed(deployment) {
+            let key = (pipeline.clone(), number);
+            if books.loaded.contains_key(&key) || books.under_way.contains(&key) {
+                continue;
+            }
+            if let Some((failure, at)) = books.failed.get(&key) {
+                let wait = TRY_AGAIN.saturating_sub(at.elapsed());
+                // What is refused stays so, but a later release of this program may take it.
+                if matches!(failure, LoadFailure::Refused(_)) || !wait.is_zero() {
+                    again = again.min(wait.max(Duration::from_millis(1)));
+                    continue;
+                }
+            }
+            let Some(revision) = deployment.revision(number).cloned() else { continue };
+            books.under_way.insert(key.clone());
+            let (loader, name) = (Arc::clone(&self.loader), pipeline.clone());
+            books.loading.spawn(async move {
+                let loaded = load_revision(&*loader, &name, &revision).await;
+                (key, loaded)
+            });
+        }
+        again
+    }
+
+    /// Tells the core what is to run, once all of it can.
+    async fn fit(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) {
+        let wanted = deployment.wanted(&self.node);
+        let before = books.told.get(pipeline);
+        // Of a pipeline that is not deployed any more this node need not know anything.
+        if before == Some(&wanted) || before.is_none() && wanted.is_empty() && !deployment.is_paused() {
+            return;
+        }
+        let fitted = |(stage, wanted): (&StageName, &Wanted)| {
+            let loaded = books.loaded.get(&(pipeline.clone(), wanted.revision))?;
+            let (settings, plugin) = loaded.get(stage)?.clone();
+            Some(Fitted { settings, plugin, revision: wanted.revision, on_trial: wanted.on_trial })
+        };
+        let stages: Option<Vec<_>> = wanted.iter().map(fitted).collect();
+        if let Some(stages) = stages {
+            // If the core is gone, so is this task in a moment.
+            let _ = self.fits.send(Fit { pipeline: pipeline.clone(), stages }).await;
+            books.told.insert(pipeline.clone(), wanted);
+        }
+    }
+
+    /// Says how the step that is being taken goes here, if that is known and was not said.
+    fn report(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) -> Duration {
+        let Some(rollout) = deployment.rollout() else { return LOOK_AGAIN };
+        if rollout.reports.contains_key(&self.node) || books.reports.contains(pipeline) {
+            return LOOK_AGAIN;
+        }
+        let key = (pipeline.clone(), rollout.revision);
+        let name = |stage: &StageName| GlobalName { pipeline: pipeline.clone(), stage: stage.clone() };
+        let found = match rollout.step() {
+            None if books.loaded.contains_key(&key) => Ok(Report::Well),
+            None => match books.failed.get(&key) {
+                Some((LoadFailure::Refused(why), _)) => Ok(Report::Failed(why.clone())),
+                _ => Err(LOOK_AGAIN),
+            },
+            // What the core was not told of yet cannot be judged.
+            Some(_) if books.told.get(pipeline) != Some(&deployment.wanted(&self.node)) => Err(LOOK_AGAIN),
+            Some(_) if !self.takes_part(deployment) => Err(LOOK_AGAIN),
+            Some(_) => trial::look(rollout, &self.node, name, &self.standings, |name| self.registry.lookup(name)),
+        };
+        let report = match found {
+            Ok(report) => report,
+            Err(again) => return again,
+        };
+        tracing::info!(%pipeline, revision = rollout.revision, step = rollout.at, ?report, "a step of a roll-out");
+        let order = Order::Report { revision: rollout.revision, at: rollout.at, node: self.node.clone(), report };
+        let (registry, pipeline) = (Arc::clone(&self.registry), pipeline.clone());
+        books.reports.insert(pipeline.clone());
+        books.reporting.spawn(async move {
+            let command = Command::Deployment { pipeline: pipeline.clone(), order };
+            if let Some(quorum) = registry.as_quorum()
+                && let Err(error) = quorum.order(command).await
+            {
+                tracing::debug!(%pipeline, %error, "a report was not agreed on; said again");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            pipeline
+        });
+        LOOK_AGAIN
+    }
+
+    fn takes_part(&self, deployment: &Deployment) -> bool {
+        use forebay_proto::deploy::Phase;
+        deployment.rollout().is_some_and(|rollout| match &rollout.phase {
+            Phase::Pending => false,
+            Phase::Canary(node) => *node == self.node,
+            Phase::Everywhere => true,
+        })
+    }
+
+    /// Says which blobs are needed: those of all revisions that can be gone back to, and plugins that have a name.
+    async fn keep(&self, books: &mut Books, quorum: &QuorumRegistry, deployments: &BTreeMap<PipelineName, Deployment>) {
+        let revisions = deployments.values().flat_map(Deployment::revisions);
+        let of_revision = |revision: &Revision| {
+            let plugins = revision.plugins.values().filter_map(|plugin| match plugin {
+                PluginVersion::Blob { blob, .. } => Some(*blob),
+                PluginVersion::Builtin(_) => None,
+            });
+            plugins.chain([revision.text]).collect::<Vec<_>>()
+        };
+        let mut needed: Vec<_> = revisions.flat_map(of_revision).collect();
+        needed.extend(quorum.offers().values().map(|offer| offer.blob));
+        needed.sort_by_key(|blob| blob.digest);
+        needed.dedup();
+        if books.kept != needed {
+            books.kept.clone_from(&needed);
+            self.loader.keep(needed).await;
+        }
+    }
+}
+
+impl Books {
+    fn on_loaded(&mut self, done: Result<(RevisionKey, Result<Loaded, LoadFailure>), tokio::task::JoinError>) {
+        let Ok((key, loaded)) = done.inspect_err(|error| tracing::error!(%error, "a bug of the host: loading failed"))
+        else {
+            return self.under_way.clear();
+        };
+        self.under_way.remove(&key);
+        match loaded {
+            Ok(loaded) => {
+                self.failed.remove(&key);
+                self.loaded.insert(key, Arc::new(loaded));
+            }
+            Err(failure) => {
+                tracing::warn!(pipeline = %key.0, revision = key.1, %failure, "a revision cannot be loaded");
+                self.failed.insert(key, (failure, Instant::now()));
+            }
+        }
+    }
+}
+
+/// The revisions of which something is to run, now or soon.
+fn needed(deployment: &Deployment) -> BTreeSet<u64> {
+    let rollout = deployment.rollout().map(|rollout| rollout.revision);
+    deployment.stages().values().copied().chain(rollout).collect()
+}
+
+async fn load_revision(loader: &dyn Loader, name: &PipelineName, revision: &Revision) -> Result<Loaded, LoadFailure> {
+    let refused = |error: &dyn std::fmt::Display| LoadFailure::Refused(error.to_string());
+    let text = loader.text(&revision.text).await?;
+    let file = format!("{name}, revision {}", revision.number);
+    let pipeline = Pipeline::parse_bytes(&text, &file).map_err(|error| refused(&error))?;
+    if pipeline.name() != name {
+        return Err(LoadFailure::Refused(format!("its file is of pipeline `{}`", pipeline.name())));
+    }
+    let mut loaded = Loaded::new();
+    for stage in pipeline.stages() {
+        let version = revision.plugins.get(&stage.name);
+        let version = version.ok_or_else(|| LoadFailure::Refused(format!("stage `{}` has no plugin", stage.name)))?;
+        let plugin = loader.plugin(stage, version).await?;
+        loaded.insert(stage.name.clone(), (Arc::new(stage.clone()), plugin));
+    }
+    let role = |stage: &StageName| loaded.get(stage).map(|(_, plugin)| plugin.role());
+    check_roles(&pipeline, role).map_err(|error| refused(&error))?;
+    Ok(loaded)
+}

@@ -1,0 +1,64 @@
+//! How an instance does: what it has processed and how long that took. Written by the task that makes its calls,
+//! read by whoever judges it.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use forebay_proto::deploy::Meter;
+use tokio::time::Instant;
+
+/// See the module's documentation. Each figure may be read a moment before the others.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals {
+    /// When its `init` had returned.
+    started: OnceLock<Instant>,
+    events: AtomicU64,
+    rejected: AtomicU64,
+    busy_nanos: AtomicU64,
+    /// It is new: a trap ends it, and nobody tries which event it was.
+    on_trial: AtomicBool,
+}
+
+impl Vitals {
+    pub(crate) fn on_trial(on_trial: bool) -> Self {
+        Self { on_trial: AtomicBool::new(on_trial), ..Self::default() }
+    }
+
+    pub(crate) fn start(&self) {
+        // Once: an instance that takes the place of one that trapped is the same stage.
+        let _ = self.started.set(Instant::now());
+    }
+
+    pub(crate) fn call(&self, events: u64, rejected: u64, busy: Duration) {
+        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.events.fetch_add(events, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected, Ordering::Relaxed);
+        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn put_on_trial(&self, on_trial: bool) {
+        self.on_trial.store(on_trial, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.on_trial.load(Ordering::Relaxed)
+    }
+
+    /// For how long it has run; `None` before its `init` has returned.
+    pub(crate) fn ran(&self) -> Option<Duration> {
+        self.started.get().map(Instant::elapsed)
+    }
+
+    pub(crate) fn meter(&self) -> Meter {
+        Meter {
+            events: self.events.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
+        }
+    }
+}
