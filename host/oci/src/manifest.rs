@@ -157,7 +157,7 @@ fn check_kind(manifest: &Read, declared: Option<&str>) -> Result<(), Foreign> {
     if let Some(list) = &manifest.manifests {
         return Err(Foreign::Index(list.len()));
     }
-    for kind in [inside, declared].into_iter().flatten().filter(|&kind| kind != MANIFEST) {
+    if let Some(kind) = [inside, declared].into_iter().flatten().find(|&kind| kind != MANIFEST) {
         return Err(Foreign::Kind { found: shown(kind), hint: hint_of(kind) });
     }
     match (inside.or(declared), manifest.schema_version) {

@@ -174,7 +174,7 @@ fn is_name_part(part: &str) -> bool {
     let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = part.as_bytes();
     let joints = bytes.split(word).filter(|joint| !joint.is_empty());
-    let ends = bytes.first().is_some_and(|byte| word(byte)) && bytes.last().is_some_and(|byte| word(byte));
+    let ends = bytes.first().is_some_and(word) && bytes.last().is_some_and(word);
     ends && joints
         .into_iter()
         .all(|joint| matches!(joint, b"." | b"_" | b"__") || joint.iter().all(|&byte| byte == b'-'))

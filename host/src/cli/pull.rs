@@ -52,8 +52,8 @@ pub(super) fn pull(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Writes plugin and signature. Whoever looks at `file` meanwhile sees the old one or the new one, whole; and never a
-/// new plugin beside an old one's signature for longer than it takes to rename two files.
+/// Writes signature and plugin. Whoever looks at `file` meanwhile sees the old one or the new one, whole. A new plugin never
+/// stands beside an old signature; an old one stands beside a new signature for the time between two renames.
 fn write(file: &Path, pulled: &Pulled) -> Result<(), Failure> {
     let signature = signature_path(file);
     let failed = |path: &Path, error: io::Error| {
