@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -19,7 +19,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What is sent back.
 #[derive(Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -30,27 +30,27 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn ok(body: Vec<u8>) -> Self {
+    pub(crate) fn ok(body: Vec<u8>) -> Self {
         Self { status: 200, headers: Vec::new(), body, endless: false, cut_off: false }
     }
 
-    pub fn endless() -> Self {
+    pub(crate) fn endless() -> Self {
         Self { endless: true, ..Self::ok(vec![b' '; 1 << 16]) }
     }
 
-    pub fn redirect(to: &str) -> Self {
+    pub(crate) fn redirect(to: &str) -> Self {
         Self { status: 307, ..Self::ok(Vec::new()) }.header("Location", to)
     }
 
-    pub fn status(self, status: u16) -> Self {
+    pub(crate) fn status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 
-    pub fn kind(self, kind: &str) -> Self {
+    pub(crate) fn kind(self, kind: &str) -> Self {
         self.header("Content-Type", kind)
     }
 
-    pub fn cut_off(self) -> Self {
+    pub(crate) fn cut_off(self) -> Self {
         Self { cut_off: true, ..self }
     }
 
@@ -71,7 +71,7 @@ struct State {
     wanted: Option<(String, String)>,
 }
 
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     ended: Arc<AtomicBool>,
@@ -88,7 +88,7 @@ struct Request {
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (state, ended) = (Arc::new(Mutex::new(State::default())), Arc::new(AtomicBool::new(false)));
@@ -106,36 +106,36 @@ impl Server {
         Self { address, state, ended, poured, thread: Some(thread) }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn reference(&self, name: &str) -> Reference {
+    pub(crate) fn reference(&self, name: &str) -> Reference {
         format!("{}/{name}", self.address).parse().unwrap()
     }
 
     /// From now on this is answered there, whatever is kept.
-    pub fn answer(&self, path: &str, answer: Answer) {
+    pub(crate) fn answer(&self, path: &str, answer: Answer) {
         self.state.lock().unwrap().said.insert(path.to_owned(), answer);
     }
 
-    pub fn require_basic(&self, user_password: &str) {
+    pub(crate) fn require_basic(&self, user_password: &str) {
         let wanted = format!("Basic {}", BASE64_STANDARD.encode(user_password));
         self.state.lock().unwrap().wanted = Some((wanted, "Basic realm=\"fake\"".to_owned()));
     }
 
-    pub fn require_bearer(&self, token: &str) {
+    pub(crate) fn require_bearer(&self, token: &str) {
         let challenge = format!("Bearer realm=\"{}/token\",service=\"fake\"", self.url());
         self.state.lock().unwrap().wanted = Some((format!("Bearer {token}"), challenge));
     }
 
     /// Bytes that a client let itself be sent of endless answers, those in the system's buffers included.
-    pub fn poured(&self) -> u64 {
+    pub(crate) fn poured(&self) -> u64 {
         self.poured.load(Ordering::SeqCst)
     }
 
     /// Method, path and `Authorization` of all that was asked.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
 }
@@ -235,9 +235,11 @@ fn write(mut stream: TcpStream, request: &Request, answer: &Answer, poured: &Ato
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     if request.method != "HEAD" {
         stream.write_all(&answer.body)?;
-        while answer.endless {
-            stream.write_all(&answer.body)?;
-            poured.fetch_add(answer.body.len() as u64, Ordering::SeqCst);
+        if answer.endless {
+            loop {
+                stream.write_all(&answer.body)?;
+                poured.fetch_add(answer.body.len() as u64, Ordering::SeqCst);
+            }
         }
     }
     stream.flush()
