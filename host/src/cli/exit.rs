@@ -48,7 +48,7 @@ impl From<Exit> for ExitCode {
 
 impl Exit {
     /// The code for an error of the system while something was read or made.
-    fn of_io(error: &io::Error, otherwise: Self) -> Self {
+    pub(super) fn of_io(error: &io::Error, otherwise: Self) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NoInput,
             io::ErrorKind::PermissionDenied => Self::Permission,

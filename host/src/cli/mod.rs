@@ -10,6 +10,9 @@ mod load;
 mod node;
 mod operate;
 mod output;
+mod pull;
+mod push;
+mod registry;
 mod run;
 
 use std::{panic::AssertUnwindSafe, path::PathBuf, process::ExitCode};
@@ -60,6 +63,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Build the Rust stage in a directory into a plugin
     Build(BuildArgs),
+    Push(push::Args),
+    Pull(pull::Args),
     /// Make the keys by which the nodes of a cluster know each other
     #[command(subcommand)]
     Cluster(Cluster),
@@ -147,6 +152,8 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
             println!("{}", path.display());
             Ok(Exit::Done)
         }
+        Command::Push(args) => push::push(&args),
+        Command::Pull(args) => pull::pull(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),
         Command::Cluster(Cluster::AddNode(args)) => say(&cluster::add_node(&args)?),
     }

@@ -118,7 +118,7 @@ fn check_kind(metadata: &std::fs::Metadata) -> Result<(), String> {
 }
 
 /// Says what bytes are that are no component; `None` if they begin as one does.
-pub(super) fn not_a_component(bytes: &[u8]) -> Option<String> {
+pub fn not_a_component(bytes: &[u8]) -> Option<String> {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     let what = match bytes {
         [] => return Some("it is empty, 0 bytes; was the build or the copy interrupted?".to_owned()),

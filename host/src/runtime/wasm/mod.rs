@@ -47,6 +47,7 @@ use self::{
     store::State,
 };
 use super::{LoadError, Plugin};
+pub use file::not_a_component;
 pub use inspect::{Import, Inspection};
 
 /// Loads components. Cheap to clone; one for a node is enough.
@@ -159,6 +160,18 @@ impl Wasm {
 pub async fn read(path: &Path) -> Result<Bytes, LoadError> {
     let path = path.to_owned();
     blocking(move || file::read(&path)).await
+}
+
+/// Reads a plugin's file and looks how it begins, without compiling it. Blocks for as long as its file system takes.
+///
+/// # Errors
+/// [`LoadError::Read`], and [`LoadError::NotAPlugin`] for what does not begin as a component does.
+pub fn read_component(path: &Path) -> Result<Bytes, LoadError> {
+    let bytes = file::read(path)?;
+    match not_a_component(&bytes) {
+        Some(found) => Err(LoadError::NotAPlugin { path: path.to_owned(), found }),
+        None => Ok(bytes),
+    }
 }
 
 /// Compiling takes from 10 ms to 10 s of processor time, which must not hold up other tasks.
