@@ -1,5 +1,5 @@
-//! Plugins in OCI registries, laid out as the CNCF's "Wasm OCI Artifact layout" says, so that `wkg` and `oras` can take
-//! and give them too.
+//! Plugins in OCI registries, laid out as the CNCF's "Wasm OCI Artifact layout" says, so that `wkg` can take and give
+//! them too.
 //!
 //! ```text
 //! push ---> manifest (bytes of the layout)        reference   HOST/NAME:TAG

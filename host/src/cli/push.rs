@@ -20,7 +20,7 @@ use crate::runtime::wasm;
 
 /// Push a plugin into an OCI registry
 ///
-/// Laid out as the CNCF says for WebAssembly, so that `wkg oci pull` and `oras pull` take it too. A signature that stands
+/// Laid out as the CNCF says for WebAssembly, so that `wkg oci pull` takes it too. A signature that stands
 /// beside it, PLUGIN.minisig, goes along as an annotation. Who we are is what `docker login` has left in ~/.docker/config.json
 /// (or in $DOCKER_CONFIG), helpers included. The manifest's time is the file's, so that the same file pushed again is the same.
 #[derive(Debug, clap::Args)]

@@ -120,6 +120,16 @@ fn openraft_is_used_under_registry_raft_only() {
 }
 
 #[test]
+fn registries_of_plugins_are_asked_by_commands_only() {
+    let found = uses(&sources(&["host/src"]), "host/src/cli/", &["forebay_oci"]);
+    assert_none(found, "a node asks no registry");
+    assert!(sources(&["host/src/cli"]).iter().any(|source| !source.uses(&["forebay_oci"]).is_empty()));
+    let found = uses(&sources(&["host/src", "sdk"]), NOWHERE, &["ureq"]);
+    assert_none(found, "ureq outside of host/oci");
+    assert!(sources(&["host/oci/src"]).iter().any(|source| !source.uses(&["ureq"]).is_empty()));
+}
+
+#[test]
 fn redb_is_used_where_things_are_stored_only() {
     let stores = ["host/src/registry/raft/store", "host/src/dlq/", "host/src/inbox/local/", "host/src/watched.rs"];
     let mut elsewhere = sources(&["host/src"]);
