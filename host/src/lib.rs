@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod node;
 pub mod registry;
 pub mod runtime;
+pub mod signature;
 pub mod transport;
 mod wall;
 mod watched;

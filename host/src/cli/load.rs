@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +15,11 @@ use forebay_proto::{
 use super::{Exit, Failure};
 use crate::{
     node::LoadedPipeline,
-    runtime::{LoadError, Plugin, native, wasm::Wasm},
+    runtime::{
+        Grants, LoadError, Plugin, native,
+        wasm::{self, Wasm},
+    },
+    signature::{SIGNATURE_BYTES_MAX, TrustedKeys},
 };
 
 /// Where the built-in producer `lines` reads.
@@ -26,20 +31,59 @@ pub(super) enum LinesInput {
     File(PathBuf),
 }
 
-/// Reads a pipeline file and loads all its plugins. Paths in it count from the file's directory.
-pub(super) async fn load(file: &Path, wasm: &Wasm, input: Option<&LinesInput>) -> Result<LoadedPipeline, Failure> {
+/// Reads a pipeline file and loads all its plugins, if `trusted` takes them. Paths in it count from the file's
+/// directory.
+pub(super) async fn load(
+    file: &Path,
+    wasm: &Wasm,
+    input: Option<&LinesInput>,
+    trusted: &TrustedKeys,
+) -> Result<LoadedPipeline, Failure> {
     let (pipeline, digest) = read(file)?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut plugins: HashMap<_, Arc<dyn Plugin>> = HashMap::new();
     for stage in pipeline.stages() {
         let plugin = match &stage.plugin {
-            PluginRef::File(path) => wasm.load(&folder.join(path), &stage.grants).await?,
+            PluginRef::File(path) => component(&folder.join(path), wasm, &stage.grants, trusted).await?,
             PluginRef::Builtin(name) => builtin(name, input)?,
             PluginRef::Name { name, .. } => return Err(no_store(stage, name, file)),
         };
         plugins.insert(stage.name.clone(), plugin);
     }
     Ok(LoadedPipeline::new(pipeline, plugins)?.with_digest(digest))
+}
+
+/// Loads the very bytes that its signature was checked with.
+async fn component(
+    path: &Path,
+    wasm: &Wasm,
+    grants: &Grants,
+    trusted: &TrustedKeys,
+) -> Result<Arc<dyn Plugin>, Failure> {
+    let bytes = wasm::read(path).await?;
+    let signature = signature(path)?;
+    trusted
+        .verify(&bytes, signature.as_deref())
+        .map_err(|error| Failure::new(Exit::Permission, format!("plugin {} is refused: {error}", path.display())))?;
+    Ok(wasm.load_bytes(&path.display().to_string(), bytes, grants).await?)
+}
+
+/// The text of `FILE.minisig`. What is too long or no text is given so that it is refused as what it is.
+fn signature(plugin: &Path) -> Result<Option<String>, Failure> {
+    let mut name = plugin.as_os_str().to_owned();
+    name.push(".minisig");
+    let path = PathBuf::from(name);
+    let failed = |error| Failure::reading(&path, error);
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.is_file() => return Ok(Some(String::new())),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(&path).map_err(failed)?;
+    file.take(SIGNATURE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// A pipeline file and its digest.

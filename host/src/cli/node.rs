@@ -62,7 +62,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let wasm = Wasm::new(Some(config.data.join("cache")))?;
     let mut pipelines = Vec::new();
     for file in &config.pipeline {
-        pipelines.push(load::load(file, &wasm, None).await?);
+        pipelines.push(load::load(file, &wasm, None, &config.trusted_keys).await?);
     }
     let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
     let observer = output::observer(config.name.clone(), config.output);

@@ -14,6 +14,7 @@ use crate::{
     dlq::{DeadLetters, Filter},
     node::{Node, NodeOptions},
     runtime::wasm::Wasm,
+    signature::TrustedKeys,
     transport::memory::Network,
 };
 
@@ -50,7 +51,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
         Some("-") => LinesInput::Stdin,
         _ => LinesInput::File(path),
     });
-    let pipeline = load::load(&args.pipeline, &wasm, input.as_ref()).await?;
+    let pipeline = load::load(&args.pipeline, &wasm, input.as_ref(), &TrustedKeys::default()).await?;
     let name: forebay_proto::ids::NodeName = "local".parse().expect("a name");
     let mut config = NodeConfig::new(name.clone());
     // Alone and for once: there is nobody to agree with, and this machine must do whatever is asked for.

@@ -102,6 +102,16 @@ pub struct NodeArgs {
     #[arg(long, value_name = "SIZE")]
     pub disk_reserve: Option<String>,
 
+    /// Public keys of minisign whose plugins are taken; repeat it, or separate by commas
+    /// [env: FOREBAY_TRUSTED_KEYS] [default: none]
+    #[arg(long, value_name = "KEY")]
+    pub trusted_keys: Vec<String>,
+
+    /// Whether plugins that none of `--trusted-keys` has signed are refused: `true` or `false`
+    /// [env: FOREBAY_REQUIRE_SIGNED] [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub require_signed: Option<String>,
+
     /// Form of what is printed: `text` or `json` [env: FOREBAY_OUTPUT] [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
@@ -120,6 +130,8 @@ impl NodeArgs {
             "pipeline" => return self.pipeline.clone(),
             "labels" => return super::split_list(&self.labels),
             "dead_letters" => return super::split_list(&self.dead_letters),
+            "trusted_keys" => return super::split_list(&self.trusted_keys),
+            "require_signed" => &self.require_signed,
             "name" => &self.name,
             "listen" => &self.listen,
             "join_after" => &self.join_after,

@@ -42,6 +42,8 @@ struct Keys {
     drain_timeout: Option<String>,
     dead_letters: Option<DeadLetters>,
     disk_reserve: Option<String>,
+    trusted_keys: Option<Vec<String>>,
+    require_signed: Option<bool>,
     output: Option<String>,
     log: Option<String>,
 }
@@ -94,6 +96,8 @@ impl ConfigFile {
             "expect" => return keys.expect.map(|count| vec![count.to_string()]),
             "voters" => return keys.voters.map(|count| vec![count.to_string()]),
             "ping_misses" => return keys.ping_misses.map(|count| vec![count.to_string()]),
+            "trusted_keys" => return keys.trusted_keys.clone(),
+            "require_signed" => return keys.require_signed.map(|value| vec![value.to_string()]),
             "name" => &keys.name,
             "listen" => &keys.listen,
             "join_after" => &keys.join_after,

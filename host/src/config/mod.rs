@@ -21,7 +21,11 @@ use std::{
 use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
 use tracing_subscriber::EnvFilter;
 
-use crate::{disk::DISK_RESERVE_DEFAULT, dlq::Bounds};
+use crate::{
+    disk::DISK_RESERVE_DEFAULT,
+    dlq::Bounds,
+    signature::{TrustedKey, TrustedKeys},
+};
 
 pub use args::NodeArgs;
 pub use file::ConfigFile;
@@ -68,6 +72,8 @@ pub struct NodeConfig {
     pub dead_letters: Bounds,
     /// What must stay free on the disk of `data`; with less no events are ingested. Unit: bytes.
     pub disk_reserve: u64,
+    /// Whose plugins it takes.
+    pub trusted_keys: TrustedKeys,
     /// The form of what is printed.
     pub output: OutputFormat,
     /// The log filter, in the form of tracing's `EnvFilter`; checked.
@@ -117,6 +123,7 @@ impl NodeConfig {
             drain_timeout: Duration::from_secs(5),
             dead_letters: Bounds::default(),
             disk_reserve: DISK_RESERVE_DEFAULT,
+            trusted_keys: TrustedKeys::default(),
             output: OutputFormat::default(),
             log: "info".to_owned(),
         }
@@ -273,6 +280,7 @@ impl Values<'_> {
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
             dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
             disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
+            trusted_keys: self.trusted_keys().unwrap_or(default.trusted_keys),
             output: self.one("output", output).unwrap_or(default.output),
             log: self.one("log", log_filter).unwrap_or(default.log),
             name: default.name,
@@ -290,6 +298,22 @@ impl Values<'_> {
         self.one("name", |text| text.parse().map_err(|_| expected))
     }
 
+    /// `None` only after noting a problem.
+    fn trusted_keys(&mut self) -> Option<TrustedKeys> {
+        let before = self.problems.len();
+        let keys = self.list("trusted_keys", TrustedKey::parse).unwrap_or_default();
+        let require_signed = self.one("require_signed", truth).unwrap_or_default();
+        if self.problems.len() > before {
+            return None;
+        }
+        if let (true, true, Some((_, source_of))) = (require_signed, keys.is_empty(), self.find("require_signed")) {
+            let (found, expected) = (quote("true"), "at least one key in `trusted_keys` with it".to_owned());
+            self.problems.push(ValueProblem { source_of, found, expected });
+            return None;
+        }
+        Some(TrustedKeys { keys, require_signed })
+    }
+
     /// The first layer that has a setting. An empty list in the file is a value.
     fn find(&self, key: &'static str) -> Option<(Vec<String>, Source)> {
         let given = self.args.values(key);
@@ -297,7 +321,7 @@ impl Values<'_> {
             return Some((given, Source::CommandLine(argument(key))));
         }
         if let Some(text) = (self.env)(&variable(key)).filter(|text| !text.is_empty()) {
-            let texts = if matches!(key, "join" | "pipeline" | "labels" | "dead_letters") {
+            let texts = if matches!(key, "join" | "pipeline" | "labels" | "dead_letters" | "trusted_keys") {
                 split_list(&[text])
             } else {
                 vec![text]
@@ -373,6 +397,10 @@ fn reachable_address(text: &str) -> Result<SocketAddr, &'static str> {
     let address = socket_address(text)?;
     let reachable = !address.ip().is_unspecified() && address.port() != 0;
     reachable.then_some(address).ok_or("an address others can send to, so neither 0.0.0.0 nor [::] nor port 0")
+}
+
+fn truth(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "true or false")
 }
 
 fn agreement(text: &str) -> Result<Agreement, &'static str> {

@@ -83,6 +83,33 @@ fn paths_of_a_file_count_from_its_directory() {
 }
 
 #[test]
+fn keys_are_given_in_the_ways_of_each_layer_and_required_only_if_there_are_any() {
+    let key = include_str!("../../tests/signed/key.pub").lines().nth(1).unwrap();
+    let expected = TrustedKeys { keys: vec![TrustedKey::parse(key).unwrap()], require_signed: true };
+    let of = |args: &NodeArgs| NodeConfig::resolve(args, &no_env, None).unwrap().trusted_keys;
+    let require_signed = Some("true".to_owned());
+    assert_eq!(of(&NodeArgs { trusted_keys: vec![key.into()], require_signed, ..named() }), expected);
+    let env = |variable: &str| match variable {
+        "FOREBAY_TRUSTED_KEYS" => Some(format!("{key},")),
+        "FOREBAY_REQUIRE_SIGNED" => Some("true".to_owned()),
+        _ => None,
+    };
+    assert_eq!(NodeConfig::resolve(&named(), &env, None).unwrap().trusted_keys, expected);
+    let text = format!("name = \"n\"\ntrusted_keys = [\"{key}\"]\nrequire_signed = true\n");
+    assert_eq!(from_file(&text).unwrap().trusted_keys, expected);
+    let wrong = |lines: &str| from_file(&format!("name = \"n\"\n{lines}\n")).unwrap_err().to_string();
+    assert_eq!(
+        wrong("require_signed = true"),
+        "`require_signed` in etc/node.toml is \"true\"; expected at least one key in `trusted_keys` with it"
+    );
+    assert_eq!(
+        wrong("trusted_keys = [\"RWQ\"]\nrequire_signed = true"),
+        "`trusted_keys` in etc/node.toml is \"RWQ\"; expected a public key of minisign: the second line of its \
+         `.pub` file, as in RWQf6LRC..."
+    );
+}
+
+#[test]
 fn every_wrong_value_is_told_with_its_source() {
     let file = file("settle = \"5\"\nping_misses = 1\ndata = \"~/x\"\n");
     let args = NodeArgs { listen: Some("localhost:7440".into()), join: vec!["::1".into()], ..NodeArgs::default() };

@@ -218,6 +218,45 @@ fn a_wrong_pipeline_file_is_65_with_line_and_column() {
 }
 
 #[test]
+fn a_node_takes_plugins_that_were_signed_and_refuses_others_with_77() {
+    let desk = Desk::new();
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let key = pair.pk.to_base64();
+    for name in ["counter", "printer"] {
+        fs::copy(prebuilt(name), desk.path(&format!("{name}.wasm"))).unwrap();
+    }
+    let sign = |name: &str, bytes: &[u8]| {
+        let signature = minisign::sign(None, &pair.sk, bytes, None, None).unwrap();
+        desk.write(&format!("{name}.wasm.minisig"), signature.to_string());
+    };
+    let pipeline = desk.write(
+        "p.toml",
+        "name = \"p\"\n[stages.a]\nplugin = \"counter.wasm\"\n[stages.b]\nplugin = \"printer.wasm\"\n\
+         subscribe = [{ to = \"a\" }]\n",
+    );
+    let trust = ["--pipeline", &pipeline, "--trusted-keys", &key, "--output", "json"];
+    let require = [&trust[..], &["--require-signed"]].concat();
+    let refused = |args: &[&str], name: &str, why: &str| {
+        let outcome = run(forebay(desk.node("n1", args)));
+        let path = desk.text(name);
+        outcome.assert_failed(77, &format!("forebay: plugin {path} is refused: {why}"));
+        fs::remove_dir_all(desk.path("n1")).unwrap();
+    };
+    refused(&require, "counter.wasm", "it is not signed, and `require_signed` asks for it");
+    sign("counter", b"other bytes");
+    refused(&trust, "counter.wasm", "its signature is not over these bytes, or was changed");
+    sign("counter", &fs::read(prebuilt("counter")).unwrap());
+    refused(&require, "printer.wasm", "it is not signed");
+    desk.write("printer.wasm.minisig", "x".repeat(5000));
+    refused(&trust, "printer.wasm", "its signature is not one of minisign");
+    sign("printer", &fs::read(prebuilt("printer")).unwrap());
+    let mut node = Process::start(forebay(desk.node("n1", &require)));
+    node.stdout_line(|line| line.contains("n1: [0, 1, 2"));
+    node.signal("-TERM");
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
 fn a_name_of_a_plugin_is_64_where_there_is_no_store() {
     let desk = Desk::new();
     let pipeline = desk.write("p.toml", "name = \"p\"\n[stages.a]\nplugin = \"counter\"\n");
