@@ -16,12 +16,14 @@
 
 pub mod admin;
 mod agreement;
+mod blobs;
 mod claims;
 mod core;
 mod counters;
 mod dial;
 mod directory;
 mod event;
+mod exchange;
 mod letters;
 mod line;
 mod link;
@@ -38,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use forebay_blobs::BlobStore;
 use forebay_proto::{
     ids::{BootId, NodeName, StageName},
     pipeline::Pipeline,
@@ -47,6 +50,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub use blobs::Blobs;
 pub use event::{NodeEvent, Observer, Silent};
 pub use link::group_at;
 pub use pipelines::{LoadedPipeline, RoleError};
@@ -108,6 +112,8 @@ pub struct NodeOptions {
     pub pipelines: Vec<LoadedPipeline>,
     /// Where it keeps events that could not be processed.
     pub dead_letters: DeadLetters,
+    /// Where it keeps plugins and pipeline files, to give them to its peers. Without one it has none.
+    pub blobs: Option<BlobStore>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// Who is told what crosses its edges.
@@ -119,7 +125,7 @@ pub struct NodeOptions {
 
 impl NodeOptions {
     /// What a node's configuration says, with the parts that were made from it. Dead letters and inboxes of its
-    /// own are in memory; who has a data directory gives them a place there.
+    /// own are in memory, and there are no blobs; who has a data directory gives them a place there.
     pub fn new(
         config: &NodeConfig,
         transport: Arc<dyn Transport>,
@@ -142,6 +148,7 @@ impl NodeOptions {
             inboxes: LocalStore::in_memory(config.name.clone()),
             pipelines,
             dead_letters: DeadLetters::in_memory(config.dead_letters),
+            blobs: None,
             observer,
             tracer: Tracer::OFF,
             until_finished: false,
@@ -207,6 +214,7 @@ pub(crate) enum Wanted {
 pub struct Node {
     control: NodeControl,
     desk: admin::Desk,
+    blobs: Option<Blobs>,
     task: JoinHandle<NodeExit>,
 }
 
@@ -218,15 +226,22 @@ impl Node {
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let letters = letters::LetterDesk::new(options.name.clone(), questions.clone(), options.dead_letters.clone());
         let inboxes = core::Inboxes { wanted: told, joins: joining, questions: asked, letters: letters.clone() };
+        let store = options.blobs.clone();
         let core = core::Core::new(options, inboxes);
+        let blobs = store.map(|store| Blobs::new(store, &core.directory));
         let desk = admin::Desk::new(questions, letters, &core);
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
-        Self { control, desk, task: tokio::spawn(core.run()) }
+        Self { control, desk, blobs, task: tokio::spawn(core.run()) }
     }
 
     /// Where this node is asked what it is doing.
     pub fn desk(&self) -> admin::Desk {
         self.desk.clone()
+    }
+
+    /// This node's blobs, and the way to those of its peers. `None`: it keeps none.
+    pub fn blobs(&self) -> Option<Blobs> {
+        self.blobs.clone()
     }
 
     /// What gives this node orders from other tasks.

@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod blobs;
 mod inbox;
 mod ingest;
 mod letters;
@@ -256,6 +257,7 @@ impl World {
             inboxes: LocalStore::in_memory(node.parse().unwrap()),
             pipelines: vec![pipeline],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
+            blobs: None,
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
             until_finished: false,
