@@ -2,6 +2,7 @@
 
 use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, task::Poll};
 
+use forebay_blobs::BlobStore;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     signal::unix::{Signal, SignalKind, signal},
@@ -72,6 +73,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     options.tracer = tracer(&options)?;
     let room = DiskRoom::of(&config.data, config.disk_reserve);
     options.inboxes = LocalStore::open(config.name.clone(), &config.data, room)?;
+    options.blobs = Some(open_blobs(&config.data)?);
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
     let admin = bind_admin(&config.data);
@@ -94,6 +96,13 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         )),
         Some(Expelled::Failed(why)) => Err(Failure::new(Exit::Io, format!("{}: {why}", raft_dir(&config.data)))),
     }
+}
+
+fn open_blobs(data: &Path) -> Result<BlobStore, Failure> {
+    BlobStore::open(data).map_err(|error| {
+        let text = format!("cannot use {}, where plugins and pipeline files are kept", data.join("blobs").display());
+        Failure::new(Exit::CannotCreate, text).because(error)
+    })
 }
 
 /// A node does its work without it, too.

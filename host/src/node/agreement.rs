@@ -10,7 +10,7 @@ use forebay_proto::{
     wire::{self, Frame},
 };
 
-use super::{directory::Directory, line::wire_limits};
+use super::{directory::Directory, exchange};
 use crate::{
     registry::{Peers, Registry},
     transport::{Channel, ChannelError, CloseCode, Connection},
@@ -33,14 +33,11 @@ impl Peers for Directory {
 }
 
 pub(super) async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, ChannelError> {
-    let mut channel = connection.open().await?;
-    channel.sender.send(wire::encode(&Frame::Agreement(request))).await?;
-    let frame = channel.receiver.receive().await?;
-    let frame = frame.ok_or_else(|| ChannelError::Lost("the peer ended the channel without an answer".to_owned()))?;
-    match wire::decode(&frame, &wire_limits()) {
+    let answer = exchange::ask(connection, Frame::Agreement(request), |frame| match frame {
         Ok(Frame::Agreement(answer)) => Ok(answer),
-        Ok(_) | Err(_) => Err(ChannelError::Lost("the peer answered with something else".to_owned())),
-    }
+        Ok(_) | Err(_) => Err("the peer answered with something else".to_owned()),
+    });
+    answer.await
 }
 
 /// Whether others wait for the answer, rather than for what it brings about.

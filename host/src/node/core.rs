@@ -134,7 +134,7 @@ impl Core {
         let hello = Hello { version: VERSION, boot, agreement, advertise: options.advertise, group: None };
         let pings = (options.ping_interval, options.ping_misses);
         let (meet, agree, letters) = (Arc::clone(&directory), Arc::clone(&registry), inboxes.letters.clone());
-        let shared = Arc::new(LinkShared::new(hello, pings, meet, agree, letters, events));
+        let shared = Arc::new(LinkShared::new(hello, pings, meet, agree, letters, options.blobs, events));
         let (meeting, met) = mpsc::channel(options.join.len().max(1));
         let dialler =
             Dialler::start(Arc::clone(&transport), Arc::clone(&shared), &options.join, options.join_after, meeting);

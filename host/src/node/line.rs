@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay_proto::{
     batch::BatchLimits,
+    blob,
     ids::{NodeName, SubId},
     letters,
     message::{Envelope, Message, Reason},
@@ -224,6 +225,8 @@ pub(crate) enum First {
     Agreement(Bytes),
     /// A request about dead letters.
     Letters(letters::Request),
+    /// A request for a blob.
+    Blob(blob::Request),
 }
 
 /// Reads the frame that begins a channel.
@@ -239,6 +242,7 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCod
         Ok(Frame::Stage(envelope @ Envelope { message: Message::Subscribe(_), .. })) => Ok(First::Subscribe(envelope)),
         Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
         Ok(Frame::LettersAsked(request)) => Ok(First::Letters(request)),
+        Ok(Frame::BlobAsked(request)) => Ok(First::Blob(request)),
         Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
         Err(error) => Err((CloseCode::Malformed, error.to_string())),
     }

@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
+use forebay_blobs::BlobStore;
 use forebay_proto::{
+    blob::ASKED_MAX,
     ids::{BootId, NodeName},
     message::{Envelope, Message, Reason},
     names::quorum::GroupId,
@@ -28,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    agreement,
+    agreement, blobs,
     directory::{Directory, StageKey},
     letters::{LetterDesk, peer as letters},
     line::{self, Caller, First, wire_limits},
@@ -72,6 +74,7 @@ pub(crate) struct LinkShared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(super) letters: LetterDesk,
+    pub(super) blobs: Option<BlobStore>,
     pub(crate) events: mpsc::Sender<LinkEvent>,
     ids: AtomicU64,
 }
@@ -83,9 +86,11 @@ impl LinkShared {
         directory: Arc<Directory>,
         registry: Arc<dyn Registry>,
         letters: LetterDesk,
+        blobs: Option<BlobStore>,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
-        Self { hello, ping_interval, ping_misses, directory, registry, letters, events, ids: AtomicU64::new(0) }
+        let ids = AtomicU64::new(0);
+        Self { hello, ping_interval, ping_misses, directory, registry, letters, blobs, events, ids }
     }
 
     fn hello(&self) -> Hello {
@@ -330,7 +335,9 @@ async fn read(
                 | Frame::Stage(_)
                 | Frame::Agreement(_)
                 | Frame::LettersAsked(_)
-                | Frame::LettersTold(_)),
+                | Frame::LettersTold(_)
+                | Frame::BlobAsked(_)
+                | Frame::BlobTold(_)),
             ) => return (CloseCode::WrongState, format!("{other:?} on the control channel")),
             Err(error) => return (CloseCode::Malformed, error.to_string()),
         };
@@ -401,6 +408,7 @@ struct Places {
     consensus: Semaphore,
     proposals: Semaphore,
     letters: Semaphore,
+    blobs: Semaphore,
     subscribing: Semaphore,
 }
 
@@ -410,6 +418,8 @@ impl Places {
             consensus: Semaphore::new(CONSENSUS_MAX),
             proposals: Semaphore::new(PROPOSALS_MAX),
             letters: Semaphore::new(LETTERS_MAX),
+            // Nodes that keep to the protocol ask for no more at a time; further requests are to be made again.
+            blobs: Semaphore::new(ASKED_MAX),
             subscribing: Semaphore::new(SUBSCRIBING_MAX),
         }
     }
@@ -443,6 +453,12 @@ async fn admit(
             drop(opening);
             let Ok(_place) = places.letters.try_acquire() else { return letters::put_off(channel).await };
             return letters::answer(channel, &shared.letters, &*shared.registry, connection.peer(), request).await;
+        }
+        Ok(First::Blob(request)) => {
+            drop(opening);
+            let Ok(_place) = places.blobs.try_acquire() else { return blobs::put_off(channel).await };
+            let store = shared.blobs.as_ref();
+            return blobs::answer(channel, store, &*shared.registry, connection.peer(), request).await;
         }
         Err((code, reason)) => {
             tracing::warn!(%reason, "a peer's stream was refused");
@@ -515,7 +531,7 @@ mod tests {
         let (core, _core) = mpsc::channel(1);
         let letters = DeadLetters::in_memory(Bounds::default());
         let letters = LetterDesk::new("a".parse().unwrap(), core, letters);
-        let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, letters, events));
+        let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, letters, None, events));
         let serving = tokio::spawn(async move { serve(&asked, &shared).await });
         let proposal = Request::Propose { group: GROUP, proposal: Bytes::from_static(b"claim") }.encode();
         let mut proposing = tokio::task::JoinSet::new();

@@ -16,6 +16,7 @@
 
 pub mod admin;
 mod agreement;
+mod blobs;
 mod claims;
 mod core;
 mod counters;
@@ -23,6 +24,7 @@ mod deploy;
 mod dial;
 mod directory;
 mod event;
+mod exchange;
 mod letters;
 mod line;
 mod link;
@@ -40,13 +42,15 @@ use std::{
     time::Duration,
 };
 
+use forebay_blobs::BlobStore;
 use forebay_proto::ids::{BootId, NodeName, StageName};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
 
-pub use deploy::{LoadFailure, Loader};
+pub use blobs::Blobs;
+pub use deploy::{LoadFailure, Loader, StoreLoader};
 pub use event::{NodeEvent, Observer, Silent};
 pub use link::group_at;
 pub use pipelines::{LoadedPipeline, RoleError};
@@ -108,6 +112,8 @@ pub struct NodeOptions {
     pub pipelines: Vec<LoadedPipeline>,
     /// Where it keeps events that could not be processed.
     pub dead_letters: DeadLetters,
+    /// Where it keeps plugins and pipeline files, to give them to its peers. Without one it has none.
+    pub blobs: Option<BlobStore>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// Who is told what crosses its edges.
@@ -121,7 +127,7 @@ pub struct NodeOptions {
 
 impl NodeOptions {
     /// What a node's configuration says, with the parts that were made from it. Dead letters and inboxes of its
-    /// own are in memory; who has a data directory gives them a place there.
+    /// own are in memory, and there are no blobs; who has a data directory gives them a place there.
     pub fn new(
         config: &NodeConfig,
         transport: Arc<dyn Transport>,
@@ -144,6 +150,7 @@ impl NodeOptions {
             inboxes: LocalStore::in_memory(config.name.clone()),
             pipelines,
             dead_letters: DeadLetters::in_memory(config.dead_letters),
+            blobs: None,
             observer,
             tracer: Tracer::OFF,
             loader: None,
@@ -210,6 +217,7 @@ pub(crate) enum Wanted {
 pub struct Node {
     control: NodeControl,
     desk: admin::Desk,
+    blobs: Option<Blobs>,
     task: JoinHandle<NodeExit>,
 }
 
@@ -221,23 +229,33 @@ impl Node {
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let letters = letters::LetterDesk::new(options.name.clone(), questions.clone(), options.dead_letters.clone());
         let (fits, fitting) = mpsc::channel(deploy::FITS_LEN);
-        let loader = options.loader.clone();
         let inboxes =
             core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
+        let (loader, store) = (options.loader.clone(), options.blobs.clone());
         let core = core::Core::new(options, inboxes);
+        let blobs = store.map(|store| Blobs::new(store, &core.directory));
+        let desk = loader.as_ref().zip(blobs.clone()).map(|(loader, blobs)| {
+            loader.connect(blobs.clone());
+            admin::DeployDesk { node: core.name.clone(), store: blobs.store().clone(), loader: Arc::clone(loader) }
+        });
         if let Some(loader) = loader {
             let (node, registry) = (core.name.clone(), Arc::clone(&core.registry));
             let standings = Arc::clone(&core.standings);
             tokio::spawn(deploy::Fitter { node, registry, loader, fits, standings }.run());
         }
-        let desk = admin::Desk::new(questions, letters, &core);
+        let desk = admin::Desk::new(questions, letters, desk, &core);
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
-        Self { control, desk, task: tokio::spawn(core.run()) }
+        Self { control, desk, blobs, task: tokio::spawn(core.run()) }
     }
 
     /// Where this node is asked what it is doing.
     pub fn desk(&self) -> admin::Desk {
         self.desk.clone()
+    }
+
+    /// This node's blobs, and the way to those of its peers. `None`: it keeps none.
+    pub fn blobs(&self) -> Option<Blobs> {
+        self.blobs.clone()
     }
 
     /// What gives this node orders from other tasks.

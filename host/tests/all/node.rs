@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod blobs;
 mod deploy;
 mod inbox;
 mod ingest;
@@ -257,6 +258,7 @@ impl World {
             inboxes: LocalStore::in_memory(node.parse().unwrap()),
             pipelines: vec![pipeline],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
+            blobs: None,
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
             loader: None,

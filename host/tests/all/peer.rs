@@ -3,6 +3,7 @@
 //!
 //! The offender has valid keys and speaks through raw QUIC streams, so that it can send anything.
 
+mod blobs;
 mod letters;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

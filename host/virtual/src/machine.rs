@@ -124,6 +124,7 @@ impl Machine {
             inboxes: LocalStore::in_memory(self.name.clone()),
             pipelines: vec![site.workload.pipeline(boot)?],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
+            blobs: None,
             observer: Arc::new(site.story.clone()),
             until_finished: false,
             tracer,

@@ -1,5 +1,7 @@
 //! The store from outside: what is put, uploaded, fetched and collected, and what altered files come to.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows test functions, not their helpers")]
+
 mod collect;
 mod damage;
 mod fetch;

@@ -81,9 +81,9 @@ async fn the_oldest_upload_goes_for_one_too_many() {
         let held = store.upload(&info.digest, 100, 0, bytes.slice(..50)).await.unwrap();
         assert_eq!(held, Uploaded::Held(50));
     };
-    for at in 0..UPLOADS_MAX {
+    for (at, (_, info)) in files.iter().enumerate().take(UPLOADS_MAX) {
         begin(at).await;
-        let upload = fs::File::open(home.partial(&files[at].1.digest, ".upload")).unwrap();
+        let upload = fs::File::open(home.partial(&info.digest, ".upload")).unwrap();
         let age = Duration::from_secs(1000 - at as u64 * 10);
         upload.set_modified(std::time::SystemTime::now() - age).unwrap();
     }

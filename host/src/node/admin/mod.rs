@@ -6,8 +6,10 @@
 //! - `report.rs`: what the core and the registry say of themselves.
 //! - `letters.rs`: dead letters of this node and of others, listed, shown, resent and dropped.
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
+//! - `deploy.rs`: what is to run.
 //! - `orders.rs`: draining and removing nodes.
 
+mod deploy;
 mod events;
 mod ingest;
 mod letters;
@@ -22,6 +24,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    deploy::PART_BYTES_MAX,
     events::{IngestEvent, IngestKey},
     ingest::{Ingest, Ingested, NotIngested},
     serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
@@ -36,6 +39,7 @@ use crate::{
     },
     registry::Registry,
 };
+pub(super) use deploy::DeployDesk;
 use ingest::Doors;
 pub(super) use ingest::{DoorTable, door_table};
 use report::CoreReport;
@@ -64,14 +68,20 @@ pub struct Desk {
     registry: Weak<dyn Registry>,
     letters: LetterDesk,
     doors: Doors,
+    deploys: Option<DeployDesk>,
     /// Weak: else it would hold the connections of a node that has ended.
     directory: Weak<Directory>,
 }
 
 impl Desk {
-    pub(super) fn new(questions: mpsc::Sender<Question>, letters: LetterDesk, core: &Core) -> Self {
+    pub(super) fn new(
+        questions: mpsc::Sender<Question>,
+        letters: LetterDesk,
+        deploys: Option<DeployDesk>,
+        core: &Core,
+    ) -> Self {
         let (registry, directory) = (Arc::downgrade(&core.registry), Arc::downgrade(&core.directory));
-        Self { core: questions, registry, letters, doors: core.doors(), directory }
+        Self { core: questions, registry, letters, doors: core.doors(), deploys, directory }
     }
 
     /// What only the core knows.

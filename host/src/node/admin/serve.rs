@@ -23,7 +23,7 @@ use super::{
 /// A longer line is refused. Unit: bytes; no question needs a tenth of it.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// A line with events may be longer. Unit: bytes; a batch as long as an inbox takes, 1 MiB, in Base64 and JSON.
+/// A line with events, or with a part of a blob, may be longer. Unit: bytes; a batch as long as an inbox takes, 1 MiB, in Base64 and JSON.
 pub const INGEST_LINE_BYTES_MAX: usize = 2 << 20;
 
 /// How long a client may take for a line, and to read its answer.
@@ -130,15 +130,15 @@ async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Option
             return Ok((!line.is_empty()).then_some(line));
         }
         // The question's name stands before the events.
-        if bytes_max == LINE_BYTES_MAX && !line.windows(INGEST.len()).any(|part| part == INGEST) {
+        if bytes_max == LINE_BYTES_MAX && !LONG.iter().any(|name| line.windows(name.len()).any(|part| part == *name)) {
             return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
         }
     }
     Err(format!("a line with events has at most {INGEST_LINE_BYTES_MAX} bytes; send fewer events in one"))
 }
 
-/// What only a line with events has.
-const INGEST: &[u8] = b"\"ingest\"";
+/// What only a line with events, or with a part of a blob, has.
+const LONG: [&[u8]; 2] = [b"\"ingest\"", b"\"upload\""];
 
 fn parse(line: &[u8]) -> Result<Request, String> {
     let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");
@@ -160,6 +160,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Status => desk.status().await.map(|status| Answer::Status(Box::new(status))),
         Request::Owners => desk.owners().await.map(Answer::Owners),
         Request::Drain { node, drain } => desk.drain(&node, drain).await.map(|()| Answer::Done),
+        Request::Deploy(asked) => desk.deploy(asked).await.map(Answer::Deploy),
         Request::DeadLetters(asked) => desk.dead_letters(asked).await.map(Answer::DeadLetters),
         Request::Ingest(ingest) => {
             return desk.ingest(ingest).await.map_or_else(Answer::NotIngested, Answer::Ingested);

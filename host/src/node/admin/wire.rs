@@ -8,6 +8,7 @@
 //! Spoken only between a node and the `forebay` command of the same installation. What `--output json`
 //! prints are the objects within.
 
+mod deploy;
 mod letters;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Ingest, Ingested, NotIngested};
+pub use deploy::{
+    AboutDeploy, DeployAsked, Deploying, Deployment, NodeProgress, Offered, Plan, PlannedStage, PluginFile, Revision,
+    Rollout,
+};
 pub use letters::{
     AboutLetters, Letter, LetterPart, LettersAsked, LettersKept, LettersPage, LettersQuestion, Outcome, OutcomeOf,
 };
@@ -58,6 +63,8 @@ pub enum Request {
     },
     /// Put events into a stage's inbox.
     Ingest(Ingest),
+    /// Something about pipelines that are deployed.
+    Deploy(DeployAsked),
 }
 
 /// An answer, as a line.
@@ -77,6 +84,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To `Owners`.
     Owners(Vec<Name>),
+    /// To `Deploy`.
+    Deploy(AboutDeploy),
     /// To `DeadLetters`.
     DeadLetters(AboutLetters),
     /// It is agreed on.

@@ -143,6 +143,7 @@ fn play(stages: usize) -> Played {
         inboxes: crate::inbox::LocalStore::in_memory("a".parse().unwrap()),
         pipelines: vec![LoadedPipeline::new(pipeline, plugins).unwrap()],
         dead_letters: crate::dlq::DeadLetters::in_memory(crate::dlq::Bounds::default()),
+        blobs: None,
         observer: Arc::new(Silent),
         tracer: Tracer::OFF,
         loader: None,

@@ -35,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often a node that has just started looks whether it knows the present by now.
 const LOOK_FOR_THE_PRESENT: Duration = Duration::from_millis(50);
 
+/// How often blobs that nobody refers to are looked for, if nothing has changed.
+const COLLECT_EVERY: Duration = Duration::from_secs(600);
+
 /// A revision of a pipeline.
 type RevisionKey = (PipelineName, u64);
 
@@ -60,6 +63,7 @@ struct Books {
     /// Pipelines of which a report is on its way.
     reports: BTreeSet<PipelineName>,
     kept: Vec<BlobInfo>,
+    kept_at: Option<Instant>,
 }
 
 impl Fitter {
@@ -217,8 +221,9 @@ impl Fitter {
         needed.extend(quorum.offers().values().map(|offer| offer.blob));
         needed.sort_by_key(|blob| blob.digest);
         needed.dedup();
-        if books.kept != needed {
+        if books.kept != needed || books.kept_at.is_none_or(|at| at.elapsed() > COLLECT_EVERY) {
             books.kept.clone_from(&needed);
+            books.kept_at = Some(Instant::now());
             self.loader.keep(needed).await;
         }
     }

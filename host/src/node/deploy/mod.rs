@@ -11,6 +11,8 @@
 //! of it can.
 
 mod fitter;
+mod loading;
+mod planning;
 mod refit;
 mod standings;
 mod trial;
@@ -27,9 +29,11 @@ use forebay_proto::{
 };
 
 pub(crate) use fitter::Fitter;
+pub use loading::StoreLoader;
+pub(crate) use planning::{Code, Planned, plan};
 pub(crate) use standings::Standings;
 
-use super::pipelines::Fitted;
+use super::{Blobs, pipelines::Fitted};
 use crate::runtime::Plugin;
 
 /// Fits that the core has not taken. When full, the fitter waits.
@@ -75,7 +79,18 @@ pub trait Loader: Send + Sync + fmt::Debug {
     /// As [`Loader::text`].
     async fn plugin(&self, stage: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure>;
 
+    /// The way to the blobs of peers. Once, when the node starts.
+    fn connect(&self, _blobs: Blobs) {}
+
+    /// How many bytes of these are here.
+    fn fetched(&self, _blobs: &[BlobInfo]) -> u64 {
+        0
+    }
+
     /// Which blobs are needed from now on: others may be thrown away.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
     async fn keep(&self, _needed: Vec<BlobInfo>) {}
 }
 

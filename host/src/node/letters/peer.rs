@@ -5,14 +5,14 @@ use std::time::Duration;
 use forebay_proto::{
     ids::NodeName,
     letters::{Answer, Request},
-    wire::{self, Frame},
+    wire::Frame,
 };
 
 use super::LetterDesk;
 use crate::{
-    node::{directory::Directory, line::wire_limits},
+    node::{directory::Directory, exchange},
     registry::Registry,
-    transport::{Channel, ChannelError, CloseCode, Connection},
+    transport::{Channel, ChannelError, Connection},
 };
 
 /// How long a peer may take to answer. An operator waits for it, and perhaps for several after one another.
@@ -31,28 +31,22 @@ pub(in crate::node) async fn ask(directory: &Directory, peer: &NodeName, request
     let answered = tokio::time::timeout(ANSWER_WITHIN, exchange(&*connection, request.clone())).await;
     let answer = answered.map_err(|_| format!("{peer} did not answer within {} s", ANSWER_WITHIN.as_secs()))?;
     let answer = answer.map_err(|error| match error {
-        // So does a release that does not know the request.
-        ChannelError::Reset(code) if code == CloseCode::Malformed as u64 => {
-            format!("{peer} does not understand what it is asked; it may be of an older release")
-        }
+        error if exchange::is_not_understood(&error) => format!("{peer} {}", exchange::NOT_UNDERSTOOD),
         error => format!("{peer}: {error}"),
     })?;
     answer.check(&request).map_err(|misfit| format!("{peer} cannot be believed: {misfit}"))
 }
 
 async fn exchange(connection: &dyn Connection, request: Request) -> Result<Answer, ChannelError> {
-    let mut channel = connection.open().await?;
-    channel.sender.send(wire::encode(&Frame::LettersAsked(request))).await?;
-    let frame = channel.receiver.receive().await?;
-    let frame = frame.ok_or_else(|| ChannelError::Lost("the peer ended the channel without an answer".to_owned()))?;
-    match wire::decode(&frame, &wire_limits()) {
+    let answer = exchange::ask(connection, Frame::LettersAsked(request), |frame| match frame {
         Ok(Frame::LettersTold(answer)) => Ok(answer),
-        Ok(_) => Err(ChannelError::Lost("the peer answered with something else".to_owned())),
-        Err(error) => Err(ChannelError::Lost(format!("the answer cannot be read: {error}"))),
-    }
+        Ok(_) => Err("the peer answered with something else".to_owned()),
+        Err(error) => Err(format!("the answer cannot be read: {error}")),
+    });
+    answer.await
 }
 
-/// Answers the request that a channel began with.
+/// Answers the request that a channel began with. Events may be secret, and dropping them is for good: members only.
 pub(in crate::node) async fn answer(
     channel: Channel,
     desk: &LetterDesk,
@@ -60,32 +54,15 @@ pub(in crate::node) async fn answer(
     peer: &NodeName,
     request: Request,
 ) {
-    let answer = match may_ask(registry, peer) {
+    let answer = match exchange::may_ask(registry, peer) {
         Ok(()) => desk.answer(request).await,
         Err(why) => Answer::Refused(why),
     };
-    tell(channel, answer).await;
+    exchange::tell(channel, Frame::LettersTold(answer)).await;
 }
 
 /// Tells who asks that there is no place for this request now.
 pub(in crate::node) async fn put_off(channel: Channel) {
-    tell(channel, Answer::Refused("too many requests about dead letters are being answered; ask again".to_owned()))
-        .await;
-}
-
-async fn tell(mut channel: Channel, answer: Answer) {
-    // The peer may be gone; then there is nobody to tell.
-    if channel.sender.send(wire::encode(&Frame::LettersTold(answer))).await.is_ok() {
-        channel.sender.finish().await;
-    }
-}
-
-/// Events may be secret, and dropping them is for good: a certificate is not enough for a node that the group has
-/// removed, or has not taken in. Islands have no list of members; there whoever is connected is one.
-fn may_ask(registry: &dyn Registry, peer: &NodeName) -> Result<(), String> {
-    let Some(quorum) = registry.as_quorum() else { return Ok(()) };
-    match quorum.report().members.iter().any(|member| member.node == *peer) {
-        true => Ok(()),
-        false => Err(format!("{peer} is no member of this group")),
-    }
+    let why = "too many requests about dead letters are being answered; ask again".to_owned();
+    exchange::tell(channel, Frame::LettersTold(Answer::Refused(why))).await;
 }

@@ -1,0 +1,127 @@
+//! Pipelines and plugins from this node's store of blobs, fetched from peers where they are not in it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use forebay_blobs::{BlobStore, FetchError, Progress};
+use forebay_proto::{
+    blob::{BlobInfo, Digest},
+    deploy::PluginVersion,
+    pipeline,
+};
+
+use super::{LoadFailure, Loader};
+use crate::{
+    chain::chain,
+    node::Blobs,
+    runtime::{LoadError, Plugin, native, wasm::Wasm},
+    signature::TrustedKeys,
+};
+
+/// Blobs that nobody refers to stay for so long: an operator may have uploaded them and be reading the plan.
+const UNUSED_KEPT: Duration = Duration::from_secs(3600);
+
+/// See the module's documentation.
+pub struct StoreLoader {
+    store: BlobStore,
+    wasm: Wasm,
+    trusted: TrustedKeys,
+    blobs: OnceLock<Blobs>,
+    /// Fetches under way.
+    fetching: Mutex<BTreeMap<Digest, Arc<Progress>>>,
+}
+
+impl fmt::Debug for StoreLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreLoader").finish_non_exhaustive()
+    }
+}
+
+impl StoreLoader {
+    /// Keeps blobs in `store`, runs what `trusted` allows.
+    pub fn new(store: BlobStore, wasm: Wasm, trusted: TrustedKeys) -> Self {
+        Self { store, wasm, trusted, blobs: OnceLock::new(), fetching: Mutex::default() }
+    }
+
+    /// Each is put in and taken out whole.
+    fn fetching(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Progress>>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bytes of a blob, which were hashed just now.
+    async fn bytes(&self, blob: &BlobInfo) -> Result<Bytes, LoadFailure> {
+        if !self.store.has(&blob.digest) {
+            self.fetch(blob).await?;
+        }
+        // One that was altered is gone from the store by now, and is fetched when this is tried again.
+        self.store.read(&blob.digest).await.map_err(|error| LoadFailure::NotNow(chain(&error)))
+    }
+
+    async fn fetch(&self, blob: &BlobInfo) -> Result<(), LoadFailure> {
+        let Some(blobs) = self.blobs.get() else {
+            return Err(LoadFailure::NotNow(format!("{} is not here", blob.digest)));
+        };
+        let progress = Arc::clone(self.fetching().entry(blob.digest).or_default());
+        let fetched = blobs.obtain(blob, &progress).await;
+        self.fetching().remove(&blob.digest);
+        fetched.map_err(|error| match error {
+            error @ FetchError::Contradiction { .. } => LoadFailure::Refused(chain(&error)),
+            error => LoadFailure::NotNow(chain(&error)),
+        })
+    }
+}
+
+#[async_trait]
+impl Loader for StoreLoader {
+    async fn text(&self, blob: &BlobInfo) -> Result<Bytes, LoadFailure> {
+        self.bytes(blob).await
+    }
+
+    async fn plugin(&self, stage: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure> {
+        let (blob, signature) = match version {
+            PluginVersion::Builtin(name) if name == "inbox" => return Ok(native::inbox()),
+            PluginVersion::Builtin(name) => {
+                return Err(LoadFailure::Refused(format!("this release has no built-in stage `{name}` to deploy")));
+            }
+            PluginVersion::Blob { blob, signature } => (blob, signature.as_deref()),
+        };
+        let bytes = self.bytes(blob).await?;
+        let verified = self.trusted.verify(&bytes, signature);
+        verified.map_err(|error| LoadFailure::Refused(format!("plugin {}: {}", blob.digest, chain(&error))))?;
+        let label = format!("{} ({})", stage.plugin, blob.digest.short());
+        let loaded = self.wasm.load_bytes(&label, bytes, &stage.grants).await;
+        loaded.map_err(|error| match error {
+            error @ LoadError::Read { .. } => LoadFailure::NotNow(chain(&error)),
+            error => LoadFailure::Refused(chain(&error)),
+        })
+    }
+
+    fn connect(&self, blobs: Blobs) {
+        // A loader belongs to one node.
+        let _ = self.blobs.set(blobs);
+    }
+
+    fn fetched(&self, blobs: &[BlobInfo]) -> u64 {
+        let fetching = self.fetching();
+        let held = |blob: &BlobInfo| match fetching.get(&blob.digest) {
+            Some(progress) => progress.held(),
+            None if self.store.has(&blob.digest) => blob.bytes,
+            None => 0,
+        };
+        blobs.iter().map(held).sum()
+    }
+
+    async fn keep(&self, needed: Vec<BlobInfo>) {
+        let keep: HashSet<_> = needed.iter().map(|blob| blob.digest).collect();
+        match self.store.collect(&keep, UNUSED_KEPT).await {
+            Ok(collected) => tracing::debug!(?collected, "blobs that nobody refers to are gone"),
+            Err(error) => tracing::warn!(%error, "blobs that nobody refers to cannot be removed"),
+        }
+    }
+}
