@@ -240,7 +240,7 @@ impl Node {
         let blobs = store.map(|store| Blobs::new(store, &core.directory));
         let desk = loader.as_ref().zip(blobs.clone()).map(|(loader, blobs)| {
             loader.connect(blobs.clone());
-            admin::DeployDesk { node: core.name.clone(), store: blobs.store().clone(), loader: Arc::clone(loader) }
+            admin::DeployDesk { node: core.name.clone(), blobs, loader: Arc::clone(loader) }
         });
         if let Some(loader) = loader {
             let (node, registry) = (core.name.clone(), Arc::clone(&core.registry));

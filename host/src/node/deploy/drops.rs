@@ -100,7 +100,7 @@ impl Drops {
         {
             return tracing::warn!(path = %path.display(), %why, "a plugin in the plugins folder is refused");
         }
-        match self.desk.store.put(bytes).await {
+        match self.desk.blobs.store().put(bytes).await {
             Ok(blob) => {
                 tracing::info!(plugin = %name, digest = %blob.digest, bytes = blob.bytes, "a plugin was put here");
                 let offer = Offer { blob, signature, node: self.desk.node.clone(), at_ms: now_ms() };

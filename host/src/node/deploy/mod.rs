@@ -97,11 +97,6 @@ pub trait Loader: Send + Sync + fmt::Debug {
     /// The way to the blobs of peers. Once, when the node starts.
     fn connect(&self, _blobs: Blobs) {}
 
-    /// How many bytes of these are here.
-    fn fetched(&self, _blobs: &[BlobInfo]) -> u64 {
-        0
-    }
-
     /// Which blobs are needed from now on: others may be thrown away.
     ///
     /// # Cancel safety
