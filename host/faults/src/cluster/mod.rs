@@ -31,7 +31,7 @@ use self::{
 pub(crate) use self::{
     process::was_killed,
     tail::Handled,
-    watch::{NUMBERS, SINK, SOURCE, Watch, inlet},
+    watch::{SINK, SOURCE, Watch, inlet, is_stage},
 };
 use crate::net::{self, Network, NetworkError, Space};
 
