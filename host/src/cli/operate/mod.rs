@@ -1,5 +1,6 @@
 //! Commands for operators of running nodes: each asks a node over the socket in its data directory.
 
+mod deploy;
 mod dlq;
 mod drain;
 mod owners;
@@ -19,12 +20,16 @@ use crate::{
     config::process_env,
     node::admin::{
         connect,
-        wire::{Answer, Answered, Asked, Name, Request, Status, VERSION},
+        wire::{Answer, Answered, Asked, DeployAsked, Name, Request, Status, VERSION},
     },
 };
 
 pub(super) use self::text::harmless;
 pub(super) use self::{
+    deploy::{
+        ApplyArgs, Args as DeployArgs, DiffArgs, HistoryArgs, PauseArgs, PluginsArgs, RollbackArgs, UndeployArgs,
+        apply, deploy, diff, history, pause, plugins, rollback, undeploy,
+    },
     dlq::{Args as DlqArgs, dlq},
     drain::{Args as DrainArgs, drain},
     owners::{Args as OwnersArgs, owners},
@@ -35,6 +40,9 @@ pub(super) use self::{
 
 /// How long a node may take to answer; it gives up on its group after 3 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a node may take that loads plugins first: compilers take up to a minute for the longest.
+const LOADED_WITHIN: Duration = Duration::from_secs(300);
 
 /// How often it is looked whether an order is carried out.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -93,7 +101,7 @@ impl Client {
 
     fn exchange(&self, request: Request) -> io::Result<Answered> {
         let mut stream = connect(&self.data)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.set_read_timeout(Some(answer_within(&request)))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         let mut line = serde_json::to_vec(&Asked { version: VERSION, request })?;
         line.push(b'\n');
@@ -140,6 +148,16 @@ impl Client {
             Answer::Owners(names) => Ok(names),
             _ => Err(something_else()),
         }
+    }
+}
+
+/// What is to be deployed is fetched and compiled before the answer.
+fn answer_within(request: &Request) -> Duration {
+    match request {
+        Request::Deploy(DeployAsked::Plan(_) | DeployAsked::Start { .. } | DeployAsked::Rollback { .. }) => {
+            LOADED_WITHIN
+        }
+        _ => ANSWER_WITHIN,
     }
 }
 
