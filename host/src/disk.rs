@@ -70,7 +70,7 @@ impl DiskRoom {
 }
 
 /// What this user may still write. The directory may not be there yet: then its parent's counts.
-fn free_bytes(directory: &Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(directory: &Path) -> io::Result<u64> {
     let mut path: PathBuf = std::path::absolute(directory)?;
     loop {
         match rustix::fs::statvfs(&path) {

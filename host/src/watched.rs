@@ -2,14 +2,13 @@
 
 use std::{
     io,
-    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 
 /// A backend that notes when data could not be flushed.
 ///
@@ -41,14 +40,44 @@ impl Watched {
     }
 }
 
-impl StorageBackend for Watched {
-    fn len(&self) -> io::Result<u64> {
-        self.backend.len()
-    }
+/// All of a `redb::StorageBackend` but `set_len` and `sync_data`, done by the one in this field.
+///
+/// By its locks redb notices that a file is open already. What is not passed on counts as not there.
+macro_rules! pass_on {
+    ($backend:ident) => {
+        fn len(&self) -> ::std::io::Result<u64> {
+            self.$backend.len()
+        }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.backend.read(offset, out)
-    }
+        fn read(&self, offset: u64, out: &mut [u8]) -> ::std::io::Result<()> {
+            self.$backend.read(offset, out)
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> ::std::io::Result<()> {
+            self.$backend.write(offset, data)
+        }
+
+        fn close(&self) -> ::std::io::Result<()> {
+            self.$backend.close()
+        }
+
+        $crate::watched::pass_on!($backend: try_lock_range, try_lock_shared_range, query_lock_range -> bool);
+        $crate::watched::pass_on!($backend: lock_range, lock_shared_range, unlock_range -> ());
+    };
+    ($backend:ident: $($lock:ident),+ -> $answer:ty) => {
+        $(fn $lock(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<$answer, ::redb::BackendError> {
+            self.$backend.$lock(start, end)
+        })+
+    };
+}
+pub(crate) use pass_on;
+
+impl StorageBackend for Watched {
+    pass_on!(backend);
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.backend.set_len(len)
@@ -56,39 +85,5 @@ impl StorageBackend for Watched {
 
     fn sync_data(&self) -> io::Result<()> {
         self.backend.sync_data().inspect_err(|_| self.lost.0.store(true, Ordering::Release))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.backend.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.backend.close()
-    }
-
-    // By its locks redb notices that a file is open already. What is not passed on counts as not there.
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
     }
 }

@@ -21,9 +21,7 @@ use tokio::{
 };
 
 use super::{Expelled, core::Core, counters::Count, directory::StageKey, event::NodeEvent, stage::Order};
-use crate::registry::ClaimError;
-// For the stages, too.
-pub(super) use crate::wall::now_ms;
+use crate::{registry::ClaimError, wall::now_ms};
 
 /// The pause before a claim is made again that the group did not answer, or refused.
 const CLAIM_AGAIN: Duration = Duration::from_millis(100);

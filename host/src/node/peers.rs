@@ -78,10 +78,15 @@ impl Core {
         self.review_owners(&peer);
     }
 
+    /// Who is at the other end of a link, of a spare one, too: the peer may take that for the one that serves, for a
+    /// moment.
+    fn peer_on(&self, id: LinkId) -> Option<NodeName> {
+        let link = self.links.values().chain(&self.spare).find(|link| link.id == id)?;
+        Some(link.peer.clone())
+    }
+
     fn on_names(&mut self, id: LinkId, names: Names) {
-        // On a spare one, too: the peer may take that for the one that serves, for a moment.
-        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
-        let peer = link.peer.clone();
+        let Some(peer) = self.peer_on(id) else { return };
         self.placement.on_peer(&peer, names.candidates);
         self.registry.on_names(&peer, names.claims);
         self.strangers.remove(&peer);
@@ -91,8 +96,7 @@ impl Core {
 
     /// Of a stage that does not run here nothing is kept.
     fn on_checkpoint(&mut self, id: LinkId, checkpoint: Checkpoint) {
-        let Some(link) = self.links.values().chain(&self.spare).find(|link| link.id == id) else { return };
-        let peer = link.peer.clone();
+        let Some(peer) = self.peer_on(id) else { return };
         let is_ours = self.stage_mut(&checkpoint.name).is_some_and(|state| state.is_global());
         if is_ours && checkpoint.snapshot.len() <= SNAPSHOT_BYTES_MAX {
             self.registry.on_checkpoint(&peer, checkpoint);

@@ -111,10 +111,10 @@ impl Native {
         I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
         R: Resumable + 'static,
     {
-        Arc::new(Self { has_checkpoint: true, ..Self::resuming(name, init) })
+        Self::stateful(name, Role::Producer, init)
     }
 
-    /// A producer-consumer or a consumer with a checkpoint.
+    /// A stage of this role with a checkpoint; a producer has an inbox, too.
     pub fn stateful<I, R>(name: &str, role: Role, init: I) -> Arc<dyn Plugin>
     where
         I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,

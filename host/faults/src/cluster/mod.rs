@@ -22,6 +22,8 @@ use forebay_check::{Agreement, Ranges};
 use forebay_trace::Run;
 use rustix::process::Signal;
 
+#[cfg(test)]
+pub(crate) use self::watch::SOURCE;
 use self::{
     disks::Disk,
     files::Files,
@@ -31,7 +33,7 @@ use self::{
 pub(crate) use self::{
     process::was_killed,
     tail::Handled,
-    watch::{NUMBERS, SINK, SOURCE, Watch, inlet},
+    watch::{SINK, Watch, inlet, is_stage},
 };
 use crate::net::{self, Network, NetworkError, Space};
 

@@ -10,7 +10,7 @@ use std::{
 
 use forebay_trace::{Epoch, Event, Run, read};
 
-use super::watch::SOURCE;
+use super::watch::{SOURCE, is_stage};
 
 /// What is known from the trace of one start of a node.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Tail {
         for record in read(&bytes[..whole]).filter_map(Result::ok) {
             match record.event {
                 Event::Role { role, term } => self.leads = (*role == *"leader").then_some(term),
-                Event::Handled { source, epoch, serials, .. } if source.rsplit('/').next() == Some(SOURCE) => {
+                Event::Handled { source, epoch, serials, .. } if is_stage(&source, SOURCE) => {
                     self.numbers.extend(serials);
                     self.handled.push(Handled { at: Duration::from_nanos(record.t_mono), epoch });
                 }

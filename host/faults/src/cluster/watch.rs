@@ -19,6 +19,11 @@ pub(crate) fn inlet(chain: bool) -> &'static str {
     if chain { NUMBERS } else { SOURCE }
 }
 
+/// Whether a stage, as traces write it with its pipeline, has this name.
+pub(crate) fn is_stage(stage: &str, name: &str) -> bool {
+    stage.rsplit('/').next() == Some(name)
+}
+
 /// A node's subscription to the source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Subscription {

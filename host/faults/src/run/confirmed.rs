@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{Place, Pushed},
-    cluster::{SINK, inlet},
+    cluster::{SINK, inlet, is_stage},
 };
 
 /// What came of what the clients of one cluster pushed, or of several.
@@ -134,19 +134,18 @@ impl Arrivals {
     }
 
     pub(crate) fn see(&mut self, event: &Event) {
-        let is = |stage: &str, name: &str| stage.rsplit('/').next() == Some(name);
         match event {
-            Event::Emit { stage, epoch, first, serials, .. } if is(stage, self.inlet) => {
+            Event::Emit { stage, epoch, first, serials, .. } if is_stage(stage, self.inlet) => {
                 let mut seq = *first;
                 for run in serials {
                     self.emitted(*epoch, seq, *run);
                     seq += run.count;
                 }
             }
-            Event::Skipped { stage, epoch, count, .. } if is(stage, self.inlet) => {
+            Event::Skipped { stage, epoch, count, .. } if is_stage(stage, self.inlet) => {
                 self.epochs.entry(*epoch).or_default().skipped += count;
             }
-            Event::Handled { stage, epoch, serials, .. } if is(stage, SINK) => {
+            Event::Handled { stage, epoch, serials, .. } if is_stage(stage, SINK) => {
                 for run in serials {
                     self.handled += run.count;
                     self.sinks.entry(*epoch).or_default().insert(*run);
@@ -178,13 +177,9 @@ impl Arrivals {
 
     /// What came of it all.
     pub(crate) fn arrived(&self) -> Arrived {
-        let mut all = Ranges::default();
-        let mut of_epochs = 0;
-        for run in self.sinks.values().flat_map(Ranges::runs) {
-            of_epochs += run.count;
-            all.insert(run);
-        }
-        let taken: u64 = all.runs().map(|run| run.count).sum();
+        let all = self.all_taken();
+        let count = |ranges: &Ranges| -> u64 { ranges.runs().map(|run| run.count).sum() };
+        let (taken, of_epochs) = (count(&all), self.sinks.values().map(count).sum::<u64>());
         let repeated = self.handled.saturating_sub(self.copies * taken);
         let made_again = (self.copies * (of_epochs - taken)).min(repeated);
         Arrived {
@@ -218,11 +213,17 @@ impl Arrivals {
         broken
     }
 
-    fn first_missing(&self) -> Option<u64> {
+    /// What sinks have taken, in whichever epoch.
+    fn all_taken(&self) -> Ranges {
         let mut all = Ranges::default();
         for run in self.sinks.values().flat_map(Ranges::runs) {
             all.insert(run);
         }
+        all
+    }
+
+    fn first_missing(&self) -> Option<u64> {
+        let all = self.all_taken();
         self.pushed.confirmed.iter().find_map(|place| all.missing(place.numbers))
     }
 }

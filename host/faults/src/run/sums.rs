@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use forebay_trace::{Event, Run};
 use serde_json::{Value, json};
 
-use crate::cluster::{NUMBERS, SINK, SOURCE};
+use crate::cluster::{SINK, inlet, is_stage};
 
 /// What came of the numbers of one cluster, or of several.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -63,17 +63,16 @@ pub(crate) struct Tally {
 impl Tally {
     /// `chain`: of a cluster in which a stage stands between the numbers and the sinks, which doubles them.
     pub(crate) fn new(chain: bool) -> Self {
-        let (copies, numbers) = if chain { (2, NUMBERS) } else { (1, SOURCE) };
-        Self { copies, numbers, recorded: 0, taken: BTreeSet::new(), handled: 0 }
+        let copies = if chain { 2 } else { 1 };
+        Self { copies, numbers: inlet(chain), recorded: 0, taken: BTreeSet::new(), handled: 0 }
     }
 
     pub(crate) fn see(&mut self, event: &Event) {
-        let is = |stage: &str, name: &str| stage.rsplit('/').next() == Some(name);
         match event {
-            Event::CkptApplied { stage, seq, .. } if is(stage, self.numbers) => {
+            Event::CkptApplied { stage, seq, .. } if is_stage(stage, self.numbers) => {
                 self.recorded = self.recorded.max(seq + 1)
             }
-            Event::Handled { stage, serials, .. } if is(stage, SINK) => {
+            Event::Handled { stage, serials, .. } if is_stage(stage, SINK) => {
                 for Run { first, count } in serials {
                     self.handled += count;
                     self.taken.extend(*first..first + count);
@@ -97,6 +96,7 @@ mod tests {
     use forebay_trace::Epoch;
 
     use super::*;
+    use crate::cluster::SOURCE;
 
     fn taken(first: u64, count: u64) -> Event {
         let (stage, source) = (format!("faults/{SINK}").as_str().into(), "faults/counter".into());

@@ -47,9 +47,8 @@ impl LetterDesk {
     pub(in crate::node) async fn answer(&self, request: Request) -> Answer {
         let answered = match request {
             Request::List { pipeline, stage, after } => {
-                let text = |name: &dyn ToString| name.to_string();
-                let pipeline = pipeline.as_ref().map(|name| text(name));
-                Ok(self.page(&Filter { pipeline, stage: stage.as_ref().map(|name| text(name)) }, after).await)
+                let pipeline = pipeline.map(|name| name.to_string());
+                Ok(self.page(&Filter { pipeline, stage: stage.map(|name| name.to_string()) }, after).await)
             }
             Request::Show { id, from } => self.part(id, from).await,
             Request::Resend(ids) => self.resend(ids).await,

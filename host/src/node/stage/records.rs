@@ -22,8 +22,9 @@ use super::StageTask;
 use crate::{
     dlq::{Letter, LetterId},
     inbox::InboxEvents,
-    node::{claims::now_ms as wall_ms, counters::Count, directory::StageKey, trace::DeadTrace},
+    node::{counters::Count, directory::StageKey, trace::DeadTrace},
     registry::{CheckpointError, Registry},
+    wall::now_ms,
 };
 
 /// How long a stage that ends waits for its last record.
@@ -154,7 +155,7 @@ impl StageTask {
             epoch: letter.epoch,
             seq: letter.seq,
             attempts: letter.attempts,
-            at_ms: wall_ms(),
+            at_ms: now_ms(),
             reason: letter.reason.into(),
             event: letter.event,
         });

@@ -8,19 +8,14 @@ use std::{
 use forebay_proto::{
     deploy::{self, Order, Patience, Phase, Rollout},
     ids::{NodeName, PipelineName},
-    names::{
-        GlobalName,
-        quorum::{Command, Proposal},
-    },
+    names::{GlobalName, quorum::Command},
 };
 use tokio::time::Instant;
 
 use super::{
     Inner, Membership,
-    member::{Books, LOOK_AGAIN},
-    propose::TRY_WITHIN,
+    member::{Books, decree},
 };
-use crate::wall::now_ms;
 
 /// Since when this leader has seen each roll-out take the step that it is taking.
 #[derive(Default)]
@@ -63,15 +58,9 @@ impl Inner {
             let Some(to) = deploy::next_move(&rollout, &present, owner, waited, Patience::default()) else { continue };
             tracing::info!(%pipeline, revision = rollout.revision, step = rollout.at, next = ?to, "conducting a roll-out");
             let order = Order::Advance { revision: rollout.revision, at: rollout.at, to };
-            let proposal = Proposal { at_ms: now_ms(), command: Command::Deployment { pipeline, order } };
-            let raft = Arc::clone(&membership.raft);
-            books.conducting.spawn(async move {
-                // By this leader or by the next; what comes of it shows in the ledger.
-                match raft.propose(proposal.encode(), TRY_WITHIN).await {
-                    Ok(_) => raft.spread().await,
-                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
-                }
-            });
+            let (raft, command) = (Arc::clone(&membership.raft), Command::Deployment { pipeline, order });
+            // By this leader or by the next.
+            books.conducting.spawn(async move { decree(&raft, command).await });
         }
     }
 

@@ -22,12 +22,12 @@ use tokio::{
 
 use super::{Ended, Inner, Membership, conduct::Rollouts, lock, propose::TRY_WITHIN};
 use crate::{
-    registry::raft::{GroupStatus, MemberId, ReadError},
+    registry::raft::{Group, GroupStatus, MemberId, ReadError},
     wall::now_ms,
 };
 
 /// How often a member looks at what there is to do, if nothing calls for it earlier.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How often a member renews its tenure; a tenth of a second is a twelfth of the default lease.
 const RENEW_EVERY: Duration = Duration::from_millis(100);
@@ -217,13 +217,9 @@ impl Inner {
         let is_boot = matches!(command, Command::Boot { .. });
         let inner = Arc::clone(self);
         books.booting.spawn(async move {
-            match inner.propose(command).await {
-                Ok(outcome) if is_boot => Ok(outcome),
-                Ok(_) => Err("admitted, not booted yet".to_owned()),
-                Err(why) => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                    Err(why)
-                }
+            match paced(inner.propose(command).await).await? {
+                outcome if is_boot => Ok(outcome),
+                _ => Err("admitted, not booted yet".to_owned()),
             }
         });
     }
@@ -400,12 +396,8 @@ impl Inner {
             let (inner, raft) = (Arc::clone(self), Arc::clone(&membership.raft));
             books.vacating.spawn(async move {
                 let command = Command::Vacate { node: node.clone(), boot, why };
-                // By this leader or by none: the next one gives everybody a lease of its own. The outcome
-                // shows in the ledger; if there is none it is tried again.
-                match raft.propose(Proposal { at_ms: now_ms(), command }.encode(), TRY_WITHIN).await {
-                    Ok(_) => raft.spread().await,
-                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
-                }
+                // By this leader or by none: the next one gives everybody a lease of its own.
+                decree(&raft, command).await;
                 lock(&inner.vacating).remove(&(node, boot));
             });
         }
@@ -480,11 +472,25 @@ impl Inner {
     }
 }
 
-/// Makes a change, and says if it could not be made. It is tried again as soon as this returns: what is refused at
-/// once would keep a processor busy.
-async fn said<E: std::fmt::Display>(what: &str, change: impl Future<Output = Result<(), E>>) {
-    if let Err(error) = change.await {
-        tracing::warn!(%error, "could not {what}; trying again");
+/// What came of an attempt, late if it failed. It is tried again as soon as it is known: what is refused at once would
+/// keep a processor busy.
+async fn paced<T, E>(outcome: Result<T, E>) -> Result<T, E> {
+    if outcome.is_err() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+    outcome
+}
+
+/// Has a command of the leader agreed on, by itself. What comes of it shows in the ledger; if nothing does it is tried
+/// again.
+pub(super) async fn decree(raft: &Group, command: Command) {
+    if paced(raft.propose(Proposal { at_ms: now_ms(), command }.encode(), TRY_WITHIN).await).await.is_ok() {
+        raft.spread().await;
+    }
+}
+
+/// Makes a change, and says if it could not be made.
+async fn said<E: std::fmt::Display>(what: &str, change: impl Future<Output = Result<(), E>>) {
+    // The next look finds what is still to be done.
+    let _ = paced(change.await.inspect_err(|error| tracing::warn!(%error, "could not {what}; trying again"))).await;
 }

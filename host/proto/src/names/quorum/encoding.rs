@@ -68,15 +68,14 @@ impl Proposal {
 }
 
 fn write_command(writer: &mut Writer, command: &Command) {
+    writer.u8(number(command));
     match command {
         Command::Admit { node, store, addr } => {
-            writer.u8(1);
             writer.name(node.as_str());
             writer.u64(*store);
             writer.optional_addr(*addr);
         }
         Command::Boot { node, member, boot, addr, pipelines } => {
-            writer.u8(2);
             writer.name(node.as_str());
             writer.u64(member.0);
             writer.u64(boot.0);
@@ -84,20 +83,17 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.list(pipelines, write_pipeline);
         }
         Command::Claim { name, node, boot, request } => {
-            writer.u8(3);
             writer.global_name(name);
             writer.name(node.as_str());
             writer.u64(boot.0);
             writer.u64(*request);
         }
         Command::Release { name, epoch, why } => {
-            writer.u8(4);
             writer.global_name(name);
             writer.u64(epoch.to_u64());
             writer.text(why);
         }
         Command::Checkpoint { name, epoch, previous, seq, snapshot } => {
-            writer.u8(5);
             writer.global_name(name);
             writer.u64(epoch.to_u64());
             writer.u64(previous.0);
@@ -105,22 +101,16 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.blob(snapshot);
         }
         Command::Vacate { node, boot, why } => {
-            writer.u8(6);
             writer.name(node.as_str());
             writer.u64(boot.0);
             writer.text(why);
         }
         Command::Drain { node, drain } => {
-            writer.u8(7);
             writer.name(node.as_str());
             writer.u8(u8::from(*drain));
         }
-        Command::Remove { node } => {
-            writer.u8(8);
-            writer.name(node.as_str());
-        }
+        Command::Remove { node } => writer.name(node.as_str()),
         Command::Ingest { name, client, request, count, events } => {
-            writer.u8(9);
             writer.global_name(name);
             writer.u128(*client);
             writer.u64(*request);
@@ -128,21 +118,36 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.blob(events);
         }
         Command::Processed { name, epoch, upto } => {
-            writer.u8(10);
             writer.global_name(name);
             writer.u64(epoch.to_u64());
             writer.u64(*upto);
         }
         Command::Deployment { pipeline, order } => {
-            writer.u8(11);
             writer.name(pipeline.as_str());
             deploy::write_order(writer, order);
         }
         Command::Offer { name, offer } => {
-            writer.u8(12);
             writer.name(name.as_str());
             deploy::write_offer(writer, offer);
         }
+    }
+}
+
+/// Says which command it is.
+fn number(command: &Command) -> u8 {
+    match command {
+        Command::Admit { .. } => 1,
+        Command::Boot { .. } => 2,
+        Command::Claim { .. } => 3,
+        Command::Release { .. } => 4,
+        Command::Checkpoint { .. } => 5,
+        Command::Vacate { .. } => 6,
+        Command::Drain { .. } => 7,
+        Command::Remove { .. } => 8,
+        Command::Ingest { .. } => 9,
+        Command::Processed { .. } => 10,
+        Command::Deployment { .. } => 11,
+        Command::Offer { .. } => 12,
     }
 }
 

@@ -9,17 +9,17 @@
 use std::{
     fs::File,
     io,
-    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use redb::{BackendError, DatabaseError, StorageBackend, backends::FileBackend};
+use redb::{DatabaseError, StorageBackend, backends::FileBackend};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::spare::Spare;
+use crate::watched::pass_on;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -55,13 +55,7 @@ impl Occupied {
 }
 
 impl StorageBackend for Occupied {
-    fn len(&self) -> io::Result<u64> {
-        self.backend.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.backend.read(offset, out)
-    }
+    pass_on!(backend);
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         match self.backend.len()? {
@@ -73,38 +67,6 @@ impl StorageBackend for Occupied {
     fn sync_data(&self) -> io::Result<()> {
         self.spare.retake();
         self.backend.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.backend.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.backend.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
     }
 }
 

@@ -15,7 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::disk::free_bytes;
 
 /// Unit: bytes. The log's file grows to double its length, from 1 MiB, and holds 8 MiB of commands before a snapshot lets
 /// go of them; without events pushed in a snapshot has some kilobytes.
@@ -87,8 +89,7 @@ impl Spare {
         if std::fs::metadata(&self.path).is_ok_and(|found| found.len() == SPARE_BYTES) {
             return Ok(true);
         }
-        let found = statvfs(self.path.parent().unwrap_or(&self.path))?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize) >= 2 * SPARE_BYTES)
+        Ok(free_bytes(self.path.parent().unwrap_or(&self.path))? >= 2 * SPARE_BYTES)
     }
 
     /// A file system that cannot take room in advance has none to keep.
