@@ -149,6 +149,7 @@ impl RunningPipeline {
     pub(crate) fn set(&mut self, fitted: Fitted, labels: &BTreeSet<String>) {
         let name = fitted.settings.name.clone();
         if fitted.may_run_with(labels) {
+            self.elsewhere.remove(&name);
             self.stages.insert(name, StageState::new(fitted));
         } else {
             self.elsewhere.insert(name, (fitted.settings, fitted.plugin));

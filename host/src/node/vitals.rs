@@ -18,6 +18,7 @@ pub(crate) struct Vitals {
     /// When its `init` had returned.
     started: OnceLock<Instant>,
     events: AtomicU64,
+    calls: AtomicU64,
     rejected: AtomicU64,
     busy_nanos: AtomicU64,
     /// It is new: a trap ends it, and nobody tries which event it was.
@@ -37,6 +38,7 @@ impl Vitals {
     pub(crate) fn call(&self, events: u64, rejected: u64, busy: Duration) {
         let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
         self.events.fetch_add(events, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.rejected.fetch_add(rejected, Ordering::Relaxed);
         self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
@@ -57,6 +59,7 @@ impl Vitals {
     pub(crate) fn meter(&self) -> Meter {
         Meter {
             events: self.events.load(Ordering::Relaxed),
+            calls: self.calls.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
         }

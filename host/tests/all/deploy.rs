@@ -135,7 +135,8 @@ fn a_pipeline_is_deployed_changed_and_taken_away_by_command() {
         printed(process, 1);
     }
     cluster.command("a", &["undeploy", "p", "--yes", "--forget"]).assert_done();
-    assert_eq!(history(&cluster, "b")["current"], Value::Null);
+    let gone = cluster.command("a", &["history", "p"]);
+    gone.assert_failed(69, "forebay: no pipeline `p` is deployed; none is");
 }
 
 #[test]

@@ -16,17 +16,18 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { fetch: Duration::from_secs(600), step: Duration::from_secs(60) }
+        Self { fetch: Duration::from_secs(600), step: Duration::from_secs(120) }
     }
 }
 
 /// The next move, if it is time for one. `present` are the nodes that are there, `owner` tells who owns a stage, and
-/// `waited` for how long this leader has seen the roll-out as it is.
+/// `waited` for how long this leader has seen the roll-out as it is, and `gone` for how long its first node has not been
+/// there.
 pub fn next_move(
     rollout: &Rollout,
     present: &BTreeSet<NodeName>,
     owner: impl Fn(&StageName) -> Option<NodeName>,
-    waited: Duration,
+    (waited, gone): (Duration, Option<Duration>),
     patience: Patience,
 ) -> Option<Move> {
     let unheard = |node: &&NodeName| !rollout.reports.contains_key(*node);
@@ -44,7 +45,7 @@ pub fn next_move(
             // It was none: the next is asked to be it.
             Some(_) => Some(present.iter().find(unheard).cloned().map_or(Move::Everywhere, Move::Canary)),
             // It is gone, and what it runs is not known.
-            None if !present.contains(canary) && waited > GONE => {
+            None if gone.is_some_and(|gone| gone > GONE) => {
                 Some(Move::Back(format!("{canary}, the first node to run it, is gone")))
             }
             None => due(&[canary], "run it", waited, patience.step + rollout.canary),
@@ -93,7 +94,10 @@ mod tests {
 
     fn moved(rollout: &Rollout, owner: Option<&str>, waited: u64) -> Option<Move> {
         let present = ["a", "b", "c"].map(node).into();
-        next_move(rollout, &present, |_| owner.map(node), Duration::from_secs(waited), Patience::default())
+        let waited = Duration::from_secs(waited);
+        let is_there = |canary: &NodeName| ["a", "b", "c"].contains(&canary.as_str());
+        let gone = matches!(&rollout.phase, Phase::Canary(canary) if !is_there(canary)).then_some(waited);
+        next_move(rollout, &present, |_| owner.map(node), (waited, gone), Patience::default())
     }
 
     #[test]
@@ -122,7 +126,7 @@ mod tests {
         let well = [("a", Report::Well)];
         assert_eq!(moved(&rollout(1, Phase::Canary(node("a")), &well), None, 0), Some(Move::Everywhere));
         assert_eq!(moved(&rollout(1, Phase::Everywhere, &well), None, 0), None);
-        assert!(matches!(moved(&rollout(1, Phase::Everywhere, &well), None, 66), Some(Move::Back(_))));
+        assert!(matches!(moved(&rollout(1, Phase::Everywhere, &well), None, 126), Some(Move::Back(_))));
     }
 
     #[test]

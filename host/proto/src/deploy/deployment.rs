@@ -1,6 +1,6 @@
 //! What stands in the ledger of one pipeline, and how it changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Change, Move, NewRevision, Phase, Report, Revision, Rollout, Standing};
 use crate::ids::{NodeName, StageName};
@@ -110,10 +110,11 @@ impl Deployment {
     /// # Errors
     /// Another one is on its way or came first, or the pipeline is paused.
     pub fn deploy(&mut self, at_ms: u64, after: u64, new: NewRevision) -> Result<(), NotDeployed> {
-        let NewRevision { text, plugins, by, why, steps, canary } = new;
+        let number = after.checked_add(1).ok_or_else(|| no("there is no revision after this one"))?;
+        let beside = self.current().map(|revision| revision.number);
         if let Some(last) = self.revisions.back()
-            && (last.number, last.text, &last.by) == (after + 1, text, &by)
-            && last.plugins == plugins
+            && (last.number, last.text, &last.by) == (number, new.text, &new.by)
+            && last.plugins == new.plugins
         {
             // Proposed again because its answer was lost.
             return Ok(());
@@ -128,12 +129,36 @@ impl Deployment {
             let latest = self.latest();
             return Err(no(format!("revision {latest} came meanwhile; look at the plan again")));
         }
-        let number = after + 1;
+        if beside != new.beside {
+            return Err(no("what runs is another meanwhile; look at the plan again"));
+        }
+        self.covers(&new)?;
+        let NewRevision { text, plugins, by, why, steps, canary, beside: _ } = new;
         self.revisions.push_back(Revision { number, text, plugins, at_ms, by, why, standing: Standing::RollingOut });
         let (former, phase, reports) = (self.stages.clone(), Phase::Everywhere, BTreeMap::new());
         self.rollout = Some(Rollout { revision: number, former, steps, at: 0, phase, reports, canary });
         self.forget_old();
         Ok(())
+    }
+
+    /// Whether its steps lead from what runs to what is to run, and nowhere else.
+    fn covers(&self, new: &NewRevision) -> Result<(), NotDeployed> {
+        let changed = |change: fn(Change) -> bool| {
+            let steps = new.steps.iter().filter(move |step| change(step.change));
+            steps.flat_map(|step| &step.stages).collect::<BTreeSet<_>>()
+        };
+        let brought = changed(|change| change != Change::Stop);
+        let stopped = changed(|change| change == Change::Stop);
+        let odd = new.plugins.keys().find(|stage| !brought.contains(stage) && !self.stages.contains_key(*stage));
+        let odd = odd.or_else(|| brought.iter().copied().find(|stage| !new.plugins.contains_key(*stage)));
+        let odd = odd.or_else(|| stopped.iter().copied().find(|stage| new.plugins.contains_key(*stage)));
+        let stays = |stage: &&StageName| !new.plugins.contains_key(*stage) && !stopped.contains(stage);
+        match odd.or_else(|| self.stages.keys().find(stays)) {
+            Some(stage) => {
+                Err(no(format!("its steps do not say what becomes of stage `{stage}`: a bug of its proposer")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A node says how a step went there. What belongs to another step changes nothing.

@@ -68,6 +68,7 @@ fn write_new(writer: &mut Writer, new: &NewRevision) {
     writer.text(&new.why);
     writer.list(&new.steps, write_step);
     write_duration(writer, new.canary);
+    writer.option(new.beside.as_ref(), |writer, number| writer.u64(*number));
 }
 
 fn read_new(reader: &mut Reader<'_>) -> Result<NewRevision, WireError> {
@@ -78,6 +79,7 @@ fn read_new(reader: &mut Reader<'_>) -> Result<NewRevision, WireError> {
         why: reader.text("reason")?.to_owned(),
         steps: reader.list("steps", read_step)?,
         canary: read_duration(reader)?,
+        beside: reader.option("has a revision beside", |reader| reader.u64("revision beside"))?,
     })
 }
 

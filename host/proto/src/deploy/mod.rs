@@ -83,6 +83,8 @@ pub struct NewRevision {
     pub steps: Vec<Step>,
     /// How long the first node with a new version is watched.
     pub canary: Duration,
+    /// The revision in force that its steps lead away from.
+    pub beside: Option<u64>,
 }
 
 /// One version of a pipeline.

@@ -3,7 +3,11 @@
 use super::{
     DEPLOYMENTS_MAX, Deployment, Move, NewRevision, NotDeployed, PluginVersion, Report, SIGNATURE_BYTES_MAX, STAGES_MAX,
 };
-use crate::{blob::BlobInfo, ids::NodeName, names::quorum::WHY_BYTES_MAX};
+use crate::{
+    blob::BlobInfo,
+    ids::{NAME_BYTES_MAX, NodeName},
+    names::quorum::WHY_BYTES_MAX,
+};
 
 /// A change of one pipeline's [`Deployment`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,7 +50,7 @@ pub enum Order {
     Pause(bool),
     /// All stages end in good order, for good.
     Undeploy,
-    /// What is kept of the stages of a pipeline that is not deployed goes: checkpoints and events in inboxes.
+    /// What is kept of a pipeline that is not deployed goes: checkpoints, events in inboxes, and its revisions.
     Forget,
 }
 
@@ -104,8 +108,14 @@ fn check(new: &NewRevision) -> Result<(), String> {
     if stages == 0 || stages > STAGES_MAX || steps > 2 * STAGES_MAX || new.steps.len() > 2 * STAGES_MAX {
         return Err(format!("a pipeline of {stages} stages; 1 to {STAGES_MAX} can be deployed"));
     }
+    if new.steps.is_empty() || new.steps.iter().any(|step| step.stages.is_empty()) {
+        return Err("a revision without steps, or with an empty one".to_owned());
+    }
     new.plugins.values().try_for_each(|plugin| match plugin {
         PluginVersion::Blob { signature: Some(signature), .. } => check_signature(signature),
+        PluginVersion::Builtin(name) if name.len() > NAME_BYTES_MAX => {
+            Err(format!("the name of a built-in stage with {} bytes; at most {NAME_BYTES_MAX} are taken", name.len()))
+        }
         _ => Ok(()),
     })
 }

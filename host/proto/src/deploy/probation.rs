@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Meter {
     /// Events that its guest was given, or gave.
     pub events: u64,
+    /// Calls with events.
+    pub calls: u64,
     /// Of those it was given, how many it rejected.
     pub rejected: u64,
     /// Time spent in calls with events.
@@ -63,23 +65,26 @@ impl Probation {
     }
 
     fn fault(&self, now: Meter) -> Option<String> {
-        let Meter { events, rejected, .. } = now;
-        // As many in a thousand as before, and one in twenty more.
+        let (Meter { events, rejected, .. }, known) = (now, self.former.events >= ENOUGH);
+        // As many in a thousand as before, and one in twenty more; where nothing is known, half of them.
         let usual = u128::from(self.former.rejected) * u128::from(events) / u128::from(self.former.events.max(1));
-        let allowed = usual + u128::from(events.div_ceil(REJECTED_ONE_IN));
-        if u128::from(rejected) > allowed {
+        let one_in = if known { REJECTED_ONE_IN } else { 2 };
+        if u128::from(rejected) > usual + u128::from(events.div_ceil(one_in)) {
             let (before, of) = (self.former.rejected, self.former.events);
             return Some(format!("it rejected {rejected} of {events} events, its predecessor {before} of {of}"));
         }
-        let (each, before) = (now.each()?, self.former.each().filter(|_| self.former.events >= ENOUGH)?);
-        (each > QUICK.max(before * SLOWER_MAX))
-            .then(|| format!("it takes {each:?} for an event, its predecessor took {before:?}"))
+        // Small batches make events dear, and large ones calls: a slower version is slower by both.
+        let (each, before) = (now.of(now.events)?, self.former.of(self.former.events).filter(|_| known)?);
+        let (call, call_before) = (now.of(now.calls)?, self.former.of(self.former.calls)?);
+        let is_slower = each > QUICK.max(before * SLOWER_MAX) && call > call_before * SLOWER_MAX;
+        is_slower.then(|| format!("it takes {each:?} for an event, its predecessor took {before:?}"))
     }
 }
 
 impl Meter {
-    fn each(&self) -> Option<Duration> {
-        let nanos = self.busy.as_nanos().checked_div(u128::from(self.events))?;
+    /// Time for each of so many.
+    fn of(&self, count: u64) -> Option<Duration> {
+        let nanos = self.busy.as_nanos().checked_div(u128::from(count))?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 }
@@ -89,7 +94,8 @@ mod tests {
     use super::*;
 
     fn meter(events: u64, rejected: u64, busy_us: u64) -> Meter {
-        Meter { events, rejected, busy: Duration::from_micros(busy_us) }
+        // Ten in each call.
+        Meter { events, calls: events / 10, rejected, busy: Duration::from_micros(busy_us) }
     }
 
     fn verdict(former: Meter, ran_ms: u64, now: Meter) -> Verdict {
@@ -114,6 +120,8 @@ mod tests {
         assert!(matches!(verdict(meter(1_000, 10, 0), 0, meter(200, 12, 0)), Verdict::Wait(_)));
         assert!(matches!(verdict(meter(1_000, 500, 0), 0, meter(200, 100, 0)), Verdict::Wait(_)), "as before");
         assert!(matches!(verdict(meter(1_000, 0, 0), 0, meter(99, 99, 0)), Verdict::Wait(_)), "too few to say");
+        assert!(matches!(verdict(Meter::default(), 0, meter(100, 50, 0)), Verdict::Wait(_)), "it may be usual");
+        assert!(matches!(verdict(Meter::default(), 0, meter(100, 51, 0)), Verdict::Failed(_)));
     }
 
     #[test]
@@ -124,5 +132,7 @@ mod tests {
         assert!(matches!(verdict(former, 0, meter(100, 0, 9_000)), Verdict::Wait(_)));
         assert!(matches!(verdict(meter(1_000, 0, 1_000), 0, meter(100, 0, 2_000)), Verdict::Wait(_)), "20 us");
         assert!(matches!(verdict(meter(50, 0, 50), 0, meter(100, 0, 90_000)), Verdict::Wait(_)), "no measure");
+        let one_by_one = Meter { calls: 100, ..meter(100, 0, 50_000) };
+        assert!(matches!(verdict(former, 0, one_by_one), Verdict::Wait(_)), "its batches are smaller");
     }
 }

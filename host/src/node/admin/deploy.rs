@@ -201,8 +201,9 @@ impl DeployDesk {
             return Err("nothing differs from what runs".to_owned());
         }
         let canary = Duration::from_millis(canary_ms).min(CANARY_MAX);
-        let Planned { pipeline, text, plugins, after, steps, .. } = planned;
-        let new = Box::new(NewRevision { text, plugins, by: self.node.clone(), why, steps, canary });
+        let Planned { pipeline, text, plugins, former, after, steps, .. } = planned;
+        let beside = former.map(|(number, _, _)| number);
+        let new = Box::new(NewRevision { text, plugins, by: self.node.clone(), why, steps, canary, beside });
         let command = Command::Deployment { pipeline: pipeline.name().clone(), order: Order::Deploy { after, new } };
         quorum.order(command).await?;
         Ok(AboutDeploy::Started { revision: Some(after + 1) })

@@ -11,7 +11,10 @@ use forebay_proto::{
     blob::BlobInfo,
     deploy::{Deployment, Order, Report, Revision, Wanted},
     ids::{NodeName, PipelineName, StageName},
-    names::{GlobalName, quorum::Command},
+    names::{
+        GlobalName,
+        quorum::{Command, WHY_BYTES_MAX},
+    },
     pipeline::Pipeline,
 };
 use tokio::{
@@ -38,6 +41,9 @@ const LOOK_FOR_THE_PRESENT: Duration = Duration::from_millis(50);
 /// How often blobs that nobody refers to are looked for, if nothing has changed.
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 
+/// What a fault may be in words: what the group takes, less what it adds.
+const WHY_BYTES: usize = WHY_BYTES_MAX - 100;
+
 /// A revision of a pipeline.
 type RevisionKey = (PipelineName, u64);
 
@@ -57,8 +63,9 @@ struct Books {
     failed: BTreeMap<RevisionKey, (LoadFailure, Instant)>,
     loading: JoinSet<(RevisionKey, Result<Loaded, LoadFailure>)>,
     under_way: BTreeSet<RevisionKey>,
-    /// What the core was last told.
-    told: BTreeMap<PipelineName, BTreeMap<StageName, Wanted>>,
+    /// What the core was last told, and as which fit.
+    told: BTreeMap<PipelineName, (BTreeMap<StageName, Wanted>, u64)>,
+    fits: u64,
     reporting: JoinSet<PipelineName>,
     /// Pipelines of which a report is on its way.
     reports: BTreeSet<PipelineName>,
@@ -104,6 +111,7 @@ impl Fitter {
         let needed = |(pipeline, number): &RevisionKey| {
             deployments.get(pipeline).is_some_and(|deployment| needed(deployment).contains(number))
         };
+        books.told.retain(|pipeline, _| deployments.contains_key(pipeline));
         books.loaded.retain(|key, _| needed(key));
         books.failed.retain(|key, _| needed(key));
         self.keep(books, quorum, &deployments).await;
@@ -121,8 +129,11 @@ impl Fitter {
             if let Some((failure, at)) = books.failed.get(&key) {
                 let wait = TRY_AGAIN.saturating_sub(at.elapsed());
                 // What is refused stays so, but a later release of this program may take it.
-                if matches!(failure, LoadFailure::Refused(_)) || !wait.is_zero() {
-                    again = again.min(wait.max(Duration::from_millis(1)));
+                if matches!(failure, LoadFailure::Refused(_)) {
+                    continue;
+                }
+                if !wait.is_zero() {
+                    again = again.min(wait);
                     continue;
                 }
             }
@@ -130,8 +141,9 @@ impl Fitter {
             books.under_way.insert(key.clone());
             let (loader, name) = (Arc::clone(&self.loader), pipeline.clone());
             books.loading.spawn(async move {
-                let loaded = load_revision(&*loader, &name, &revision).await;
-                (key, loaded)
+                let loading = tokio::spawn(async move { load_revision(&*loader, &name, &revision).await });
+                let bug = |error| Err(LoadFailure::NotNow(format!("a bug of the host: {error}")));
+                (key, loading.await.unwrap_or_else(bug))
             });
         }
         again
@@ -140,7 +152,7 @@ impl Fitter {
     /// Tells the core what is to run, once all of it can.
     async fn fit(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) {
         let wanted = deployment.wanted(&self.node);
-        let before = books.told.get(pipeline);
+        let before = books.told.get(pipeline).map(|(wanted, _)| wanted);
         // Of a pipeline that is not deployed any more this node need not know anything.
         if before == Some(&wanted) || before.is_none() && wanted.is_empty() && !deployment.is_paused() {
             return;
@@ -153,15 +165,16 @@ impl Fitter {
         let stages: Option<Vec<_>> = wanted.iter().map(fitted).collect();
         if let Some(stages) = stages {
             // If the core is gone, so is this task in a moment.
-            let _ = self.fits.send(Fit { pipeline: pipeline.clone(), stages }).await;
-            books.told.insert(pipeline.clone(), wanted);
+            books.fits += 1;
+            let _ = self.fits.send(Fit { pipeline: pipeline.clone(), stages, number: books.fits }).await;
+            books.told.insert(pipeline.clone(), (wanted, books.fits));
         }
     }
 
     /// Says how the step that is being taken goes here, if that is known and was not said.
     fn report(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) -> Duration {
         let Some(rollout) = deployment.rollout() else { return LOOK_AGAIN };
-        if rollout.reports.contains_key(&self.node) || books.reports.contains(pipeline) {
+        if books.reports.contains(pipeline) {
             return LOOK_AGAIN;
         }
         let key = (pipeline.clone(), rollout.revision);
@@ -172,12 +185,15 @@ impl Fitter {
                 Some((LoadFailure::Refused(why), _)) => Ok(Report::Failed(why.clone())),
                 _ => Err(LOOK_AGAIN),
             },
-            // What the core was not told of yet cannot be judged.
-            Some(_) if books.told.get(pipeline) != Some(&deployment.wanted(&self.node)) => Err(LOOK_AGAIN),
+            // What the core does not know of yet cannot be judged.
+            Some(_) if !self.is_fitted(books, pipeline, deployment) => Err(LOOK_AGAIN),
             Some(_) if !self.takes_part(deployment) => Err(LOOK_AGAIN),
             Some(_) => trial::look(rollout, &self.node, name, &self.standings, |name| self.registry.lookup(name)),
         };
         let report = match found {
+            // Who has said that all is well may still see a fault.
+            Ok(Report::Well | Report::NotHere) if rollout.reports.contains_key(&self.node) => return LOOK_AGAIN,
+            Ok(Report::Failed(why)) => Report::Failed(why[..why.floor_char_boundary(WHY_BYTES)].to_owned()),
             Ok(report) => report,
             Err(again) => return again,
         };
@@ -196,6 +212,12 @@ impl Fitter {
             pipeline
         });
         LOOK_AGAIN
+    }
+
+    /// Whether the core has begun to run what is wanted.
+    fn is_fitted(&self, books: &Books, pipeline: &PipelineName, deployment: &Deployment) -> bool {
+        let told = books.told.get(pipeline).filter(|(wanted, _)| *wanted == deployment.wanted(&self.node));
+        told.is_some_and(|(_, number)| self.standings.fitted(pipeline) == Some(*number))
     }
 
     fn takes_part(&self, deployment: &Deployment) -> bool {
@@ -255,6 +277,9 @@ async fn load_revision(loader: &dyn Loader, name: &PipelineName, revision: &Revi
     let pipeline = Pipeline::parse_bytes(&text, &file).map_err(|error| refused(&error))?;
     if pipeline.name() != name {
         return Err(LoadFailure::Refused(format!("its file is of pipeline `{}`", pipeline.name())));
+    }
+    if let Some(stage) = revision.plugins.keys().find(|stage| pipeline.stage(stage).is_none()) {
+        return Err(LoadFailure::Refused(format!("it has a plugin for `{stage}`, which is no stage of its file")));
     }
     let mut loaded = Loaded::new();
     for stage in pipeline.stages() {

@@ -49,6 +49,8 @@ pub(crate) struct Fit {
     pub(crate) pipeline: PipelineName,
     /// All stages of it.
     pub(crate) stages: Vec<Fitted>,
+    /// By which the fitter hears that the core has it.
+    pub(crate) number: u64,
 }
 
 /// What is to run cannot be had.

@@ -23,7 +23,7 @@ impl Core {
         if self.ending {
             return;
         }
-        let Fit { pipeline: name, stages } = fit;
+        let Fit { pipeline: name, stages, number } = fit;
         if !self.pipelines.iter().any(|pipeline| pipeline.name == name) {
             self.pipelines.push(RunningPipeline::empty(name.clone()));
         }
@@ -57,6 +57,7 @@ impl Core {
         started.iter().for_each(|key| self.begin(key));
         replaced.into_iter().for_each(|(key, fitted)| self.replace(&key, fitted));
         retired.iter().for_each(|key| self.retire(key));
+        self.standings.fit(&name, number);
         self.stages_changed();
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use forebay_proto::deploy::Meter;
+use forebay_proto::{deploy::Meter, ids::PipelineName};
 use tokio::sync::watch;
 
 use crate::node::{directory::StageKey, vitals::Vitals};
@@ -28,12 +28,14 @@ pub(crate) struct Standing {
 #[derive(Debug)]
 pub(crate) struct Standings {
     stages: Mutex<BTreeMap<StageKey, Standing>>,
+    /// The last fit of each pipeline that the core has carried out.
+    fitted: Mutex<BTreeMap<PipelineName, u64>>,
     changed: watch::Sender<()>,
 }
 
 impl Default for Standings {
     fn default() -> Self {
-        Self { stages: Mutex::default(), changed: watch::Sender::new(()) }
+        Self { stages: Mutex::default(), fitted: Mutex::default(), changed: watch::Sender::new(()) }
     }
 }
 
@@ -55,6 +57,16 @@ impl Standings {
 
     pub(crate) fn get(&self, key: &StageKey) -> Option<Standing> {
         self.lock().get(key).cloned()
+    }
+
+    /// The core has begun to run what this fit says.
+    pub(crate) fn fit(&self, pipeline: &PipelineName, number: u64) {
+        self.fitted.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.clone(), number);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn fitted(&self, pipeline: &PipelineName) -> Option<u64> {
+        self.fitted.lock().unwrap_or_else(PoisonError::into_inner).get(pipeline).copied()
     }
 
     /// Told whenever one is another.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use forebay_proto::{
@@ -19,21 +20,34 @@ use super::{
 
 /// Since when this leader has seen each roll-out take the step that it is taking.
 #[derive(Default)]
-pub(super) struct Rollouts(BTreeMap<PipelineName, (Seen, Instant)>);
+pub(super) struct Rollouts(BTreeMap<PipelineName, Watched>);
 
-/// What makes a step of a roll-out that step.
-type Seen = (u64, u32, Phase);
+struct Watched {
+    /// What makes a step of a roll-out that step.
+    step: (u64, u32, Phase),
+    since: Instant,
+    /// Since when its first node is not there.
+    gone: Option<Instant>,
+}
 
 impl Rollouts {
-    fn waited(&mut self, pipeline: &PipelineName, rollout: &Rollout) -> std::time::Duration {
-        let seen = (rollout.revision, rollout.at, rollout.phase.clone());
-        match self.0.get(pipeline) {
-            Some((before, since)) if *before == seen => since.elapsed(),
-            _ => {
-                self.0.insert(pipeline.clone(), (seen, Instant::now()));
-                std::time::Duration::ZERO
-            }
+    /// For how long it is as it is, and its first node is gone.
+    fn waited(
+        &mut self,
+        pipeline: &PipelineName,
+        rollout: &Rollout,
+        present: &BTreeSet<NodeName>,
+    ) -> (Duration, Option<Duration>) {
+        let step = (rollout.revision, rollout.at, rollout.phase.clone());
+        let now = Instant::now();
+        let watched =
+            self.0.entry(pipeline.clone()).or_insert_with(|| Watched { step: step.clone(), since: now, gone: None });
+        if watched.step != step {
+            *watched = Watched { step, since: now, gone: None };
         }
+        let is_gone = matches!(&rollout.phase, Phase::Canary(canary) if !present.contains(canary));
+        watched.gone = is_gone.then_some(watched.gone.unwrap_or(now));
+        (watched.since.elapsed(), watched.gone.map(|gone| gone.elapsed()))
     }
 }
 
@@ -50,7 +64,7 @@ impl Inner {
         }
         let present = self.present();
         for (pipeline, rollout) in under_way {
-            let waited = books.rollouts.waited(&pipeline, &rollout);
+            let waited = books.rollouts.waited(&pipeline, &rollout, &present);
             let owner = |stage: &_| {
                 let name = GlobalName { pipeline: pipeline.clone(), stage: Clone::clone(stage) };
                 self.agreed.lookup(&name).map(|claim| claim.node)

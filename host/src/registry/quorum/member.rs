@@ -119,6 +119,8 @@ impl Inner {
                 if books.conducting.is_empty() {
                     self.conduct(membership, &mut books);
                 }
+            } else {
+                books.rollouts = Rollouts::default();
             }
             tokio::select! {
                 biased;

@@ -108,7 +108,8 @@ impl Cluster {
         let steps = deploy::steps(former.map(|(old, _)| old), &pipeline, &found);
         let (after, by) = (self.deployment().latest(), self.nodes.last_key_value().unwrap().0.parse().unwrap());
         let (why, canary) = ("a test".to_owned(), Duration::from_millis(300));
-        let new = NewRevision { text: text_blob, plugins: versions.clone(), by, why, steps, canary };
+        let beside = self.deployment().current().map(|revision| revision.number);
+        let new = NewRevision { text: text_blob, plugins: versions.clone(), by, why, steps, canary, beside };
         self.order(Order::Deploy { after, new: Box::new(new) }).await;
         self.last = Some((pipeline, versions));
         after + 1

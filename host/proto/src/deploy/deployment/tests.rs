@@ -23,8 +23,9 @@ fn blob(version: u8) -> BlobInfo {
     BlobInfo { digest: Digest([version; 32]), bytes: 9, chunks: Digest([version; 32]) }
 }
 
-/// Two stages, `s` of this version; `t` never changes.
+/// Two stages, `s` of this version; `t` never changes. In place of revision 1, unless both are new.
 fn new(version: u8, steps: Vec<Step>) -> NewRevision {
+    let beside = (steps != start()).then_some(1);
     let plugin = |version| PluginVersion::Blob { blob: blob(version), signature: Some("signed".to_owned()) };
     NewRevision {
         text: blob(version),
@@ -33,6 +34,7 @@ fn new(version: u8, steps: Vec<Step>) -> NewRevision {
         why: "deployed".to_owned(),
         steps,
         canary: Duration::from_secs(5),
+        beside,
     }
 }
 
@@ -136,6 +138,24 @@ fn of_two_that_deploy_at_once_one_is_told_to_look_again() {
 }
 
 #[test]
+fn a_plan_that_was_made_beside_something_else_is_refused() {
+    let mut deployment = deployed();
+    deployment.undeploy(4);
+    let old = deployment.deploy(5, 1, new(2, replace())).unwrap_err();
+    assert_eq!(old.0, "what runs is another meanwhile; look at the plan again");
+    deployment.deploy(6, 1, new(2, start())).unwrap();
+    let mut running = deployed();
+    for steps in [Vec::new(), vec![Step { change: Change::Stop, stages: vec![stage("s")] }]] {
+        let odd =
+            NewRevision { plugins: [(stage("u"), PluginVersion::Builtin("inbox".into()))].into(), ..new(2, steps) };
+        let odd = running.deploy(5, 1, NewRevision { beside: Some(1), ..odd }).unwrap_err();
+        assert!(odd.0.contains("do not say what becomes of stage `u`"), "{odd}");
+    }
+    assert!(running.deploy(5, u64::MAX, new(2, replace())).is_err());
+    assert_eq!(running, deployed());
+}
+
+#[test]
 fn a_paused_pipeline_wants_nothing_and_goes_on_where_it_was() {
     let mut deployment = deployed();
     deployment.pause(true).unwrap();
@@ -151,6 +171,7 @@ fn a_paused_pipeline_wants_nothing_and_goes_on_where_it_was() {
 fn old_revisions_go_and_what_runs_stays() {
     let mut deployment = deployed();
     for number in 2..40 {
+        // Each is taken back, so that the first runs on.
         deployment.deploy(1, number - 1, new(number as u8, replace())).unwrap();
         deployment.back(2, number, "no".to_owned());
     }
@@ -174,7 +195,8 @@ fn any_order() -> impl Strategy<Value = Order> {
     prop_oneof![
         3 => (number.clone(), any::<bool>()).prop_map(|(after, first)| {
             let steps = if first { start() } else { replace() };
-            Order::Deploy { after, new: Box::new(new(after as u8, steps)) }
+            let new = NewRevision { beside: after.checked_sub(1).filter(|_| !first), ..new(after as u8, steps) };
+            Order::Deploy { after, new: Box::new(new) }
         }),
         3 => (number.clone(), at.clone(), report)
             .prop_map(|(revision, at, report)| Order::Report { revision, at, node: node("b"), report }),

@@ -19,7 +19,10 @@ impl Ledger {
 
     pub(super) fn order(&mut self, at_ms: u64, pipeline: PipelineName, order: Order) -> Applied {
         if order == Order::Forget {
-            return self.forget(&pipeline).into();
+            let known = self.deployments.contains_key(&pipeline);
+            let outcome = self.forget(&pipeline);
+            let deployed = known && outcome == Outcome::Done;
+            return Applied { outcome, changed: Vec::new(), deployed };
         }
         let is_first = matches!(order, Order::Deploy { .. });
         let known = self.deployments.contains_key(&pipeline);
@@ -50,6 +53,7 @@ impl Ledger {
         }
         self.names.retain(|name, _| name.pipeline != *pipeline);
         self.inboxes.retain(|name, _| name.pipeline != *pipeline);
+        self.deployments.remove(pipeline);
         Outcome::Done
     }
 

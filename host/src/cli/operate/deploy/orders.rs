@@ -67,7 +67,7 @@ pub(in crate::cli) struct UndeployArgs {
     /// The pipeline's name
     #[arg(value_name = "PIPELINE")]
     pipeline: String,
-    /// Remove checkpoints and events in inboxes, too: nothing of the pipeline is left but its history
+    /// Remove its checkpoints, the events in its inboxes and its history, too: nothing of the pipeline is left
     #[arg(long)]
     forget: bool,
     /// Do not ask
