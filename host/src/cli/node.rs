@@ -76,6 +76,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     let blobs = open_blobs(&config.data)?;
     options.loader = Some(Arc::new(StoreLoader::new(blobs.clone(), wasm, config.trusted_keys.clone())));
     options.blobs = Some(blobs);
+    options.plugins = Some(config.data.join("plugins"));
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
     let admin = bind_admin(&config.data);

@@ -38,6 +38,7 @@ mod vitals;
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -120,6 +121,8 @@ pub struct NodeOptions {
     pub tracer: Tracer,
     /// Where pipelines come from that are deployed; `None`: the node runs only what it was given.
     pub loader: Option<Arc<dyn Loader>>,
+    /// A folder of plugins: what is put there can be used by its name in the whole cluster. Needs `loader` and `blobs`.
+    pub plugins: Option<PathBuf>,
     /// Shut down by itself once every producer without upstream has come to its end and everything
     /// it emitted was processed.
     pub until_finished: bool,
@@ -154,6 +157,7 @@ impl NodeOptions {
             observer,
             tracer: Tracer::OFF,
             loader: None,
+            plugins: None,
             until_finished: false,
         }
     }
@@ -231,7 +235,7 @@ impl Node {
         let (fits, fitting) = mpsc::channel(deploy::FITS_LEN);
         let inboxes =
             core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
-        let (loader, store) = (options.loader.clone(), options.blobs.clone());
+        let (loader, store, folder) = (options.loader.clone(), options.blobs.clone(), options.plugins.clone());
         let core = core::Core::new(options, inboxes);
         let blobs = store.map(|store| Blobs::new(store, &core.directory));
         let desk = loader.as_ref().zip(blobs.clone()).map(|(loader, blobs)| {
@@ -242,6 +246,10 @@ impl Node {
             let (node, registry) = (core.name.clone(), Arc::clone(&core.registry));
             let standings = Arc::clone(&core.standings);
             tokio::spawn(deploy::Fitter { node, registry, loader, fits, standings }.run());
+        }
+        if let Some((desk, folder)) = desk.clone().zip(folder) {
+            let registry = Arc::downgrade(&core.registry);
+            tokio::spawn(deploy::Drops { registry, desk, folder }.run());
         }
         let desk = admin::Desk::new(questions, letters, desk, &core);
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };

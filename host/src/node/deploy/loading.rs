@@ -20,7 +20,7 @@ use super::{LoadFailure, Loader};
 use crate::{
     chain::chain,
     node::Blobs,
-    runtime::{LoadError, Plugin, native, wasm::Wasm},
+    runtime::{Grants, LoadError, Plugin, native, wasm::Wasm},
     signature::TrustedKeys,
 };
 
@@ -100,6 +100,16 @@ impl Loader for StoreLoader {
             error @ LoadError::Read { .. } => LoadFailure::NotNow(chain(&error)),
             error => LoadFailure::Refused(chain(&error)),
         })
+    }
+
+    async fn check(&self, label: &str, bytes: Bytes, signature: Option<&str>) -> Result<(), LoadFailure> {
+        let refused = |error: &(dyn std::error::Error + 'static)| LoadFailure::Refused(chain(error));
+        self.trusted.verify(&bytes, signature).map_err(|error| refused(&error))?;
+        match self.wasm.load_bytes(label, bytes, &Grants::default()).await {
+            // It may be granted what it asks for.
+            Ok(_) | Err(LoadError::Refused { .. }) => Ok(()),
+            Err(error) => Err(refused(&error)),
+        }
     }
 
     fn connect(&self, blobs: Blobs) {
