@@ -109,7 +109,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(options: &'a Options, dir: &Path) -> Result<Self, ClusterError> {
         let mut cluster = Cluster::found(options.setup.clone(), dir, options.seed)?;
-        let versions = Versions::new(dir, options.what.rate, options.what.trap)?;
+        let versions = Versions::new(dir, options.what.rate, options.what.trap, options.setup.nodes)?;
         let takings = Rc::new(RefCell::new(Takings::new(cluster.len())));
         let heard = Rc::clone(&takings);
         cluster.set_ears(move |node, line, at| heard.borrow_mut().hear(node, line, at));
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let who = format!("upgrade {number} ({})", change.stage.name());
         let back = match (&deployed.outcome, change.is_bad) {
             (Outcome::RolledOut, false) => None,
-            (Outcome::RolledBack(why), true) if why.contains("told to panic") => Some(self.wait_until_well(&deployed)?),
+            (Outcome::RolledBack(why), true) if why.contains("trapped") => Some(self.wait_until_well(&deployed)?),
             (outcome, is_bad) => {
                 let bad = if is_bad { "a bad version" } else { "a good version" };
                 report.broken.push(format!("{who}: {bad} {outcome}"));

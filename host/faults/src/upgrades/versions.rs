@@ -11,6 +11,9 @@ const PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/printer.wasm
 const BAD_RELAY: &[u8] = include_bytes!("../../../../plugins/prebuilt/misbehaving-relay.wasm");
 const BAD_PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/misbehaving-consumer.wasm");
 
+/// How often the counter is asked. Unit: milliseconds.
+const POLL_MS: u64 = 10;
+
 /// The name of the pipeline.
 pub(super) const PIPELINE: &str = "upgrades";
 /// The stage on every node that prints each batch that it takes.
@@ -77,16 +80,18 @@ pub(super) struct Versions {
     rate: u32,
     /// The event that a bad version traps on.
     trap: u32,
+    /// How many printers there are.
+    consumers: usize,
     /// By stage, in the order of `Stage::ALL`.
     numbers: [u32; 3],
     written: u32,
 }
 
 impl Versions {
-    pub(super) fn new(dir: &Path, rate: u32, trap: u32) -> io::Result<Self> {
+    pub(super) fn new(dir: &Path, rate: u32, trap: u32, consumers: usize) -> io::Result<Self> {
         let dir = dir.join("versions");
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir, rate, trap, numbers: [0; 3], written: 0 })
+        Ok(Self { dir, rate, trap, consumers, numbers: [0; 3], written: 0 })
     }
 
     /// The pipeline file with the first version of everything.
@@ -121,6 +126,16 @@ impl Versions {
         Ok(path)
     }
 
+    /// What each consumer may have in hand: so few that all together are needed for what comes with one `poll` of the counter.
+    ///
+    /// Otherwise those that have used up their window, and asked anew, are served before one that has used a part of its, for
+    /// as long as they are quick enough: it would wait for half a second though nothing is wrong.
+    fn each(&self) -> u32 {
+        let polled = u64::from(self.rate) * POLL_MS / 1000;
+        let each = polled * 6 / 5 / self.consumers.max(1) as u64;
+        u32::try_from(each).unwrap_or(u32::MAX).clamp(10, 700)
+    }
+
     /// Every second version of a stage has other settings, too, which mean the same.
     fn pipeline(&self, numbers: [u32; 3], bad: Option<Stage>) -> String {
         let is_odd = |stage: Stage| numbers[stage as usize] % 2 == 1;
@@ -134,13 +149,14 @@ impl Versions {
         };
         let demand = if is_odd(Stage::Relay) { "4001" } else { "4000" };
         let start = if is_odd(Stage::Counter) { ", start = 0" } else { "" };
+        let each = self.each();
         let [counter_file, relay_file, printer_file] = Stage::ALL.map(|stage| file(stage, numbers, bad));
         format!(
             "name = \"{PIPELINE}\"\n\
              [stages.counter]\n\
              plugin = \"{counter_file}\"\n\
              scope = \"global\"\n\
-             poll = \"10ms\"\n\
+             poll = \"{POLL_MS}ms\"\n\
              checkpoint = \"1s\"\n\
              config = {{ rate = {rate}{start} }}\n\
              [stages.relay]\n\
@@ -153,7 +169,8 @@ impl Versions {
              scope = \"node\"\n\
              config = {printer}\n\
              limits = {{ log_lines_per_second = 1000000 }}\n\
-             subscribe = [{{ to = \"relay\", max_demand = 1000, min_demand = 500 }}]\n"
+             subscribe = [{{ to = \"relay\", max_demand = {each}, min_demand = {} }}]\n",
+            each / 2
         )
     }
 }
@@ -195,7 +212,7 @@ mod tests {
     #[test]
     fn a_version_has_a_digest_of_its_own_and_a_bad_one_does_not_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let mut versions = Versions::new(dir.path(), 1_000, 100).unwrap();
+        let mut versions = Versions::new(dir.path(), 1_000, 100, 3).unwrap();
         let good = |stage| Change { stage, is_bad: false };
         let mut seen = BTreeSet::new();
         let mut texts = vec![fs::read_to_string(versions.first().unwrap()).unwrap()];
