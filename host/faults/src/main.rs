@@ -1,5 +1,5 @@
 //! `forebay-faults run` strikes real nodes with faults and checks the laws; `forebay-faults takeover`
-//! measures how long a takeover takes.
+//! measures how long a takeover takes; `forebay-faults upgrades` replaces stages under load.
 
 mod clients;
 mod cluster;
@@ -7,6 +7,7 @@ mod net;
 mod record;
 mod run;
 mod takeover;
+mod upgrades;
 
 use std::{
     io,
@@ -79,6 +80,13 @@ enum Action {
         #[arg(long, value_enum, default_value_t = takeover::Strike::Kill)]
         signal: takeover::Strike,
     },
+    /// New versions of the stages of a pipeline under load, one after the other; bad ones must be rolled back by themselves
+    Upgrades {
+        #[command(flatten)]
+        nodes: Nodes,
+        #[command(flatten)]
+        what: upgrades::What,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -148,6 +156,7 @@ impl Nodes {
             chain: self.chain,
             ingest: false,
             small_disks: false,
+            deployed: false,
             node_args: self.node_arg.clone(),
             interrupted: end_on_signals()?,
         })
@@ -176,6 +185,7 @@ fn main() -> ExitCode {
             run(&nodes, faults, kinds, Load { ingest, small_disks }, clusters.into())
         }
         Action::Takeover { nodes, runs, victim, signal } => take_over(&nodes, runs, victim, signal),
+        Action::Upgrades { nodes, what } => upgrade(&nodes, what),
     };
     let verdict = verdict.unwrap_or_else(|error| {
         eprintln!("forebay-faults: {error}");
@@ -223,6 +233,19 @@ fn take_over(nodes: &Nodes, runs: usize, victim: takeover::Victim, strike: takeo
     };
     let dir = Directory::new(nodes.dir.as_deref())?;
     let verdict = takeover::takeover(&options, dir.path());
+    dir.close(verdict);
+    Ok(verdict)
+}
+
+fn upgrade(nodes: &Nodes, what: upgrades::What) -> io::Result<Verdict> {
+    if nodes.agreement != Agreement::Quorum {
+        let text = "upgrades need --agreement quorum: a group agrees on what is deployed";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let setup = Setup { deployed: true, ..nodes.setup(Duration::ZERO)? };
+    let options = upgrades::Options { setup, what, seed: nodes.seed, json: nodes.is_json() };
+    let dir = Directory::new(nodes.dir.as_deref())?;
+    let verdict = upgrades::upgrades(&options, dir.path());
     dir.close(verdict);
     Ok(verdict)
 }

@@ -82,6 +82,7 @@ async fn every_component_runs_in_its_role() {
             "tally" => tally_tells_its_sum_when_it_is_terminated().await,
             "misbehaver" => misbehaver_counts_if_left_alone().await,
             "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
+            "misbehaving-relay" => misbehaving_relay_passes_on_if_left_alone().await,
             // What it can do is what `grants` is about.
             "visitor" => {
                 assert!(started(&plugin("visitor").await, "{}").await.handle_demand(1).await.unwrap().events.is_empty())
@@ -134,6 +135,12 @@ async fn misbehaving_consumer_prints_if_left_alone() {
     let mut instance = plugin("misbehaving-consumer").await.start(spec).await.unwrap();
     instance.handle_events(delivery(Batch::from_payloads(["a"]))).await.unwrap();
     assert_eq!(heard.texts(), ["node-1: [a]"]);
+}
+
+async fn misbehaving_relay_passes_on_if_left_alone() {
+    let mut instance = started(&plugin("misbehaving-relay").await, "null").await;
+    let output = instance.handle_events(delivery(Batch::from_payloads(["a", "b"]))).await.unwrap();
+    assert_eq!(texts(&output.events), ["a", "b"]);
 }
 
 /// Calls the misbehaving producer once, in `mode`, and gives the error's text. The instance must be

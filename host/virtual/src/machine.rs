@@ -125,6 +125,8 @@ impl Machine {
             pipelines: vec![site.workload.pipeline(boot)?],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             blobs: None,
+            loader: None,
+            plugins: None,
             observer: Arc::new(site.story.clone()),
             until_finished: false,
             tracer,

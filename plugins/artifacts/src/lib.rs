@@ -61,12 +61,19 @@ pub const MISBEHAVING_CONSUMER: Component = Component {
     role: Role::Consumer,
     shared_files: &["plugins/misbehaver/src/trouble.rs", "plugins/printer/src/line.rs"],
 };
+/// A producer-consumer that misbehaves as it is told.
+pub const MISBEHAVING_RELAY: Component = Component {
+    name: "misbehaving-relay",
+    role: Role::ProducerConsumer,
+    shared_files: &["plugins/misbehaver/src/trouble.rs"],
+};
 
 /// A producer that tries what it may do outside.
 pub const VISITOR: Component = Component { name: "visitor", role: Role::Producer, shared_files: &[] };
 
 /// Every component, so that a test can go through them and forget none.
-pub const ALL: &[Component] = &[COUNTER, PRINTER, DOUBLE, TALLY, MISBEHAVER, MISBEHAVING_CONSUMER, VISITOR];
+pub const ALL: &[Component] =
+    &[COUNTER, PRINTER, DOUBLE, TALLY, MISBEHAVER, MISBEHAVING_CONSUMER, MISBEHAVING_RELAY, VISITOR];
 
 impl Component {
     /// Where the component is: in the directory of [`DIRECTORY_VARIABLE`] if set, else ready-made.

@@ -6,11 +6,21 @@
 //! | `step`          |         | 1       | added each time; not 0, may be negative                      |
 //! | `limit`         | numbers | none    | emit this many, then none                                    |
 //! | `payload_bytes` | bytes   | none    | pad with leading zeros to this length, at most 16 MiB        |
+//! | `rate`          | numbers a second | none | at most this many in the mean, 1 to 1,000,000,000      |
+//!
+//! With `rate` it emits fewer than it is asked for when it is ahead of the clock; the stage's `poll` is how soon it is asked
+//! again. What it could not emit for want of demand it makes up for, a second's worth at most.
 //!
 //! Its checkpoint is the next number, as text: another instance with the same config goes on from there.
 
+use std::time::Instant;
+
 use forebay_sdk::{Checkpoint, Context, Events, Producer, StageError};
 use serde::Deserialize;
+
+use pace::{Pace, RATE_MAX};
+
+mod pace;
 
 /// What the pipeline file may say; see the table above.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,11 +30,12 @@ pub struct Config {
     step: i64,
     limit: Option<u64>,
     payload_bytes: Option<usize>,
+    rate: Option<u32>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: 0, step: 1, limit: None, payload_bytes: None }
+        Self { start: 0, step: 1, limit: None, payload_bytes: None, rate: None }
     }
 }
 
@@ -38,6 +49,8 @@ pub struct Counter {
     config: Config,
     /// Wider than a number, so that it can stand one step past the last one.
     next: i128,
+    /// Without one it emits as fast as it is asked to.
+    pace: Option<Pace>,
 }
 
 impl Counter {
@@ -82,11 +95,15 @@ impl Producer for Counter {
         if let Some(bytes) = config.payload_bytes.filter(|bytes| !(1..=PAYLOAD_BYTES_MAX).contains(bytes)) {
             return Err(format!("`payload_bytes` is {bytes}; expected 1 to {PAYLOAD_BYTES_MAX}"));
         }
-        Ok(Self { next: config.start.into(), config })
+        if let Some(rate) = config.rate.filter(|rate| !(1..=RATE_MAX).contains(rate)) {
+            return Err(format!("`rate` is {rate}; expected 1 to {RATE_MAX} numbers a second"));
+        }
+        Ok(Self { next: config.start.into(), pace: config.rate.map(Pace::new), config })
     }
 
     fn handle_demand(&mut self, demand: u32, events: &mut Events) -> Result<(), StageError> {
-        for _ in 0..i128::from(demand).min(self.left()) {
+        let due = self.pace.as_mut().map_or(demand, |pace| pace.take(demand, Instant::now()));
+        for _ in 0..i128::from(due).min(self.left()) {
             // What fits is emitted; the error comes with the next demand.
             if let Err(error) = self.emit(events) {
                 return if events.is_empty() { Err(error) } else { Ok(()) };
@@ -118,6 +135,8 @@ forebay_sdk::export_producer!(Counter, checkpoint);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use forebay_sdk::testing::{self, Value, json};
 
     use super::*;
@@ -147,6 +166,20 @@ mod tests {
         assert_eq!(counter.demand(2).unwrap().len(), 2);
         assert_eq!(counter.demand(2).unwrap().texts(), ["20"]);
         assert!(counter.demand(2).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_rate_is_kept_by_the_clock_however_much_is_asked_for() {
+        let mut counter = start(json!({ "rate": 1000 }));
+        let began = Instant::now();
+        assert!(counter.demand(50).unwrap().is_empty(), "nothing is due yet");
+        let mut emitted = Vec::new();
+        while emitted.len() < 50 {
+            emitted.extend(counter.demand(50).unwrap().texts().iter().map(ToString::to_string));
+        }
+        let expected: Vec<_> = (0..emitted.len()).map(|number| number.to_string()).collect();
+        assert_eq!(emitted, expected);
+        assert!(began.elapsed() >= Duration::from_millis(50), "{:?}", began.elapsed());
     }
 
     #[test]
@@ -185,5 +218,6 @@ mod tests {
         assert!(refused(json!({ "step": 0 })).contains("`step` is 0"));
         assert!(refused(json!({ "payload_bytes": 0 })).contains("expected 1 to"));
         assert!(refused(json!({ "limit": -1 })).contains("at `limit`"));
+        assert!(refused(json!({ "rate": 0 })).contains("`rate` is 0"));
     }
 }

@@ -7,6 +7,7 @@
 //! |--------|---------|------------------------------------------------------------|
 //! | `mode` | `"ok"`  | what to do wrong, see below                                |
 //! | `at`   | 1       | on which call, at least 1; `init_…` ignore it              |
+//! | `event`| none    | instead of `at`: on the call with this event, at least 1   |
 //!
 //! | mode          | what it does                                                                       |
 //! |---------------|------------------------------------------------------------------------------------|
@@ -26,7 +27,7 @@
 //! | `log_flood`   | logs 100,000 lines with control characters and one of 1 MiB, then goes on          |
 //! | `huge_event`  | emits one event of 16 MiB                                                          |
 //!
-//! The modes `reject` and `reject_out_of_range` are those of the misbehaving consumer.
+//! The modes `reject` and `reject_out_of_range` are those of stages that consume.
 
 use forebay_sdk::{Context, Events, Producer, StageError};
 
@@ -63,7 +64,7 @@ impl Producer for Misbehaver {
     }
 
     fn handle_demand(&mut self, demand: u32, events: &mut Events) -> Result<(), StageError> {
-        match self.trouble.call()? {
+        match self.trouble.call(demand as usize)? {
             Mode::TooMany => self.emit(demand.saturating_add(1), events),
             Mode::HugeEvent => drop(events.push(vec![b'x'; HUGE_EVENT_BYTES])),
             Mode::BadColumns => {
@@ -111,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn fails_once_on_the_event_it_was_told() {
+        let config = json!({ "mode": "error_retry", "event": 5 });
+        let mut stage = testing::producer::<Misbehaver>(config).unwrap();
+        assert_eq!(stage.demand(4).unwrap().len(), 4);
+        assert!(stage.demand(2).is_err());
+        assert_eq!(stage.demand(5).unwrap().len(), 5, "only there");
+    }
+
+    #[test]
     #[should_panic(expected = "told to panic in init")]
     fn panics_in_init() {
         start("init_panic", 1);
@@ -146,7 +156,7 @@ mod tests {
     fn a_mode_it_has_not_is_refused() {
         let refused = |config| testing::producer::<Misbehaver>(config).expect_err("no mode of the producer");
         assert!(refused(json!({ "mode": "explode" })).contains("at `mode`: unknown variant `explode`"));
-        assert!(refused(json!({ "mode": "reject" })).contains("other misbehaving stage"));
+        assert!(refused(json!({ "mode": "reject" })).contains("another misbehaving stage"));
         assert!(refused(json!({ "mode": "init_error" })).contains("told to fail in init"));
         assert!(refused(json!({ "at": 0 })).contains("at `at`"));
     }

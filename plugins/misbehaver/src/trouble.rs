@@ -1,6 +1,12 @@
-//! What the two misbehaving stages can do wrong. Both share this file.
+//! What the misbehaving stages can do wrong. They share this file.
 
-use std::{fmt, hint::black_box, num::NonZeroU32, thread, time::Duration};
+use std::{
+    fmt,
+    hint::black_box,
+    num::{NonZeroU32, NonZeroU64},
+    thread,
+    time::Duration,
+};
 
 use forebay_sdk::{StageError, info};
 use serde::Deserialize;
@@ -13,11 +19,13 @@ pub struct Config {
     pub(crate) mode: Mode,
     /// On which call.
     pub(crate) at: NonZeroU32,
+    /// On which event, instead of on which call.
+    pub(crate) event: Option<NonZeroU64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mode: Mode::Ok, at: NonZeroU32::MIN }
+        Self { mode: Mode::Ok, at: NonZeroU32::MIN, event: None }
     }
 }
 
@@ -49,11 +57,12 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Counts the calls, and does wrong what a producer and a consumer can both do wrong.
+/// Counts calls and events, and does wrong what a producer and a consumer can both do wrong.
 #[derive(Debug)]
 pub(crate) struct Trouble {
     config: Config,
     calls: u32,
+    events: u64,
 }
 
 impl Trouble {
@@ -65,18 +74,25 @@ impl Trouble {
         match config.mode {
             Mode::InitError => Err("told to fail in init".to_owned()),
             Mode::InitPanic => panic!("told to panic in init"),
-            mode if others.contains(&mode) => Err(format!("mode {mode} is for the other misbehaving stage")),
-            _ => Ok(Self { config, calls: 0 }),
+            mode if others.contains(&mode) => Err(format!("mode {mode} is for another misbehaving stage")),
+            _ => Ok(Self { config, calls: 0, events: 0 }),
         }
     }
 
-    /// Counts one call. Gives the mode when this call is the one, after doing wrong what both roles can.
+    /// Counts one call, with so many events. Gives the mode when this call is the one, after doing wrong what both roles
+    /// can.
     ///
     /// # Errors
     /// In the modes that say so.
-    pub(crate) fn call(&mut self) -> Result<Mode, StageError> {
+    pub(crate) fn call(&mut self, events: usize) -> Result<Mode, StageError> {
+        let before = self.events;
         self.calls = self.calls.saturating_add(1);
-        if self.calls != self.config.at.get() {
+        self.events = before.saturating_add(events as u64);
+        let is_it = match self.config.event {
+            Some(event) => (before + 1..=self.events).contains(&event.get()),
+            None => self.calls == self.config.at.get(),
+        };
+        if !is_it {
             return Ok(Mode::Ok);
         }
         match self.config.mode {

@@ -7,6 +7,7 @@
 //! |--------|---------|------------------------------------------------------------|
 //! | `mode` | `"ok"`  | what to do wrong, see below                                |
 //! | `at`   | 1       | on which call, at least 1; `init_…` ignore it              |
+//! | `event`| none    | instead of `at`: on the call with this event, at least 1   |
 //!
 //! | mode                  | what it does                                                               |
 //! |-----------------------|----------------------------------------------------------------------------|
@@ -54,7 +55,7 @@ impl Consumer for MisbehavingConsumer {
     }
 
     fn handle_events(&mut self, delivery: &Delivery) -> Result<Vec<Rejection>, StageError> {
-        let mode = self.trouble.call()?;
+        let mode = self.trouble.call(delivery.len())?;
         println!("{}", line::of(&self.node, delivery));
         Ok(match mode {
             Mode::Reject => delivery.iter().take(1).map(|event| event.reject("told to reject it")).collect(),
@@ -110,10 +111,20 @@ mod tests {
     }
 
     #[test]
+    fn fails_with_the_batch_that_has_the_event_it_was_told() {
+        let config = json!({ "mode": "error_retry", "event": 3 });
+        let mut stage = testing::consumer::<MisbehavingConsumer>(config).unwrap();
+        let two = testing::delivery(["a", "b"]);
+        assert_eq!(stage.deliver(&two), Ok(vec![]));
+        assert!(matches!(stage.deliver(&two), Err(StageError::Retry(_))));
+        assert_eq!(stage.deliver(&two), Ok(vec![]));
+    }
+
+    #[test]
     fn a_mode_of_the_producer_is_refused() {
         for mode in ["too_many", "bad_columns", "huge_event"] {
             let refused = testing::consumer::<MisbehavingConsumer>(json!({ "mode": mode })).expect_err("wrong role");
-            assert!(refused.contains("other misbehaving stage"), "{refused}");
+            assert!(refused.contains("another misbehaving stage"), "{refused}");
         }
     }
 }

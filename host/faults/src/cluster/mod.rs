@@ -7,7 +7,7 @@ mod tail;
 mod watch;
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::{
@@ -21,6 +21,7 @@ use std::{
 use forebay_check::{Agreement, Ranges};
 use forebay_trace::Run;
 use rustix::process::Signal;
+use serde_json::Value;
 
 #[cfg(test)]
 pub(crate) use self::watch::SOURCE;
@@ -116,6 +117,8 @@ pub(crate) struct Setup {
     pub(crate) ingest: bool,
     /// Each node has its data on a small disk of its own.
     pub(crate) small_disks: bool,
+    /// Nodes begin with nothing to run, and without traces: what they run is deployed to them.
+    pub(crate) deployed: bool,
     /// Further arguments of each node.
     pub(crate) node_args: Vec<String>,
     /// Set when everything is to end.
@@ -141,6 +144,18 @@ enum End {
     Came(ExitStatus),
 }
 
+/// Is told which node said what when.
+type Ear = dyn FnMut(usize, &Value, Instant);
+
+/// Somebody who hears what nodes say.
+struct Ears(Box<Ear>);
+
+impl fmt::Debug for Ears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ears").finish_non_exhaustive()
+    }
+}
+
 /// A cluster. Its processes are killed when it is dropped, and its network is gone.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -156,6 +171,8 @@ pub(crate) struct Cluster {
     arrived: Ranges,
     /// Of each node, where each has its own.
     disks: Vec<Disk>,
+    /// Hears what nodes say, too.
+    ears: Option<Ears>,
 }
 
 impl Cluster {
@@ -171,7 +188,12 @@ impl Cluster {
             .into_iter()
             .map(|name| Node { name, starts: 0, process: None, end: End::NotAsked, tail: Tail::default() })
             .collect();
-        Ok(Self { nodes, network, watch, setup, files, saying, said, arrived: Ranges::default(), disks })
+        Ok(Self { nodes, network, watch, setup, files, saying, said, arrived: Ranges::default(), disks, ears: None })
+    }
+
+    /// Has what nodes say told to another, too: the node, the line, and when it was said.
+    pub(crate) fn set_ears(&mut self, ears: impl FnMut(usize, &Value, Instant) + 'static) {
+        self.ears = Some(Ears(Box::new(ears)));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -236,11 +258,15 @@ impl Cluster {
             Agreement::Quorum => command.args(["--agreement", "quorum", "--expect", &self.len().to_string()]),
         };
         command.arg("--listen").arg(format!("{}:{PORT}", net::address(node)));
-        command.arg("--data").arg(self.files.data(name)).arg("--pipeline").arg(self.files.pipeline());
+        command.arg("--data").arg(self.files.data(name));
         for peer in (0..self.len()).filter(|peer| *peer != node) {
             command.arg("--join").arg(format!("{}:{PORT}", net::address(peer)));
         }
         command.args(&self.setup.node_args);
+        if self.setup.deployed {
+            return command;
+        }
+        command.arg("--pipeline").arg(self.files.pipeline());
         // The counter's numbers too, so that the checker can tell what was lost or repeated.
         command.env("FOREBAY_TRACE_SERIALS", "1").env("FOREBAY_TRACE", self.files.trace(name, *starts));
         command
@@ -360,7 +386,12 @@ impl Cluster {
         let node = &self.nodes[said.node];
         let is_current = node.starts == said.start && node.process.is_some();
         match said.what {
-            What::Line(line) if is_current => self.watch.hear(said.node, &line, said.at),
+            What::Line(line) if is_current => {
+                self.watch.hear(said.node, &line, said.at);
+                if let Some(Ears(hear)) = &mut self.ears {
+                    hear(said.node, &line, said.at);
+                }
+            }
             What::Ended if is_current => self.hear_end(said.node)?,
             What::Line(_) | What::Ended => {}
         }
