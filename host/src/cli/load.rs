@@ -69,7 +69,7 @@ async fn component(
 }
 
 /// The text of `FILE.minisig`. What is too long or no text is given so that it is refused as what it is.
-fn signature(plugin: &Path) -> Result<Option<String>, Failure> {
+pub(super) fn signature(plugin: &Path) -> Result<Option<String>, Failure> {
     let mut name = plugin.as_os_str().to_owned();
     name.push(".minisig");
     let path = PathBuf::from(name);
@@ -88,6 +88,12 @@ fn signature(plugin: &Path) -> Result<Option<String>, Failure> {
 
 /// A pipeline file and its digest.
 fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
+    let (pipeline, bytes) = read_bytes(file)?;
+    Ok((pipeline, forebay_blobs::digest_of(&bytes).to_string()))
+}
+
+/// A pipeline file and its bytes.
+pub(super) fn read_bytes(file: &Path) -> Result<(Pipeline, Vec<u8>), Failure> {
     let failed = |error| Failure::reading(file, error);
     let metadata = std::fs::metadata(file).map_err(failed)?;
     if !metadata.is_file() {
@@ -102,9 +108,7 @@ fn read(file: &Path) -> Result<(Pipeline, String), Failure> {
     }
     let bytes = std::fs::read(file).map_err(failed)?;
     let pipeline = Pipeline::parse_bytes(&bytes, &file.display().to_string())?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((pipeline, format!("sha256:{hex}")))
+    Ok((pipeline, bytes))
 }
 
 /// Only a cluster has a store in which a name could be looked up.

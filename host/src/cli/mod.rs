@@ -50,6 +50,17 @@ enum Command {
     Status(operate::StatusArgs),
     Owners(operate::OwnersArgs),
     Drain(operate::DrainArgs),
+    Deploy(operate::DeployArgs),
+    Apply(operate::ApplyArgs),
+    Rollback(operate::RollbackArgs),
+    History(operate::HistoryArgs),
+    Diff(operate::DiffArgs),
+    Undeploy(operate::UndeployArgs),
+    /// Let all stages of a pipeline end in good order until it is resumed
+    Pause(operate::PauseArgs),
+    /// Let a paused pipeline go on where it was
+    Resume(operate::PauseArgs),
+    Plugins(operate::PluginsArgs),
     /// Look at dead letters, and have them processed once more
     ///
     /// An event that a stage could not process for good becomes a dead letter on the node where it failed. It
@@ -144,6 +155,15 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Status(args) => operate::status(&args),
         Command::Owners(args) => operate::owners(&args),
         Command::Drain(args) => operate::drain(&args),
+        Command::Deploy(args) => operate::deploy(&args),
+        Command::Apply(args) => operate::apply(&args),
+        Command::Rollback(args) => operate::rollback(&args),
+        Command::History(args) => operate::history(&args),
+        Command::Diff(args) => operate::diff(&args),
+        Command::Undeploy(args) => operate::undeploy(&args),
+        Command::Pause(args) => operate::pause(&args, true),
+        Command::Resume(args) => operate::pause(&args, false),
+        Command::Plugins(args) => operate::plugins(&args),
         Command::Dlq(args) => operate::dlq(&args),
         Command::Ingest(args) => ingest::ingest(&args),
         Command::Recover(args) => block_on(operate::recover(args)),

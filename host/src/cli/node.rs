@@ -15,7 +15,7 @@ use crate::{
     dlq::DeadLetters,
     inbox::LocalStore,
     node::{
-        Expelled, Node, NodeControl, NodeOptions, Tracer,
+        Expelled, Node, NodeControl, NodeOptions, StoreLoader, Tracer,
         admin::{self, BoundAdmin},
     },
     runtime::wasm::Wasm,
@@ -75,7 +75,10 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     options.tracer = tracer(&options)?;
     let room = DiskRoom::of(&config.data, config.disk_reserve);
     options.inboxes = LocalStore::open(config.name.clone(), &config.data, room)?;
-    options.blobs = Some(open_blobs(&config.data)?);
+    let blobs = open_blobs(&config.data)?;
+    options.loader = Some(Arc::new(StoreLoader::new(blobs.clone(), wasm, config.trusted_keys.clone())));
+    options.blobs = Some(blobs);
+    options.plugins = Some(config.data.join("plugins"));
     let signals = Signals::new();
     // Before the node says that it listens: whoever reads that may ask at once.
     let admin = bind_admin(&config.data);

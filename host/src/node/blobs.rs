@@ -7,7 +7,7 @@ mod peer;
 use std::sync::{Arc, Weak};
 
 use forebay_blobs::{BlobStore, FetchError, Progress};
-use forebay_proto::blob::BlobInfo;
+use forebay_proto::{blob::BlobInfo, ids::NodeName};
 
 pub(super) use peer::{answer, put_off};
 
@@ -41,5 +41,22 @@ impl Blobs {
     /// What came by then is kept.
     pub async fn obtain(&self, info: &BlobInfo, progress: &Progress) -> Result<(), FetchError> {
         self.store.fetch(info, &peer::PeerSource::new(self.directory.clone()), progress).await
+    }
+
+    /// How many bytes of these a node has, as it says itself; `None`: it does not say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn held(&self, node: &NodeName, blobs: &[BlobInfo]) -> Option<u64> {
+        let (mut sum, source) = (0, peer::PeerSource::new(self.directory.clone()));
+        let is_us = self.directory.upgrade().is_some_and(|directory| directory.node() == node);
+        for blob in blobs {
+            let held = match is_us {
+                true => self.store.held(&blob.digest),
+                false => source.held(node, &blob.digest).await?,
+            };
+            sum += held.min(blob.bytes);
+        }
+        Some(sum)
     }
 }

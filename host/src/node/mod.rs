@@ -40,6 +40,7 @@ mod vitals;
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -122,6 +123,8 @@ pub struct NodeOptions {
     pub tracer: Tracer,
     /// Where pipelines come from that are deployed; `None`: the node runs only what it was given.
     pub loader: Option<Arc<dyn Loader>>,
+    /// A folder of plugins: what is put there can be used by its name in the whole cluster. Needs `loader` and `blobs`.
+    pub plugins: Option<PathBuf>,
     /// Shut down by itself once every producer without upstream has come to its end and everything
     /// it emitted was processed.
     pub until_finished: bool,
@@ -156,6 +159,7 @@ impl NodeOptions {
             observer,
             tracer: Tracer::OFF,
             loader: None,
+            plugins: None,
             until_finished: false,
         }
     }
@@ -233,17 +237,21 @@ impl Node {
         let (fits, fitting) = mpsc::channel(deploy::FITS_LEN);
         let inboxes =
             core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
-        let (loader, store) = (options.loader.clone(), options.blobs.clone());
+        let (loader, store, folder) = (options.loader.clone(), options.blobs.clone(), options.plugins.clone());
         let mut core = core::Core::new(options, inboxes);
         let blobs = store.map(|store| Blobs::new(store, &core.directory));
         let desk = loader.as_ref().zip(blobs.clone()).map(|(loader, blobs)| {
             loader.connect(blobs.clone());
-            admin::DeployDesk { node: core.name.clone(), store: blobs.store().clone(), loader: Arc::clone(loader) }
+            admin::DeployDesk { node: core.name.clone(), blobs, loader: Arc::clone(loader) }
         });
         if let Some(loader) = loader {
             let (node, registry) = (core.name.clone(), Arc::clone(&core.registry));
             let standings = Arc::clone(&core.standings);
             tokio::spawn(deploy::Fitter { node, registry, loader, fits, standings }.run());
+        }
+        if let Some((desk, folder)) = desk.clone().zip(folder) {
+            let registry = Arc::downgrade(&core.registry);
+            tokio::spawn(deploy::Drops { registry, desk, folder }.run());
         }
         let desk = admin::Desk::new(questions, letters, desk, &core);
         core.open(operators::Operators::new(desk.clone()));

@@ -4,6 +4,7 @@
 mod admin;
 mod cli;
 mod demo;
+mod deploy;
 mod dlq;
 mod grants;
 mod node;

@@ -262,6 +262,7 @@ impl World {
             observer: Arc::new(self.log.clone()),
             tracer: Tracer::OFF,
             loader: None,
+            plugins: None,
             until_finished: false,
         }
     }

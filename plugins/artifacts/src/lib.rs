@@ -138,11 +138,14 @@ mod tests {
     fn every_component_is_ready_made_and_small() {
         // Unit: bytes. Some 150 KiB as built; the repository grows by this with every rebuild.
         const MAX: u64 = 200 << 10;
+        // The visitor alone has the bindings of WASI's sockets, some 70 KiB.
+        const MAX_WITH_SOCKETS: u64 = 240 << 10;
         for component in ALL {
             let path = prebuilt().join(component.file_name());
             let bytes = fs::read(&path).unwrap();
             assert!(build::is_component(&bytes), "{} is no component", path.display());
-            assert!(bytes.len() as u64 <= MAX, "{} has {} bytes", path.display(), bytes.len());
+            let max = if *component == VISITOR { MAX_WITH_SOCKETS } else { MAX };
+            assert!(bytes.len() as u64 <= max, "{} has {} bytes", path.display(), bytes.len());
         }
     }
 }

@@ -28,6 +28,11 @@ pub enum Request {
         /// Which, counted from 0.
         index: u64,
     },
+    /// How much of a blob is there: for people who watch it come.
+    Held {
+        /// Of which blob.
+        digest: Digest,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -41,6 +46,8 @@ pub enum Answer {
     List(Vec<Digest>),
     /// To `Chunk`: at most [`CHUNK_BYTES`], and at least one.
     Chunk(Bytes),
+    /// To `Held`. Unit: bytes; roughly, until it is whole.
+    Held(u64),
 }
 
 /// An answer that does not belong to its request.
@@ -55,6 +62,9 @@ pub enum Misfit {
     /// Empty, or too long.
     #[error("no chunk has the length of this one")]
     Chunk,
+    /// More than a blob has.
+    #[error("no blob is as long as what is held of it")]
+    Held,
 }
 
 impl Answer {
@@ -69,6 +79,7 @@ impl Answer {
             (Self::Chunk(bytes), Request::Chunk { .. }) => {
                 (!bytes.is_empty() && bytes.len() as u64 <= CHUNK_BYTES, Misfit::Chunk)
             }
+            (Self::Held(bytes), Request::Held { .. }) => (*bytes <= BLOB_BYTES_MAX, Misfit::Held),
             _ => return Err(Misfit::Other),
         };
         if fits { Ok(self) } else { Err(misfit) }

@@ -197,6 +197,20 @@ pub enum Move {
     Back(String),
 }
 
+impl Revision {
+    /// All files of it, each once.
+    pub fn blobs(&self) -> Vec<BlobInfo> {
+        let plugins = self.plugins.values().filter_map(|plugin| match plugin {
+            PluginVersion::Blob { blob, .. } => Some(*blob),
+            PluginVersion::Builtin(_) => None,
+        });
+        let mut blobs: Vec<_> = plugins.chain([self.text]).collect();
+        blobs.sort_by_key(|blob| blob.digest);
+        blobs.dedup();
+        blobs
+    }
+}
+
 impl Rollout {
     /// The step that is being taken; `None` while nodes fetch.
     pub fn step(&self) -> Option<&Step> {

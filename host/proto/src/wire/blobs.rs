@@ -18,6 +18,10 @@ pub(super) fn write_request(writer: &mut Writer, request: &Request) {
             writer.digest(digest);
             writer.u64(*index);
         }
+        Request::Held { digest } => {
+            writer.u8(3);
+            writer.digest(digest);
+        }
     }
 }
 
@@ -25,7 +29,8 @@ pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError
     match reader.u8("request for a blob")? {
         1 => Ok(Request::List { digest: reader.digest("digest")? }),
         2 => Ok(Request::Chunk { digest: reader.digest("digest")?, index: reader.u64("chunk")? }),
-        other => Err(wrong("request for a blob", &other, "1 or 2")),
+        3 => Ok(Request::Held { digest: reader.digest("digest")? }),
+        other => Err(wrong("request for a blob", &other, "a number from 1 to 3")),
     }
 }
 
@@ -45,6 +50,10 @@ pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
             writer.blob(bytes);
         }
         Answer::Missing => writer.u8(3),
+        Answer::Held(bytes) => {
+            writer.u8(4);
+            writer.u64(*bytes);
+        }
     }
 }
 
@@ -59,6 +68,7 @@ pub(super) fn read_answer(reader: &mut Reader<'_>) -> Result<Answer, WireError> 
             bytes => Ok(Answer::Chunk(bytes)),
         },
         3 => Ok(Answer::Missing),
-        other => Err(wrong("answer about a blob", &other, "a number from 0 to 3")),
+        4 => Ok(Answer::Held(reader.u64("bytes held")?)),
+        other => Err(wrong("answer about a blob", &other, "a number from 0 to 4")),
     }
 }

@@ -202,6 +202,11 @@ fn golden_blobs() -> Vec<(&'static str, Frame, &'static str)> {
             BlobRequest::Chunk { digest, index: 2 },
             "0a 02 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0200000000000000",
         ),
+        asked(
+            "blob asked: how much is there",
+            BlobRequest::Held { digest },
+            "0a 03 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ),
         told("blob told: refused", BlobAnswer::Refused("no".into()), "0b 00 02000000 6e6f"),
         told(
             "blob told: its chunks' digests",
@@ -211,6 +216,7 @@ fn golden_blobs() -> Vec<(&'static str, Frame, &'static str)> {
         ),
         told("blob told: a chunk", BlobAnswer::Chunk(Bytes::from_static(b"\0asm")), "0b 02 04000000 0061736d"),
         told("blob told: missing", BlobAnswer::Missing, "0b 03"),
+        told("blob told: so much is there", BlobAnswer::Held(0x0102), "0b 04 0201000000000000"),
     ]
 }
 
@@ -348,7 +354,7 @@ fn what_is_said_of_blobs_is_bounded() {
     assert!(list(CHUNKS_MAX + 1).unwrap_err().contains("more than 256"));
     assert!(chunk(CHUNK_BYTES + 1).unwrap_err().contains("262145 bytes, expected at most 256 KiB"));
     assert_eq!(told(BlobAnswer::Refused("ä".repeat(REASON_BYTES_MAX))), Ok(()), "it is cut");
-    for unknown in ["0a 00", "0a 03", "0b 04"] {
+    for unknown in ["0a 00", "0a 04", "0b 05"] {
         assert!(matches!(read(&hex(unknown)), Err(WireError::Field { .. })), "{unknown}");
     }
 }

@@ -3,9 +3,10 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::{ANSWER_WITHIN, remote::Remote, something_else, text::harmless};
+use super::{ANSWER_WITHIN, answer_within, remote::Remote, something_else, text::harmless};
 use crate::{
     cli::{Exit, Failure},
     node::admin::{
@@ -38,15 +39,16 @@ impl Client {
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<Answer, Failure> {
+        let within = answer_within(&request);
         let line = serde_json::to_vec(&Asked { version: VERSION, request }).expect("questions have string keys");
         let answered: Answered = match &self.way {
-            Way::Socket(data) => exchange(data, line).map_err(|error| unanswered(data, error))?,
+            Way::Socket(data) => exchange(data, line, within).map_err(|error| unanswered(data, error))?,
             Way::Network(remote) => {
                 let unreadable = |error| {
                     let text = format!("the node at {} answered what cannot be read", remote.to());
                     Failure::new(Exit::Unavailable, text).because(error)
                 };
-                serde_json::from_slice(&remote.ask(line)?).map_err(unreadable)?
+                serde_json::from_slice(&remote.ask(line, within)?).map_err(unreadable)?
             }
         };
         if answered.version != VERSION {
@@ -76,9 +78,9 @@ impl Client {
     }
 }
 
-fn exchange(data: &Path, mut line: Vec<u8>) -> io::Result<Answered> {
+fn exchange(data: &Path, mut line: Vec<u8>, within: Duration) -> io::Result<Answered> {
     let mut stream = connect(data)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     line.push(b'\n');
     stream.write_all(&line)?;

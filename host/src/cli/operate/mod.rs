@@ -2,6 +2,7 @@
 
 mod choice;
 mod client;
+mod deploy;
 mod dlq;
 mod drain;
 mod owners;
@@ -14,24 +15,43 @@ mod text;
 use std::time::Duration;
 
 use super::{Exit, Failure, OutputChoice};
+use crate::node::admin::wire::{DeployAsked, Request};
 
 use self::client::Client;
 pub(super) use self::text::harmless;
 pub(super) use self::{
-    choice::NodeChoice,
+    choice::{NodeChoice, Place},
+    deploy::{
+        ApplyArgs, Args as DeployArgs, DiffArgs, HistoryArgs, PauseArgs, PluginsArgs, RollbackArgs, UndeployArgs,
+        apply, deploy, diff, history, pause, plugins, rollback, undeploy,
+    },
     dlq::{Args as DlqArgs, dlq},
     drain::{Args as DrainArgs, drain},
     owners::{Args as OwnersArgs, owners},
     recover::{Args as RecoverArgs, recover},
+    remote::{NoAnswer, Remote},
     remove::{Args as RemoveArgs, remove},
     status::{Args as StatusArgs, status},
 };
 
 /// How long a node may take to answer; it gives up on its group after 3 s.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a node may take that loads plugins first: compilers take up to a minute for the longest.
+const LOADED_WITHIN: Duration = Duration::from_secs(300);
 
 /// How often it is looked whether an order is carried out.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What is to be deployed is fetched and compiled before the answer.
+fn answer_within(request: &Request) -> Duration {
+    match request {
+        Request::Deploy(DeployAsked::Plan(_) | DeployAsked::Start { .. } | DeployAsked::Rollback { .. }) => {
+            LOADED_WITHIN
+        }
+        _ => ANSWER_WITHIN,
+    }
+}
 
 fn something_else() -> Failure {
     Failure::new(Exit::Software, "the node answered something else than was asked")

@@ -9,7 +9,6 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::ANSWER_WITHIN;
 use crate::{
     chain::chain,
     cli::{Exit, Failure},
@@ -25,10 +24,12 @@ use crate::{
 /// How long connecting to one address may take: a first packet that is lost is sent again after 1 s, and 2 s after that.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// A connection that was not used for so long is not used again: the node may have let it go, after 10 s.
+/// A connection that was not used for so long is not used again: the node may have let it go after 10 s, since nothing
+/// keeps it while no question is asked.
 const KEPT_FOR: Duration = Duration::from_secs(3);
 
 /// A node elsewhere. Connects when it is first asked, and anew after a pause.
+#[derive(Debug)]
 pub(in crate::cli) struct Remote {
     to: PeerAddr,
     identity: OperatorIdentity,
@@ -38,6 +39,7 @@ pub(in crate::cli) struct Remote {
 }
 
 /// Drops the connection first: its end is then told before the socket goes.
+#[derive(Debug)]
 struct Link {
     connection: Box<dyn Connection>,
     used: Instant,
@@ -75,19 +77,26 @@ impl Remote {
         &self.to
     }
 
-    /// Asks a line, and returns the line that is answered. Both without their ends.
-    pub(in crate::cli) fn ask(&self, line: Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
+    /// Connects now, so that it is known whether that can be done.
+    pub(in crate::cli) fn connect_now(&self) -> Result<(), Failure> {
+        let link = self.runtime.block_on(self.connect())?;
+        self.link.replace(Some(link));
+        Ok(())
+    }
+
+    /// Asks a line, and returns the line that is answered within this time. Both without their ends.
+    pub(in crate::cli) fn ask(&self, line: Vec<u8>, within: Duration) -> Result<Vec<u8>, NoAnswer> {
         let kept = self.link.take().filter(|link| link.used.elapsed() < KEPT_FOR);
         self.runtime.block_on(async {
             let mut link = match kept {
                 Some(link) => link,
                 None => self.connect().await.map_err(NoAnswer::NotConnected)?,
             };
-            let answered = tokio::time::timeout(ANSWER_WITHIN, channel::ask(&*link.connection, line)).await;
+            let answered = tokio::time::timeout(within, channel::ask(&*link.connection, line)).await;
             let lost = |text: String| NoAnswer::Lost(Failure::new(Exit::Unavailable, text));
             let to = &self.to;
             let answer = answered
-                .map_err(|_| lost(format!("the node at {to} did not answer within {ANSWER_WITHIN:?}; is it paused?")))?
+                .map_err(|_| lost(format!("the node at {to} did not answer within {within:?}; is it paused?")))?
                 .map_err(|error| lost(format!("the node at {to} gave no answer: {error}; see its log")))?;
             link.used = Instant::now();
             self.link.replace(Some(link));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use forebay_blobs::{BlobStore, Uploaded};
+use forebay_blobs::Uploaded;
 use forebay_proto::{
     blob::{BlobInfo, Digest},
     deploy::{self, Change, Deployment, NewRevision, Order, Phase, PluginVersion, Report, Revision, Standing},
@@ -18,7 +18,10 @@ use super::{
     wire::{self, AboutDeploy, DeployAsked, Deploying},
 };
 use crate::{
-    node::deploy::{Code, Loader, Planned, plan},
+    node::{
+        Blobs,
+        deploy::{Code, Loader, Planned, plan},
+    },
     registry::{Registry, quorum::QuorumRegistry},
 };
 
@@ -31,11 +34,14 @@ const DIGESTS_MAX: usize = 600;
 /// The longest time for which a first node is watched.
 const CANARY_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a node may take to say how much it has fetched.
+const HELD_WITHIN: Duration = Duration::from_millis(500);
+
 /// What a node deploys with.
 #[derive(Clone, Debug)]
 pub(in crate::node) struct DeployDesk {
     pub(in crate::node) node: NodeName,
-    pub(in crate::node) store: BlobStore,
+    pub(in crate::node) blobs: Blobs,
     pub(in crate::node) loader: Arc<dyn Loader>,
 }
 
@@ -76,14 +82,29 @@ impl Desk {
             return Err(unknown(asked, &all));
         }
         let present: Vec<_> = quorum.report().members.into_iter().filter(|member| member.connected).collect();
-        for rollout in told.iter_mut().filter_map(|found| found.rollout.as_mut()) {
+        for (found, rollout) in
+            told.iter_mut().filter_map(|found| Some((found.revisions.last()?, found.rollout.as_mut()?)))
+        {
+            let blobs = all.values().filter_map(|deployment| deployment.revision(found.number));
+            let blobs = blobs.filter(|known| known.text.digest.to_string() == found.text).flat_map(Revision::blobs);
+            let blobs: Vec<_> = if rollout.at == 0 { blobs.collect() } else { Vec::new() };
             for member in &present {
-                let waiting = wire::NodeProgress { said: "waiting".to_owned(), fetched: None };
-                rollout.nodes.entry(member.node.to_string()).or_insert(waiting);
+                if !rollout.nodes.contains_key(member.node.as_str()) {
+                    let fetched = fetched(&self.deploys, &member.node, &blobs).await;
+                    let waiting = wire::NodeProgress { said: "waiting".to_owned(), fetched };
+                    rollout.nodes.insert(member.node.to_string(), waiting);
+                }
             }
         }
         Ok(AboutDeploy::State(told))
     }
+}
+
+/// How much of these a node has, and of how much, if there is anything to fetch.
+async fn fetched(desk: &Option<DeployDesk>, node: &NodeName, blobs: &[BlobInfo]) -> Option<[u64; 2]> {
+    let desk = desk.as_ref().filter(|_| !blobs.is_empty())?;
+    let held = tokio::time::timeout(HELD_WITHIN, desk.blobs.held(node, blobs)).await.ok()??;
+    Some([held, blobs.iter().map(|blob| blob.bytes).sum()])
 }
 
 fn unknown(asked: &str, known: &BTreeMap<PipelineName, Deployment>) -> String {
@@ -112,7 +133,7 @@ impl DeployDesk {
         }
         let mut missing = Vec::new();
         for text in digests {
-            if !self.store.has(&digest(text)?) {
+            if !self.blobs.store().has(&digest(text)?) {
                 missing.push(text.clone());
             }
         }
@@ -121,7 +142,7 @@ impl DeployDesk {
 
     async fn upload(&self, of: &str, bytes: u64, at: u64, base64: &str) -> Result<AboutDeploy, String> {
         let part = BASE64.decode(base64).map_err(|error| format!("the part is no Base64: {error}"))?;
-        let uploaded = self.store.upload(&digest(of)?, bytes, at, Bytes::from(part)).await;
+        let uploaded = self.blobs.store().upload(&digest(of)?, bytes, at, Bytes::from(part)).await;
         match uploaded.map_err(|error| crate::chain::chain(&error))? {
             Uploaded::Held(held) => Ok(AboutDeploy::Uploaded { held }),
             Uploaded::Whole(info) => Ok(AboutDeploy::Uploaded { held: info.bytes }),
@@ -129,14 +150,14 @@ impl DeployDesk {
     }
 
     async fn download(&self, of: &str, from: u64) -> Result<AboutDeploy, String> {
-        let bytes = self.store.read(&digest(of)?).await.map_err(|error| crate::chain::chain(&error))?;
+        let bytes = self.blobs.store().read(&digest(of)?).await.map_err(|error| crate::chain::chain(&error))?;
         let begin = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
         let end = bytes.len().min(begin.saturating_add(PART_BYTES_MAX));
         Ok(AboutDeploy::Part { bytes: bytes.len() as u64, base64: BASE64.encode(&bytes[begin..end]) })
     }
 
     async fn info(&self, of: &str) -> Result<BlobInfo, String> {
-        self.store.info(&digest(of)?).await.map_err(|error| crate::chain::chain(&error))
+        self.blobs.store().info(&digest(of)?).await.map_err(|error| crate::chain::chain(&error))
     }
 
     async fn planned(&self, quorum: &QuorumRegistry, deploying: &Deploying) -> Result<Planned, String> {

@@ -36,6 +36,14 @@ impl PeerSource {
         Self { directory }
     }
 
+    /// How much a peer has of a blob; `None`: it does not say.
+    pub(super) async fn held(&self, peer: &NodeName, digest: &Digest) -> Option<u64> {
+        match self.ask(peer, Request::Held { digest: *digest }).await {
+            Ok(Answer::Held(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
     async fn ask(&self, peer: &NodeName, request: Request) -> Result<Answer, SourceError> {
         let failed = |why: String| SourceError::Failed(why);
         let connection = self.directory.upgrade().and_then(|directory| directory.peer(peer));
@@ -115,6 +123,7 @@ async fn look_up(store: &BlobStore, request: Request) -> Answer {
     let answer = match request {
         Request::List { digest } => store.chunk_list(&digest).await.map(|list| Answer::List(list.to_vec())),
         Request::Chunk { digest, index } => store.chunk(&digest, index).await.map(Answer::Chunk),
+        Request::Held { digest } => Ok(Answer::Held(store.held(&digest))),
     };
     answer.unwrap_or_else(|error| match error {
         BlobError::Missing { .. } | BlobError::Damaged { .. } => Answer::Missing,

@@ -147,6 +147,7 @@ fn play(stages: usize) -> Played {
         observer: Arc::new(Silent),
         tracer: Tracer::OFF,
         loader: None,
+        plugins: None,
         until_finished: false,
     };
     let (wanting, wanted) = watch::channel(Wanted::Run);

@@ -9,7 +9,7 @@ use std::{
 
 use forebay_proto::{
     blob::BlobInfo,
-    deploy::{Deployment, Order, PluginVersion, Report, Revision, Wanted},
+    deploy::{Deployment, Order, Report, Revision, Wanted},
     ids::{NodeName, PipelineName, StageName},
     names::{GlobalName, quorum::Command},
     pipeline::Pipeline,
@@ -210,14 +210,7 @@ impl Fitter {
     /// Says which blobs are needed: those of all revisions that can be gone back to, and plugins that have a name.
     async fn keep(&self, books: &mut Books, quorum: &QuorumRegistry, deployments: &BTreeMap<PipelineName, Deployment>) {
         let revisions = deployments.values().flat_map(Deployment::revisions);
-        let of_revision = |revision: &Revision| {
-            let plugins = revision.plugins.values().filter_map(|plugin| match plugin {
-                PluginVersion::Blob { blob, .. } => Some(*blob),
-                PluginVersion::Builtin(_) => None,
-            });
-            plugins.chain([revision.text]).collect::<Vec<_>>()
-        };
-        let mut needed: Vec<_> = revisions.flat_map(of_revision).collect();
+        let mut needed: Vec<_> = revisions.flat_map(Revision::blobs).collect();
         needed.extend(quorum.offers().values().map(|offer| offer.blob));
         needed.sort_by_key(|blob| blob.digest);
         needed.dedup();

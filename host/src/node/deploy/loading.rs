@@ -1,26 +1,22 @@
 //! Pipelines and plugins from this node's store of blobs, fetched from peers where they are not in it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_blobs::{BlobStore, FetchError, Progress};
-use forebay_proto::{
-    blob::{BlobInfo, Digest},
-    deploy::PluginVersion,
-    pipeline,
-};
+use forebay_proto::{blob::BlobInfo, deploy::PluginVersion, pipeline};
 
 use super::{LoadFailure, Loader};
 use crate::{
     chain::chain,
     node::Blobs,
-    runtime::{LoadError, Plugin, native, wasm::Wasm},
+    runtime::{Grants, LoadError, Plugin, native, wasm::Wasm},
     signature::TrustedKeys,
 };
 
@@ -33,8 +29,6 @@ pub struct StoreLoader {
     wasm: Wasm,
     trusted: TrustedKeys,
     blobs: OnceLock<Blobs>,
-    /// Fetches under way.
-    fetching: Mutex<BTreeMap<Digest, Arc<Progress>>>,
 }
 
 impl fmt::Debug for StoreLoader {
@@ -46,12 +40,7 @@ impl fmt::Debug for StoreLoader {
 impl StoreLoader {
     /// Keeps blobs in `store`, runs what `trusted` allows.
     pub fn new(store: BlobStore, wasm: Wasm, trusted: TrustedKeys) -> Self {
-        Self { store, wasm, trusted, blobs: OnceLock::new(), fetching: Mutex::default() }
-    }
-
-    /// Each is put in and taken out whole.
-    fn fetching(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Progress>>> {
-        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { store, wasm, trusted, blobs: OnceLock::new() }
     }
 
     /// The bytes of a blob, which were hashed just now.
@@ -67,9 +56,7 @@ impl StoreLoader {
         let Some(blobs) = self.blobs.get() else {
             return Err(LoadFailure::NotNow(format!("{} is not here", blob.digest)));
         };
-        let progress = Arc::clone(self.fetching().entry(blob.digest).or_default());
-        let fetched = blobs.obtain(blob, &progress).await;
-        self.fetching().remove(&blob.digest);
+        let fetched = blobs.obtain(blob, &Progress::default()).await;
         fetched.map_err(|error| match error {
             error @ FetchError::Contradiction { .. } => LoadFailure::Refused(chain(&error)),
             error => LoadFailure::NotNow(chain(&error)),
@@ -102,19 +89,19 @@ impl Loader for StoreLoader {
         })
     }
 
+    async fn check(&self, label: &str, bytes: Bytes, signature: Option<&str>) -> Result<(), LoadFailure> {
+        let refused = |error: &(dyn std::error::Error + 'static)| LoadFailure::Refused(chain(error));
+        self.trusted.verify(&bytes, signature).map_err(|error| refused(&error))?;
+        match self.wasm.load_bytes(label, bytes, &Grants::default()).await {
+            // It may be granted what it asks for.
+            Ok(_) | Err(LoadError::Refused { .. }) => Ok(()),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
     fn connect(&self, blobs: Blobs) {
         // A loader belongs to one node.
         let _ = self.blobs.set(blobs);
-    }
-
-    fn fetched(&self, blobs: &[BlobInfo]) -> u64 {
-        let fetching = self.fetching();
-        let held = |blob: &BlobInfo| match fetching.get(&blob.digest) {
-            Some(progress) => progress.held(),
-            None if self.store.has(&blob.digest) => blob.bytes,
-            None => 0,
-        };
-        blobs.iter().map(held).sum()
     }
 
     async fn keep(&self, needed: Vec<BlobInfo>) {

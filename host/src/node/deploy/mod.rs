@@ -7,9 +7,12 @@
 //!             core (refit.rs): starts, replaces and ends stages
 //! ```
 //!
+//! `planning.rs` says what a deploy would bring about, and `drops.rs` watches the node's `plugins` folder.
+//!
 //! The fitter is a task of its own: fetching and compiling take their time. The core is told what is to run only once all
 //! of it can.
 
+mod drops;
 mod fitter;
 mod loading;
 mod planning;
@@ -28,6 +31,7 @@ use forebay_proto::{
     pipeline,
 };
 
+pub(in crate::node) use drops::Drops;
 pub(crate) use fitter::Fitter;
 pub use loading::StoreLoader;
 pub(crate) use planning::{Code, Planned, plan};
@@ -79,13 +83,19 @@ pub trait Loader: Send + Sync + fmt::Debug {
     /// As [`Loader::text`].
     async fn plugin(&self, stage: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure>;
 
+    /// Whether a file is a plugin that this node would take, whatever it asks for.
+    ///
+    /// # Errors
+    /// With the reason.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn check(&self, _label: &str, _bytes: Bytes, _signature: Option<&str>) -> Result<(), LoadFailure> {
+        Ok(())
+    }
+
     /// The way to the blobs of peers. Once, when the node starts.
     fn connect(&self, _blobs: Blobs) {}
-
-    /// How many bytes of these are here.
-    fn fetched(&self, _blobs: &[BlobInfo]) -> u64 {
-        0
-    }
 
     /// Which blobs are needed from now on: others may be thrown away.
     ///

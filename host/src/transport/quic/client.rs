@@ -40,7 +40,9 @@ impl OperatorClient {
         tls::check(&options)?;
         let who = || format!("operator `{}`", identity.operator());
         let unusable = |source| BindError::Identity { who: who(), command: "add-operator", source };
-        let client = tls::client(identity.credentials(), &options).map_err(unusable)?;
+        // An answer may take minutes, and a lost packet or two shall not end the wait for it.
+        let keep_alive = Some(options.idle_timeout / 4);
+        let client = tls::client(identity.credentials(), &options, keep_alive).map_err(unusable)?;
         let config = tls::endpoint(identity.credentials(), &options).map_err(unusable)?;
         let carrier = Carrier::System(any, Refusals::default());
         let mut endpoint = carrier.open(config, None, &options).map_err(|source| bind_error(any, source))?;

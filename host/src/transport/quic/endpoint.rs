@@ -32,7 +32,7 @@ pub(super) fn bind(carrier: &Carrier, identity: &NodeIdentity, options: &QuicOpt
         |source| BindError::Identity { who: format!("node `{}`", identity.node()), command: "add-node", source };
     let own = identity.credentials();
     let server = tls::server(own, options).map_err(unusable)?;
-    let client = tls::client(own, options).map_err(unusable)?;
+    let client = tls::client(own, options, None).map_err(unusable)?;
     let config = tls::endpoint(own, options).map_err(unusable)?;
     let opened = carrier.open(config, Some(server), options);
     let mut endpoint = opened.map_err(|source| bind_error(carrier.listen(), source))?;

@@ -49,8 +49,13 @@ pub(super) fn server(own: &Credentials, options: &QuicOptions) -> Result<ServerC
     Ok(config)
 }
 
-/// The client's side: only to a server with a certificate of our CA for our cluster's name.
-pub(super) fn client(own: &Credentials, options: &QuicOptions) -> Result<ClientConfig, AnyError> {
+/// The client's side: only to a server with a certificate of our CA for our cluster's name. `keep_alive`: how often it
+/// says that it is there; for those who have no pings of their own.
+pub(super) fn client(
+    own: &Credentials,
+    options: &QuicOptions,
+    keep_alive: Option<Duration>,
+) -> Result<ClientConfig, AnyError> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(own)?, crypto_provider()).build()?;
     let mut tls = rustls::ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&TLS13])?
@@ -60,7 +65,9 @@ pub(super) fn client(own: &Credentials, options: &QuicOptions) -> Result<ClientC
     tls.resumption = rustls::client::Resumption::disabled();
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     // The one-way stream is the server's hello.
-    config.transport_config(Arc::new(transport(options, 1)?));
+    let mut transport = transport(options, 1)?;
+    transport.keep_alive_interval(keep_alive);
+    config.transport_config(Arc::new(transport));
     Ok(config)
 }
 
