@@ -68,6 +68,10 @@ name! {
     NodeName
 }
 name! {
+    /// An operator of the cluster, by the name in their certificate.
+    OperatorName
+}
+name! {
     /// A stage, by its name in the pipeline file.
     StageName
 }

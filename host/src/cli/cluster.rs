@@ -1,8 +1,8 @@
-//! `forebay cluster init` and `forebay cluster add-node`: the keys by which nodes know each other.
+//! `forebay cluster`: the keys by which nodes know each other, and operators.
 
 use std::{path::PathBuf, time::Duration};
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::ids::{NodeName, OperatorName};
 
 use crate::transport::identity::{ClusterCa, IdentityError};
 
@@ -29,6 +29,27 @@ pub struct AddNode {
     ///
     /// May be a directory to be carried to the node. Run again with the same name to renew.
     #[arg(long, value_name = "DATA_DIR")]
+    pub out: PathBuf,
+    /// How long the certificate is valid, such as `90d` or `1y`.
+    #[arg(long, value_name = "TIME", default_value = "365d", value_parser = parse_validity)]
+    pub valid_for: Duration,
+}
+
+/// Make the key and certificate by which nodes know one operator.
+///
+/// Whoever has them may give orders to every node of the cluster over the network, with --to and --identity.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AddOperator {
+    /// The operator's name: 1 to 63 of a-z, 0-9, `.`, `_` and `-`.
+    #[arg(value_name = "NAME")]
+    pub name: OperatorName,
+    /// The directory that `forebay cluster init` made.
+    #[arg(long, value_name = "DIR")]
+    pub ca: PathBuf,
+    /// A directory of the operator's; the files come under `tls` in it.
+    ///
+    /// Run again with the same name to renew.
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// How long the certificate is valid, such as `90d` or `1y`.
     #[arg(long, value_name = "TIME", default_value = "365d", value_parser = parse_validity)]
@@ -69,6 +90,24 @@ pub fn add_node(args: &AddNode) -> Result<String, IdentityError> {
     ca.issue(&args.name, args.valid_for)?.save(&args.out)?;
     Ok(format!(
         "node {} of cluster {}, valid for {}: key and certificate are in {}",
+        args.name,
+        ca.cluster(),
+        in_days(args.valid_for),
+        args.out.join("tls").display()
+    ))
+}
+
+/// Runs `forebay cluster add-operator`; returns what to print.
+///
+/// # Errors
+/// [`IdentityError`].
+pub fn add_operator(args: &AddOperator) -> Result<String, IdentityError> {
+    let ca = ClusterCa::open(&args.ca)?;
+    ca.issue_operator(&args.name, args.valid_for)?.save(&args.out)?;
+    let out = args.out.display();
+    Ok(format!(
+        "operator {} of cluster {}, valid for {}: key and certificate are in {}\n\
+         next: forebay status --to HOST:PORT --identity {out}",
         args.name,
         ca.cluster(),
         in_days(args.valid_for),

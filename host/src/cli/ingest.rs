@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
-use forebay_client::{Client, Confirmed, Error, Event};
+use forebay_client::{Client, Confirmed, Error, Event, Way};
 use serde_json::json;
 
-use super::{Exit, Failure, OutputArgs, OutputChoice, operate, output};
+use super::{
+    Exit, Failure, OutputArgs, OutputChoice,
+    operate::{self, NoAnswer, Place, Remote},
+    output,
+};
 
 /// Payload bytes of one request, if it has more than one event: a quarter of what a request may have, for keeping the
 /// group's log in small pieces.
@@ -46,11 +50,40 @@ pub(super) struct Args {
 
 pub(super) fn ingest(args: &Args) -> Result<Exit, Failure> {
     let mut input = open(args)?;
-    let mut client = Client::connect(args.node.data()?).map_err(failure)?.wait_for_room(args.wait);
+    let mut client = client(&args.node)?.wait_for_room(args.wait);
     let mut teller = Teller { json: matches!(args.output.output, OutputChoice::Json), confirmed: 0 };
     let result = push_all(args, &mut *input, &mut client, &mut teller);
     teller.end();
     result.map(|()| Exit::Done)
+}
+
+fn client(node: &operate::NodeChoice) -> Result<Client, Failure> {
+    match node.place()? {
+        Place::Data(data) => Client::connect(data).map_err(failure),
+        Place::Network(to, identity) => {
+            let remote = Remote::new(to, &identity)?;
+            remote.connect_now()?;
+            Client::by(Box::new(Network(remote))).map_err(failure)
+        }
+    }
+}
+
+/// The way to a node over the network.
+#[derive(Debug)]
+struct Network(Remote);
+
+impl Way for Network {
+    fn ask(&mut self, line: &[u8]) -> Result<Vec<u8>, Error> {
+        self.0.ask(line.to_vec(), operate::ANSWER_WITHIN).map_err(|no_answer| match no_answer {
+            NoAnswer::NotConnected(failure) => {
+                Error::NotConnected { why: failure.to_string(), lasting: failure.exit == Exit::Permission }
+            }
+            NoAnswer::Lost(failure) => Error::Io {
+                what: "no answer over the network".to_owned(),
+                source: io::Error::other(failure.to_string()),
+            },
+        })
+    }
 }
 
 fn open(args: &Args) -> Result<Box<dyn BufRead>, Failure> {
@@ -129,7 +162,7 @@ fn read_line(input: &mut dyn BufRead) -> Result<Option<Vec<u8>>, LineError> {
 
 fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::NotAllowed(_) => Exit::Permission,
+        Error::NotAllowed(_) | Error::NotConnected { lasting: true, .. } => Exit::Permission,
         Error::Io { .. } => Exit::Io,
         _ => Exit::Unavailable,
     };

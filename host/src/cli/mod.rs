@@ -76,7 +76,7 @@ enum Command {
     Build(BuildArgs),
     Push(push::Args),
     Pull(pull::Args),
-    /// Make the keys by which the nodes of a cluster know each other
+    /// Make the keys by which the nodes of a cluster know each other, and their operators
     #[command(subcommand)]
     Cluster(Cluster),
 }
@@ -97,6 +97,8 @@ enum Cluster {
     Init(cluster::Init),
     /// Make the key and certificate of one node
     AddNode(cluster::AddNode),
+    /// Make the key and certificate of one operator
+    AddOperator(cluster::AddOperator),
 }
 
 /// What is printed: for people or for programs.
@@ -176,6 +178,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Pull(args) => pull::pull(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),
         Command::Cluster(Cluster::AddNode(args)) => say(&cluster::add_node(&args)?),
+        Command::Cluster(Cluster::AddOperator(args)) => say(&cluster::add_operator(&args)?),
     }
 }
 

@@ -65,7 +65,9 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
     for file in &config.pipeline {
         pipelines.push(load::load(file, &wasm, None, &config.trusted_keys).await?);
     }
-    let transport = Arc::new(Quic::bind(config.listen, identity, QuicOptions::default())?);
+    let revoked_operators = Arc::new(config.revoked_operators.clone());
+    let quic = QuicOptions { revoked_operators, ..QuicOptions::default() };
+    let transport = Arc::new(Quic::bind(config.listen, identity, quic)?);
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);
     options.dead_letters = DeadLetters::open(&config.data, config.dead_letters)?;

@@ -112,6 +112,11 @@ pub struct NodeArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub require_signed: Option<String>,
 
+    /// Operators whose certificates are refused though still valid; repeat it, or separate by commas
+    /// [env: FOREBAY_REVOKED_OPERATORS] [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub revoked_operators: Vec<String>,
+
     /// Form of what is printed: `text` or `json` [env: FOREBAY_OUTPUT] [default: text]
     #[arg(long, value_name = "FORM")]
     pub output: Option<String>,
@@ -131,6 +136,7 @@ impl NodeArgs {
             "labels" => return super::split_list(&self.labels),
             "dead_letters" => return super::split_list(&self.dead_letters),
             "trusted_keys" => return super::split_list(&self.trusted_keys),
+            "revoked_operators" => return super::split_list(&self.revoked_operators),
             "require_signed" => &self.require_signed,
             "name" => &self.name,
             "listen" => &self.listen,

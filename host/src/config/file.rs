@@ -44,6 +44,7 @@ struct Keys {
     disk_reserve: Option<String>,
     trusted_keys: Option<Vec<String>>,
     require_signed: Option<bool>,
+    revoked_operators: Option<Vec<String>>,
     output: Option<String>,
     log: Option<String>,
 }
@@ -98,6 +99,7 @@ impl ConfigFile {
             "ping_misses" => return keys.ping_misses.map(|count| vec![count.to_string()]),
             "trusted_keys" => return keys.trusted_keys.clone(),
             "require_signed" => return keys.require_signed.map(|value| vec![value.to_string()]),
+            "revoked_operators" => return keys.revoked_operators.clone(),
             "name" => &keys.name,
             "listen" => &keys.listen,
             "join_after" => &keys.join_after,

@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use forebay_proto::{ids::NodeName, names::quorum::LEASE_DEFAULT};
+use forebay_proto::{
+    ids::{NodeName, OperatorName},
+    names::quorum::LEASE_DEFAULT,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -74,6 +77,8 @@ pub struct NodeConfig {
     pub disk_reserve: u64,
     /// Whose plugins it takes.
     pub trusted_keys: TrustedKeys,
+    /// Operators that are not let in any more.
+    pub revoked_operators: BTreeSet<OperatorName>,
     /// The form of what is printed.
     pub output: OutputFormat,
     /// The log filter, in the form of tracing's `EnvFilter`; checked.
@@ -124,6 +129,7 @@ impl NodeConfig {
             dead_letters: Bounds::default(),
             disk_reserve: DISK_RESERVE_DEFAULT,
             trusted_keys: TrustedKeys::default(),
+            revoked_operators: BTreeSet::new(),
             output: OutputFormat::default(),
             log: "info".to_owned(),
         }
@@ -281,6 +287,9 @@ impl Values<'_> {
             dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
             disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
             trusted_keys: self.trusted_keys().unwrap_or(default.trusted_keys),
+            revoked_operators: self
+                .list("revoked_operators", operator)
+                .map_or(default.revoked_operators, BTreeSet::from_iter),
             output: self.one("output", output).unwrap_or(default.output),
             log: self.one("log", log_filter).unwrap_or(default.log),
             name: default.name,
@@ -321,7 +330,10 @@ impl Values<'_> {
             return Some((given, Source::CommandLine(argument(key))));
         }
         if let Some(text) = (self.env)(&variable(key)).filter(|text| !text.is_empty()) {
-            let texts = if matches!(key, "join" | "pipeline" | "labels" | "dead_letters" | "trusted_keys") {
+            let texts = if matches!(
+                key,
+                "join" | "pipeline" | "labels" | "dead_letters" | "trusted_keys" | "revoked_operators"
+            ) {
                 split_list(&[text])
             } else {
                 vec![text]
@@ -428,6 +440,10 @@ pub(crate) fn label(text: &str) -> Result<String, &'static str> {
     let fits = (1..=63).contains(&text.len()) && text.chars().all(is_part);
     fits.then(|| text.to_owned())
         .ok_or("1 to 63 of the characters a-z, A-Z, 0-9, `-`, `_`, `.`, `/` and `=`, as in `gpu` or `zone=a`")
+}
+
+fn operator(text: &str) -> Result<OperatorName, &'static str> {
+    text.parse().map_err(|_| "the name of an operator, as in `forebay cluster add-operator NAME`")
 }
 
 fn ping_misses(text: &str) -> Result<u32, &'static str> {

@@ -34,6 +34,7 @@ use super::{
     event::{NodeEvent, Observer},
     letters::LetterDesk,
     link::{self, Link, LinkEvent, LinkShared},
+    operators::Operators,
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
@@ -45,7 +46,7 @@ use crate::{
         IslandsRegistry, Peers, Registry, TenureWatch,
         quorum::{Myself, QuorumRegistry},
     },
-    transport::{CloseCode, Transport},
+    transport::{CloseCode, Transport, identity::Holder},
 };
 
 /// A node that others tell of is usually joining, and about to connect by itself: dialling it at once
@@ -93,6 +94,8 @@ pub(super) struct Core {
     link_events: mpsc::Receiver<LinkEvent>,
     pub(super) dialler: Dialler,
     accept: JoinSet<()>,
+    /// What accepted links share, until any are accepted.
+    closed: Option<Arc<LinkShared>>,
     met: mpsc::Receiver<TargetIndex>,
     /// Entries of `join` that were not met yet.
     pub(super) unmet: HashSet<TargetIndex>,
@@ -138,8 +141,6 @@ impl Core {
         let (meeting, met) = mpsc::channel(options.join.len().max(1));
         let dialler =
             Dialler::start(Arc::clone(&transport), Arc::clone(&shared), &options.join, options.join_after, meeting);
-        let mut accept = JoinSet::new();
-        accept.spawn(accept_all(Arc::clone(&transport), shared));
         // Who is told to wait before it joins is meant to be alone until then.
         let joins_at_once = !options.join.is_empty() && options.join_after.is_zero();
         let settle = if joins_at_once { options.settle } else { Duration::ZERO };
@@ -167,7 +168,8 @@ impl Core {
             spare: Vec::new(),
             link_events,
             dialler,
-            accept,
+            accept: JoinSet::new(),
+            closed: Some(shared),
             met,
             unmet: (0..options.join.len()).collect(),
             heard: HashSet::new(),
@@ -197,6 +199,13 @@ impl Core {
             self.step().await;
         }
         self.shut_down().await
+    }
+
+    /// Lets peers and operators in, from now on until the node ends.
+    pub(super) fn open(&mut self, operators: Operators) {
+        if let Some(shared) = self.closed.take() {
+            self.accept.spawn(accept_all(Arc::clone(&self.transport), shared, operators));
+        }
     }
 
     fn is_finished(&self) -> bool {
@@ -490,9 +499,12 @@ fn start_registry(me: Myself, agreement: AgreementOptions, directory: &Arc<Direc
     }
 }
 
-async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>) {
+async fn accept_all(transport: Arc<dyn Transport>, shared: Arc<LinkShared>, operators: Operators) {
     while let Some(connection) = transport.accept().await {
-        // A link ends with its connection, which outlives the accepting when the node shuts down.
-        tokio::spawn(link::run(connection, false, Arc::clone(&shared)));
+        // What serves a connection ends with that, which outlives the accepting when the node shuts down.
+        match connection.peer().clone() {
+            Holder::Node(_) => drop(tokio::spawn(link::run(connection, false, Arc::clone(&shared)))),
+            Holder::Operator(operator) => drop(tokio::spawn(operators.clone().serve(connection, operator))),
+        }
     }
 }

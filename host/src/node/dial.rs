@@ -143,13 +143,13 @@ async fn dial(addr: SocketAddr, wait: Duration, transport: Arc<dyn Transport>, s
             continue;
         }
         match transport.connect(addr).await {
-            Ok(connection) if connection.peer() == shared.directory.node() => {
+            Ok(connection) if connection.peer().node() == Some(shared.directory.node()) => {
                 connection.close(CloseCode::Duplicate, "this is the node itself");
                 return shared.directory.add_alias(addr);
             }
             // The same node under another address: what serves is left alone, else the two addresses
             // would take turns in replacing each other's connection.
-            Ok(connection) if shared.directory.peer(connection.peer()).is_some() => {
+            Ok(connection) if connection.peer().node().is_some_and(|peer| shared.directory.peer(peer).is_some()) => {
                 connection.close(CloseCode::Duplicate, "another connection serves already");
                 shared.directory.add_alias(addr);
                 tokio::time::sleep(REVIEW).await;

@@ -227,6 +227,15 @@ pub(crate) enum First {
     Letters(letters::Request),
     /// A request for a blob.
     Blob(blob::Request),
+    /// A question of an operator.
+    Admin(Bytes),
+}
+
+/// Ends a channel that is of no use.
+pub(crate) fn refuse(mut channel: Channel, code: CloseCode, reason: &str) {
+    tracing::warn!(reason, "a stream was refused");
+    channel.sender.reset(code);
+    channel.receiver.stop(code);
 }
 
 /// Reads the frame that begins a channel.
@@ -243,6 +252,7 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCod
         Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
         Ok(Frame::LettersAsked(request)) => Ok(First::Letters(request)),
         Ok(Frame::BlobAsked(request)) => Ok(First::Blob(request)),
+        Ok(Frame::AdminAsked(line)) => Ok(First::Admin(line)),
         Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),
         Err(error) => Err((CloseCode::Malformed, error.to_string())),
     }

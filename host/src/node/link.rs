@@ -9,6 +9,7 @@
 //! shows within two pings. The hint may be wrong; epochs keep that safe.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -112,7 +113,7 @@ pub(crate) struct Link {
     /// Whether this node opened the connection.
     pub(crate) ours: bool,
     /// Where the peer wants to be reached.
-    pub(crate) addr: std::net::SocketAddr,
+    pub(crate) addr: SocketAddr,
     outgoing: mpsc::Sender<Frame>,
 }
 
@@ -168,7 +169,9 @@ pub(crate) enum Ended {
 /// Runs a connection until it ends.
 pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc<LinkShared>) -> Ended {
     let connection: Arc<dyn Connection> = Arc::from(connection);
-    let peer = connection.peer().clone();
+    let Some(peer) = connection.peer().node().cloned() else {
+        return Ended::Refused(close(&*connection, (CloseCode::WrongState, "operators are no peers".to_owned())));
+    };
     let (channel, hello) = match greet(&*connection, ours, &shared.hello()).await {
         Ok(greeted) => greeted,
         Err((code, reason)) => {
@@ -198,7 +201,7 @@ pub(crate) async fn run(connection: Box<dyn Connection>, ours: bool, shared: Arc
             ended = lost.ended;
             close(&*connection, (CloseCode::Silent, lost.reason))
         }
-        reason = serve(&connection, &shared) => reason,
+        reason = serve(&connection, &peer, &shared) => reason,
     };
     writer.abort();
     let down = LinkEvent::Down { id, peer, reason: reason.clone(), ended };
@@ -236,17 +239,17 @@ async fn greet(connection: &dyn Connection, ours: bool, own: &Hello) -> Result<(
 ///
 /// # Cancel safety
 /// Cancel safe.
-pub async fn group_at(transport: &dyn Transport, addr: std::net::SocketAddr) -> Option<(NodeName, GroupId)> {
+pub async fn group_at(transport: &dyn Transport, addr: SocketAddr) -> Option<(NodeName, GroupId)> {
     let connection = transport.connect(addr).await.ok()?;
     let random = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new()).ok()?.expose();
     let boot = BootId(u64::from_le_bytes(random));
     // Without a group it goes with every group, so that nobody hangs up before it has said its own.
     let own = Hello { version: wire::VERSION, boot, agreement: Agreement::Quorum, advertise: None, group: None };
     let greeted = greet(&*connection, true, &own).await;
-    let node = connection.peer().clone();
+    let node = connection.peer().node().cloned();
     connection.close(CloseCode::Done, "asked for its group");
     let (_, hello) = greeted.ok()?;
-    Some((node, hello.group?))
+    Some((node?, hello.group?))
 }
 
 fn compatible(own: &Hello, peer: &Hello) -> Result<(), String> {
@@ -337,7 +340,9 @@ async fn read(
                 | Frame::LettersAsked(_)
                 | Frame::LettersTold(_)
                 | Frame::BlobAsked(_)
-                | Frame::BlobTold(_)),
+                | Frame::BlobTold(_)
+                | Frame::AdminAsked(_)
+                | Frame::AdminTold { .. }),
             ) => return (CloseCode::WrongState, format!("{other:?} on the control channel")),
             Err(error) => return (CloseCode::Malformed, error.to_string()),
         };
@@ -388,7 +393,7 @@ async fn watch_over(
 }
 
 /// Takes in the subscriptions the peer opens.
-async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> String {
+async fn serve(connection: &Arc<dyn Connection>, peer: &NodeName, shared: &Arc<LinkShared>) -> String {
     let opening = Arc::new(Semaphore::new(OPENING_MAX));
     let places = Arc::new(Places::new());
     loop {
@@ -397,9 +402,9 @@ async fn serve(connection: &Arc<dyn Connection>, shared: &Arc<LinkShared>) -> St
             Ok(channel) => channel,
             Err(error) => return error.to_string(),
         };
-        let (shared, connection) = (Arc::clone(shared), Arc::clone(connection));
-        let places = Arc::clone(&places);
-        tokio::spawn(async move { admit(channel, &*connection, &shared, &places, permit).await });
+        let (shared, places) = (Arc::clone(shared), Arc::clone(&places));
+        let peer = (peer.clone(), connection.remote_addr());
+        tokio::spawn(async move { admit(channel, peer, &shared, &places, permit).await });
     }
 }
 
@@ -429,7 +434,7 @@ impl Places {
 /// are opening up as soon as it has one of its kind.
 async fn admit(
     mut channel: Channel,
-    connection: &dyn Connection,
+    (peer, addr): (NodeName, SocketAddr),
     shared: &LinkShared,
     places: &Places,
     opening: OwnedSemaphorePermit,
@@ -445,32 +450,29 @@ async fn admit(
                 },
             };
             drop(opening);
-            let peer = (connection.peer(), connection.remote_addr());
-            agreement::answer(channel, &*shared.registry, peer, request).await;
+            agreement::answer(channel, &*shared.registry, (&peer, addr), request).await;
             return drop(place);
         }
         Ok(First::Letters(request)) => {
             drop(opening);
             let Ok(_place) = places.letters.try_acquire() else { return letters::put_off(channel).await };
-            return letters::answer(channel, &shared.letters, &*shared.registry, connection.peer(), request).await;
+            return letters::answer(channel, &shared.letters, &*shared.registry, &peer, request).await;
         }
         Ok(First::Blob(request)) => {
             drop(opening);
             let Ok(_place) = places.blobs.try_acquire() else { return blobs::put_off(channel).await };
             let store = shared.blobs.as_ref();
-            return blobs::answer(channel, store, &*shared.registry, connection.peer(), request).await;
+            return blobs::answer(channel, store, &*shared.registry, &peer, request).await;
         }
-        Err((code, reason)) => {
-            tracing::warn!(%reason, "a peer's stream was refused");
-            channel.sender.reset(code);
-            channel.receiver.stop(code);
-            return;
+        // The certificate of a node gives no orders: who has taken over one machine has not taken over all.
+        Ok(First::Admin(_)) => {
+            return line::refuse(channel, CloseCode::WrongState, "nodes give no orders, only operators do");
         }
+        Err((code, reason)) => return line::refuse(channel, code, &reason),
     };
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
-    let peer = connection.peer().clone();
     let caller = Caller::Remote { channel, first, max_demand, peer };
     let place = places.subscribing.try_acquire();
     let (refused, reason) = match (shared.directory.stage(&key), &place) {
@@ -494,8 +496,6 @@ async fn admit(
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use bytes::Bytes;
     use forebay_proto::names::quorum::{Answer, MemberNo, Request};
 
@@ -532,7 +532,8 @@ mod tests {
         let letters = DeadLetters::in_memory(Bounds::default());
         let letters = LetterDesk::new("a".parse().unwrap(), core, letters);
         let shared = Arc::new(LinkShared::new(hello, pings, directory, registry, letters, None, events));
-        let serving = tokio::spawn(async move { serve(&asked, &shared).await });
+        let peer = "b".parse().unwrap();
+        let serving = tokio::spawn(async move { serve(&asked, &peer, &shared).await });
         let proposal = Request::Propose { group: GROUP, proposal: Bytes::from_static(b"claim") }.encode();
         let mut proposing = tokio::task::JoinSet::new();
         for _ in 0..PROPOSALS_MAX + 10 {

@@ -6,7 +6,8 @@
 //! | accept | the transport's accepting side | with the core |
 //! | dial, one per address | an outgoing connection | with the core |
 //! | admin, and one per client | the socket; a client's connection | when it is dropped; with the client |
-//! | link, one per connection | a control channel, its pings | with its connection |
+//! | link, one per connection to a peer | a control channel, its pings | with its connection |
+//! | operator, one per connection of one | its channels, each with a question | with its connection |
 //! | stage, one per running stage | a [`Stage`](forebay_proto::stage::Stage) and its lines | see `Exit` |
 //! | worker, one per running stage | the instance | with its stage, after its last call |
 //! | reader and writer, one per line | a half of a channel | with its line |
@@ -28,6 +29,7 @@ mod exchange;
 mod letters;
 mod line;
 mod link;
+mod operators;
 mod peers;
 mod pipelines;
 mod shutdown;
@@ -236,7 +238,7 @@ impl Node {
         let inboxes =
             core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
         let (loader, store, folder) = (options.loader.clone(), options.blobs.clone(), options.plugins.clone());
-        let core = core::Core::new(options, inboxes);
+        let mut core = core::Core::new(options, inboxes);
         let blobs = store.map(|store| Blobs::new(store, &core.directory));
         let desk = loader.as_ref().zip(blobs.clone()).map(|(loader, blobs)| {
             loader.connect(blobs.clone());
@@ -252,6 +254,7 @@ impl Node {
             tokio::spawn(deploy::Drops { registry, desk, folder }.run());
         }
         let desk = admin::Desk::new(questions, letters, desk, &core);
+        core.open(operators::Operators::new(desk.clone()));
         let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, blobs, task: tokio::spawn(core.run()) }
     }

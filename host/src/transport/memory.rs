@@ -1,6 +1,6 @@
 //! The transport within one process: connections are queues. For tests, and for `forebay run`.
 //!
-//! All nodes on a [`Network`] are members of one cluster; their addresses are made up. Both ends of a connection
+//! All nodes and operators on a [`Network`] are those of one cluster; their addresses are made up. Both ends of a connection
 //! share a `Link`, which knows whether and how it ended; a channel is two `pipe`s.
 
 mod link;
@@ -16,11 +16,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use forebay_proto::ids::NodeName;
+use forebay_proto::ids::{NodeName, OperatorName};
 use tokio::sync::mpsc;
 
 use self::link::{Link, MemoryConnection};
-use super::{CloseCode, ConnectError, Connection, Transport};
+use super::{CloseCode, ConnectError, Connection, Transport, identity::Holder};
 
 /// Connections that came and were not taken yet, per node. Beyond it, connecting fails.
 const BACKLOG_MAX: usize = 16;
@@ -94,13 +94,29 @@ impl Network {
         state.cuts.remove(&(b, a));
     }
 
-    fn connect(&self, from: (SocketAddr, &NodeName), to: SocketAddr) -> Result<MemoryConnection, &'static str> {
+    /// Connects to the node at `to` as an operator at `from`, where nobody is reached.
+    ///
+    /// # Errors
+    /// As of [`Transport::connect`].
+    pub fn connect_as(
+        &self,
+        operator: &OperatorName,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Result<Box<dyn Connection>, ConnectError> {
+        match self.connect((from, Holder::Operator(operator.clone())), to) {
+            Ok(connection) => Ok(Box::new(connection)),
+            Err(source) => Err(ConnectError::Unreachable { addr: to, source: source.into() }),
+        }
+    }
+
+    fn connect(&self, from: (SocketAddr, Holder), to: SocketAddr) -> Result<MemoryConnection, &'static str> {
         let mut state = self.lock();
         if state.cuts.contains(&(from.0, to)) {
             return Err("the network between is cut");
         }
         let bound = state.nodes.get(&to).ok_or("nobody listens there")?;
-        let link = Link::new(self.clone(), [from.0, to], [from.1.clone(), bound.node.clone()]);
+        let link = Link::new(self.clone(), [from.0, to], [from.1, Holder::Node(bound.node.clone())]);
         let [ours, theirs] = MemoryConnection::pair(&link);
         bound.incoming.try_send(theirs).map_err(|_| "it does not accept connections")?;
         state.links.retain(|link| link.strong_count() > 0);
@@ -159,7 +175,7 @@ impl Transport for Memory {
     }
 
     async fn connect(&self, addr: SocketAddr) -> Result<Box<dyn Connection>, ConnectError> {
-        match self.network.connect((self.addr, &self.node), addr) {
+        match self.network.connect((self.addr, Holder::Node(self.node.clone())), addr) {
             Ok(connection) => Ok(Box::new(connection)),
             Err(source) => Err(ConnectError::Unreachable { addr, source: source.into() }),
         }

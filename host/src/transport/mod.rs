@@ -12,7 +12,8 @@ use std::{fmt, net::SocketAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use forebay_proto::ids::NodeName;
+
+use self::identity::Holder;
 
 /// The longest frame, in bytes: twice the default batch limit, so that a batch always fits.
 ///
@@ -43,6 +44,14 @@ pub enum ConnectError {
         addr: SocketAddr,
         /// What was wrong.
         found: String,
+    },
+    /// The other side knows who we are, and lets us in no more.
+    #[error("{addr} refuses these keys: {why}")]
+    Revoked {
+        /// Where to.
+        addr: SocketAddr,
+        /// Its words.
+        why: String,
     },
 }
 
@@ -91,13 +100,15 @@ pub enum CloseCode {
     Incompatible = 6,
     /// Nothing was heard for too long.
     Silent = 7,
+    /// The operator's certificate is not to be used any more.
+    Revoked = 8,
 }
 
 impl CloseCode {
     /// The code with this number, if there is one.
     pub fn from_u32(number: u32) -> Option<Self> {
         use CloseCode::*;
-        [Done, FrameSize, Malformed, WrongState, Duplicate, ShuttingDown, Incompatible, Silent]
+        [Done, FrameSize, Malformed, WrongState, Duplicate, ShuttingDown, Incompatible, Silent, Revoked]
             .into_iter()
             .find(|code| *code as u32 == number)
     }
@@ -174,13 +185,13 @@ pub struct Channel {
     pub receiver: Box<dyn FrameReceiver>,
 }
 
-/// An authenticated connection to one node.
+/// An authenticated connection to one node; or, where it was accepted, from a node or an operator.
 ///
 /// Dropping it closes it and its channels with [`CloseCode::Done`]: keep it while they are in use.
 #[async_trait]
 pub trait Connection: Send + Sync + fmt::Debug {
-    /// Whose certificate the other side showed.
-    fn peer(&self) -> &NodeName;
+    /// Whose certificate the other side showed. A node's wherever this side has connected.
+    fn peer(&self) -> &Holder;
 
     /// Where the other side is.
     fn remote_addr(&self) -> SocketAddr;
@@ -241,7 +252,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Cancel safe.
     async fn connect(&self, addr: SocketAddr) -> Result<Box<dyn Connection>, ConnectError>;
 
-    /// The next node that connected to us and proved its membership; `None` once closed.
+    /// The next node or operator that connected to us and proved to belong to the cluster; `None` once closed.
     ///
     /// Connections that fail to prove it never show here; they are counted and logged. A few proven ones
     /// wait for this call; more than that are not answered.
@@ -262,7 +273,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 ///
 /// The reason is the peer's text: control characters are escaped and it is cut, for it goes to logs.
 fn closed_by_peer(code: u64, reason: &str) -> String {
-    let reason: String = reason.escape_debug().take(REASON_CHARS_MAX).collect();
+    let reason = harmless_reason(reason);
     let what = match u32::try_from(code).ok().and_then(CloseCode::from_u32) {
         Some(known) => format!("{known:?}"),
         None => format!("code {code}"),
@@ -272,6 +283,11 @@ fn closed_by_peer(code: u64, reason: &str) -> String {
     } else {
         format!("closed by the peer: {reason} ({what})")
     }
+}
+
+/// A peer's text with control characters escaped, and cut.
+fn harmless_reason(reason: &str) -> String {
+    reason.escape_debug().take(REASON_CHARS_MAX).collect()
 }
 
 /// The longest reason shown, in characters. Also keeps a close within one packet, see RFC 9000 section 10.2.3.

@@ -374,3 +374,94 @@ fn an_island_shows_what_there_is() {
     cluster.command("a", &["drain", "a"]).assert_failed(69, "forebay: this node runs with `agreement = \"islands\"`");
     node.end("-TERM");
 }
+
+/// As a machine would have it that has no data directory of a node.
+#[test]
+fn operators_reach_nodes_over_the_network_with_their_own_keys_alone() {
+    let cluster = Cluster::new();
+    let nodes = cluster.start_all(&["a", "b"], 1);
+    let (ca, ann) = (cluster.desk.text("ca"), cluster.desk.text("ann"));
+    let add = |name: &str, out: &str, more: &[&str]| {
+        let args = ["cluster", "add-operator", name, "--ca", &ca, "--out", out];
+        run(forebay(args.into_iter().chain(more.iter().copied())))
+    };
+    let made = add("ann", &ann, &[]);
+    made.assert_done();
+    assert!(made.stdout.contains("operator ann of cluster") && made.stdout.contains("--identity"), "{made:#?}");
+    let [a, b] = [&nodes[0].1, &nodes[1].1];
+    let asked = |args: &[&str], to: &str, identity: &str| {
+        run(forebay(args.iter().copied().chain(["--to", to, "--identity", identity])))
+    };
+    let outcome = asked(&["status", "--output", "json"], b, &ann);
+    outcome.assert_done();
+    let status = json_lines(&outcome.stdout).remove(0);
+    assert_eq!((&status["node"], status["group"]["members"].as_array().unwrap().len()), (&"b".into(), 2), "{status:#}");
+    let outcome = asked(&["owners"], b, &ann);
+    outcome.assert_done();
+    assert!(outcome.stdout.contains("p/counter"), "{outcome:#?}");
+    let outcome = asked(&["dlq", "list"], a, &ann);
+    outcome.assert_done();
+    // By a name, and by the environment.
+    let port = a.rsplit(':').next().unwrap();
+    let mut by_name = forebay(["status", "--output", "json"]);
+    by_name.env("FOREBAY_TO", format!("localhost:{port}")).env("FOREBAY_IDENTITY", &ann);
+    let outcome = run(by_name);
+    outcome.assert_done();
+    assert_eq!(json_lines(&outcome.stdout)[0]["node"], "a");
+    // This stage takes no events; that the node knows it is said by the node.
+    let lines = cluster.desk.write("lines", "one\ntwo\n");
+    let outcome = asked(&["ingest", "p/counter", "--input", &lines], a, &ann);
+    outcome.assert_failed(69, "forebay: p/counter takes no events");
+    // An order that waits until it is carried out.
+    let owner = owner(&cluster.status("a")).unwrap();
+    let outcome = asked(&["drain", &owner], a, &ann);
+    outcome.assert_done();
+    assert_ne!(self::owner(&cluster.status("a")), Some(owner));
+
+    refused_ones(&cluster, &asked, a);
+}
+
+fn refused_ones(cluster: &Cluster, asked: &dyn Fn(&[&str], &str, &str) -> Outcome, to: &str) {
+    let (ann, elsewhere) = (cluster.desk.text("ann"), crate::cli::Desk::new());
+    elsewhere.keys("n");
+    let (ca, eve) = (elsewhere.text("ca"), elsewhere.text("eve"));
+    run(forebay(["cluster", "add-operator", "eve", "--ca", &ca, "--out", &eve])).assert_done();
+    let late = cluster.desk.text("late");
+    let args = ["cluster", "add-operator", "late", "--ca", &cluster.desk.text("ca"), "--out", &late];
+    run(forebay(args.into_iter().chain(["--valid-for", "1s"]))).assert_done();
+    let missing = cluster.desk.text("nobody");
+    run(forebay(["status", "--to", to])).assert_failed(64, "forebay: in whose name is");
+    asked(&["status"], to, &missing)
+        .assert_failed(78, &format!("forebay: {missing}/tls/ca.pem is missing; make it with"));
+    asked(&["status"], to, &cluster.data("a"))
+        .assert_failed(78, &format!("forebay: {}/tls/node.pem is the certificate of a node", cluster.data("a")));
+    asked(&["status"], to, &eve).assert_failed(77, &format!("forebay: {to} does not belong to this cluster"));
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    asked(&["status"], &free, &ann).assert_failed(69, &format!("forebay: no node answers at {free}"));
+    asked(&["status"], "no.such.name.invalid", &ann).assert_failed(69, "forebay: cannot find the address of");
+    asked(&["recover", "--yes"], to, &ann).assert_failed(64, "forebay: this works on the files of a node");
+    // Dates of certificates are whole seconds.
+    std::thread::sleep(Duration::from_millis(2100));
+    asked(&["status"], to, &late).assert_failed(78, &format!("forebay: {late}/tls/operator.pem was valid until"));
+}
+
+#[test]
+fn a_revoked_operator_is_refused_by_the_nodes_that_were_told() {
+    let desk = Desk::new();
+    let mut node = Process::start(forebay(desk.node("a", &["--output", "json", "--revoked-operators", "eve,late"])));
+    let listening = node.stdout_line(|line| line.contains("\"listening\""));
+    let addr = json_lines(&listening)[0]["address"].as_str().unwrap().to_owned();
+    for (name, code) in [("ann", 0), ("eve", 77)] {
+        let (ca, out) = (desk.text("ca"), desk.text(name));
+        run(forebay(["cluster", "add-operator", name, "--ca", &ca, "--out", &out])).assert_done();
+        let outcome = run(forebay(["status", "--to", &addr, "--identity", &out]));
+        match code {
+            0 => outcome.assert_done(),
+            _ => outcome.assert_failed(
+                code,
+                &format!("forebay: {addr} refuses these keys: operator `eve` is revoked on node a"),
+            ),
+        }
+    }
+    node.end("-TERM");
+}

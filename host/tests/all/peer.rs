@@ -5,6 +5,7 @@
 
 mod blobs;
 mod letters;
+mod operators;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

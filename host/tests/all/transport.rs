@@ -7,6 +7,8 @@
 pub(crate) mod hostile;
 #[path = "transport/loss.rs"]
 mod loss;
+#[path = "transport/operators.rs"]
+mod operators;
 #[path = "transport/suite.rs"]
 mod suite;
 
@@ -15,10 +17,11 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use forebay::transport::{
     Channel, Connection, Transport,
-    identity::{ClusterCa, NODE_VALIDITY, NodeIdentity},
+    identity::{ClusterCa, Holder, NODE_VALIDITY, NodeIdentity, OperatorIdentity},
     memory::Network,
-    quic::{Quic, QuicOptions},
+    quic::{OperatorClient, Quic, QuicOptions},
 };
+use forebay_proto::ids::OperatorName;
 
 /// No test takes longer; one that does hangs.
 async fn bounded<T>(test: impl Future<Output = T>) -> T {
@@ -41,16 +44,31 @@ fn quic_with(ca: &ClusterCa, node: &str, options: QuicOptions) -> Quic {
     Quic::bind(loopback(), identity(ca, node), options).unwrap()
 }
 
+fn operator(ca: &ClusterCa, name: &str) -> OperatorIdentity {
+    ca.issue_operator(&name.parse().unwrap(), NODE_VALIDITY).unwrap()
+}
+
+fn operator_client(identity: OperatorIdentity) -> OperatorClient {
+    OperatorClient::bind(loopback(), identity, QuicOptions::default()).unwrap()
+}
+
 /// Two nodes that can reach each other.
 struct Pair {
     a: Box<dyn Transport>,
     b: Box<dyn Transport>,
+    operators: Operators,
+}
+
+/// What lets operators in.
+enum Operators {
+    Keys(ClusterCa),
+    Network(Network),
 }
 
 impl Pair {
     fn quic() -> Self {
         let ca = ClusterCa::generate().unwrap();
-        Self { a: Box::new(quic(&ca, "a")), b: Box::new(quic(&ca, "b")) }
+        Self { a: Box::new(quic(&ca, "a")), b: Box::new(quic(&ca, "b")), operators: Operators::Keys(ca) }
     }
 
     fn memory() -> Self {
@@ -58,7 +76,23 @@ impl Pair {
         let bind = |port, node: &str| {
             Box::new(network.bind(SocketAddr::from(([10, 0, 0, 1], port)), node.parse().unwrap()).unwrap())
         };
-        Self { a: bind(1, "a"), b: bind(2, "b") }
+        Self { a: bind(1, "a"), b: bind(2, "b"), operators: Operators::Network(network.clone()) }
+    }
+
+    /// A connection that an operator makes to `b`, as both see it; and what it needs to stay.
+    async fn connect_operator(&self, name: &OperatorName) -> (Option<OperatorClient>, [Box<dyn Connection>; 2]) {
+        let to = self.b.local_addr();
+        match &self.operators {
+            Operators::Keys(ca) => {
+                let client = operator_client(operator(ca, name.as_str()));
+                let (ours, theirs) = tokio::join!(client.connect(to), self.b.accept());
+                (Some(client), [ours.unwrap(), theirs.unwrap()])
+            }
+            Operators::Network(network) => {
+                let ours = network.connect_as(name, SocketAddr::from(([10, 0, 0, 1], 3)), to).unwrap();
+                (None, [ours, self.b.accept().await.unwrap()])
+            }
+        }
     }
 
     /// A connection that `a` makes, as `a` and `b` see it.

@@ -14,6 +14,13 @@ pub enum Error {
     NoNode(PathBuf),
     /// Only the user that runs the node may ask it. Nothing was taken.
     NotAllowed(PathBuf),
+    /// No connection to the node can be made by the way that was given. Nothing was taken.
+    NotConnected {
+        /// Why.
+        why: String,
+        /// Whether trying again is of no use, since we are not let in.
+        lasting: bool,
+    },
     /// There is no room just now: the inbox is full, or a disk. Nothing was taken.
     Full(String),
     /// Nobody owns the stage just now. Nothing was taken.
@@ -49,12 +56,12 @@ impl Error {
 
     /// Whether trying again soon is of no use: nobody is there, or we are not let in.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::NotAllowed(_))
+        matches!(self, Self::NotAllowed(_) | Self::NotConnected { lasting: true, .. })
     }
 
     /// Whether it came before anything was sent.
     pub(crate) fn is_before_sending(&self) -> bool {
-        matches!(self, Self::NoNode(_) | Self::NotAllowed(_))
+        matches!(self, Self::NoNode(_) | Self::NotAllowed(_) | Self::NotConnected { .. })
     }
 }
 
@@ -67,6 +74,7 @@ impl fmt::Display for Error {
             Self::NotAllowed(data) => {
                 write!(f, "not allowed to ask the node on {}: only the user that runs it may", data.display())
             }
+            Self::NotConnected { why, .. } => f.write_str(why),
             Self::Full(why) | Self::Unavailable(why) | Self::Refused(why) | Self::Unknown(why) => f.write_str(why),
             Self::Unanswered { within, why } => {
                 write!(f, "after {:.1} s it is not known whether the events were taken: {why}", within.as_secs_f64())

@@ -37,13 +37,13 @@
 
 mod error;
 mod event;
+mod node;
 mod socket;
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    io::{self, Read as _},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -52,6 +52,9 @@ use serde_json::{Value, json};
 
 pub use error::Error;
 pub use event::Event;
+pub use node::Way;
+
+use node::Node;
 
 /// The version of the node's language.
 const VERSION: u64 = 1;
@@ -81,8 +84,7 @@ pub struct Confirmed {
 /// Speaks with one node. Blocks; one request at a time.
 #[derive(Debug)]
 pub struct Client {
-    data: PathBuf,
-    stream: Option<BufReader<UnixStream>>,
+    node: Node,
     id: u128,
     request: u64,
     patience: Duration,
@@ -97,11 +99,21 @@ impl Client {
     /// # Errors
     /// [`Error::NoNode`], [`Error::NotAllowed`], [`Error::Io`].
     pub fn connect(data: impl AsRef<Path>) -> Result<Self, Error> {
-        let data = data.as_ref().to_owned();
-        let stream = Some(open_stream(&data).map_err(|error| Error::of_connecting(&data, error))?);
+        Self::of(Node::connect(data.as_ref())?)
+    }
+
+    /// Speaks with a node by another way than the socket in its data directory. Connects with the first request.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn by(way: Box<dyn Way>) -> Result<Self, Error> {
+        Self::of(Node::Way(way))
+    }
+
+    fn of(node: Node) -> Result<Self, Error> {
         let id = random().map_err(|source| Error::Io { what: "no random numbers".to_owned(), source })?;
         let (patience, wait_for_room) = (Duration::from_secs(30), Duration::ZERO);
-        Ok(Self { data, stream, id, request: 0, patience, wait_for_room, open: None })
+        Ok(Self { node, id, request: 0, patience, wait_for_room, open: None })
     }
 
     /// How long a request without an answer is sent again; 30 s unless set.
@@ -123,8 +135,7 @@ impl Client {
     /// Stages of node scope, and all stages with `agreement = "islands"`, have an inbox on each node: do not move while
     /// [`Client::resume`] has something to tell, for that would be taken there once more.
     pub fn move_to(&mut self, data: impl AsRef<Path>) {
-        data.as_ref().clone_into(&mut self.data);
-        self.stream = None;
+        self.node = Node::on(data.as_ref());
     }
 
     /// Puts events into the inbox of a stage, `PIPELINE/STAGE` or `STAGE`. Returns once they will not be lost any more.
@@ -164,7 +175,7 @@ impl Client {
         let began = Instant::now();
         let mut pause = AGAIN_AFTER;
         loop {
-            let (why, within) = match self.ask(&line) {
+            let (why, within) = match self.node.ask(&line).map(|answer| read_answer(&answer)) {
                 Ok(Told::Confirmed(confirmed)) => return Ok(confirmed),
                 // What was taken is answered as taken, so this says that it was not.
                 Ok(Told::Error(error @ Error::Refused(_))) => return Err(error),
@@ -173,7 +184,7 @@ impl Client {
                     may_be_taken = true;
                     (error, self.patience)
                 }
-                Err(error) if !may_be_taken && self.stream.is_none() && error.is_lasting() => return Err(error),
+                Err(error) if !may_be_taken && error.is_lasting() => return Err(error),
                 Err(error) => {
                     may_be_taken |= !error.is_before_sending();
                     (error, self.patience)
@@ -191,24 +202,6 @@ impl Client {
             thread::sleep(pause);
             pause = (2 * pause).min(AGAIN_AFTER_MAX);
         }
-    }
-
-    /// Sends one line and reads one. After any error the next call connects anew.
-    fn ask(&mut self, line: &[u8]) -> Result<Told, Error> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => open_stream(&self.data).map_err(|error| Error::of_connecting(&self.data, error))?,
-        };
-        let lost = |source| Error::Io { what: format!("the node on {} gave no answer", self.data.display()), source };
-        stream.get_mut().write_all(line).map_err(lost)?;
-        let mut answer = Vec::new();
-        (&mut stream).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer).map_err(lost)?;
-        if answer.last() != Some(&b'\n') {
-            return Err(lost(io::ErrorKind::UnexpectedEof.into()));
-        }
-        let told = serde_json::from_slice(&answer).map_err(|error| lost(error.into()))?;
-        self.stream = Some(stream);
-        Ok(read_answer(&told))
     }
 }
 
@@ -237,13 +230,6 @@ fn read_answer(told: &Value) -> Told {
             None => Error::Refused("the node answered something else; use the release that runs it".to_owned()),
         },
     })
-}
-
-fn open_stream(data: &Path) -> io::Result<BufReader<UnixStream>> {
-    let stream = socket::connect(data)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    Ok(BufReader::new(stream))
 }
 
 fn random() -> io::Result<u128> {

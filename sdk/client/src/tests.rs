@@ -2,8 +2,9 @@
 
 use std::{
     env, fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixListener,
+    path::PathBuf,
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, channel},
@@ -132,7 +133,7 @@ fn what_was_not_known_stays_so_until_a_node_knows_it() {
     assert!(matches!(client.ingest("s", &two()).unwrap_err(), Error::Unanswered { .. }));
     let full = client.resume().unwrap().unwrap_err();
     assert!(matches!(&full, Error::Unanswered { why, .. } if why == "the inbox holds 5"), "{full}");
-    let (elsewhere, here) = (Dir::new(), client.data.clone());
+    let (elsewhere, here) = (Dir::new(), dir.0.clone());
     client.move_to(&elsewhere.0);
     let nobody = client.resume().unwrap().unwrap_err();
     assert!(matches!(&nobody, Error::Unanswered { why, .. } if why.contains("no node runs")), "{nobody}");
@@ -152,6 +153,33 @@ fn a_request_goes_on_with_another_node_under_its_number() {
     let (sent, again) = (numbers(&first), numbers(&second));
     assert_eq!((sent.len(), again[0].clone()), (1, sent[0].clone()));
     assert_eq!(again[1], (sent[0].0.clone(), 2));
+}
+
+/// Answers so, one line after the other.
+#[derive(Debug)]
+struct Played(Vec<Result<&'static str, Error>>);
+
+impl Way for Played {
+    fn ask(&mut self, line: &[u8]) -> Result<Vec<u8>, Error> {
+        assert_eq!((line.first(), line.last()), (Some(&b'{'), Some(&b'}')), "a line without its end");
+        self.0.remove(0).map(|answer| answer.as_bytes().to_vec())
+    }
+}
+
+#[test]
+fn another_way_than_the_socket_is_gone_in_the_same_manner() {
+    let by = |answers| Client::by(Box::new(Played(answers))).unwrap();
+    let away = |lasting| Err(Error::NotConnected { why: "away".to_owned(), lasting });
+    let lost = || Err(Error::Io { what: "lost".to_owned(), source: io::ErrorKind::TimedOut.into() });
+    // Tried again, and taken.
+    assert_eq!(by(vec![away(false), lost(), Ok(TAKEN)]).ingest("s", &two()).unwrap().first, 7);
+    // Not let in, before anything was sent: it is no use to try again.
+    let error = by(vec![away(true)]).ingest("s", &two()).unwrap_err();
+    assert!(matches!(error, Error::NotConnected { lasting: true, .. }), "{error}");
+    let error = by(vec![away(false)]).patience(Duration::ZERO).ingest("s", &two()).unwrap_err();
+    assert!(matches!(error, Error::NotConnected { lasting: false, .. }), "{error}");
+    let error = by(vec![lost()]).patience(Duration::ZERO).ingest("s", &two()).unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error}");
 }
 
 #[test]

@@ -115,6 +115,16 @@ pub enum Frame {
     BlobAsked(BlobRequest),
     /// What it answers.
     BlobTold(BlobAnswer),
+    /// What an operator asks a node: a line of the language of its admin socket, without its end. A channel begins with
+    /// it, and ends with [`Frame::AdminTold`].
+    AdminAsked(Bytes),
+    /// A part of the line that the node answers.
+    AdminTold {
+        /// Whether another part follows.
+        more: bool,
+        /// At least one byte, so that every part says something.
+        part: Bytes,
+    },
     /// A message of a subscription. A subscription's channel begins with `Subscribe`.
     Stage(Envelope),
     /// A frame of a kind from 0x80 on that this release does not know; to be ignored.
@@ -168,6 +178,8 @@ mod kind {
     pub(super) const CHECKPOINT: u8 = 0x09;
     pub(super) const BLOB_ASKED: u8 = 0x0a;
     pub(super) const BLOB_TOLD: u8 = 0x0b;
+    pub(super) const ADMIN_ASKED: u8 = 0x0c;
+    pub(super) const ADMIN_TOLD: u8 = 0x0d;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -232,6 +244,17 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::BlobTold(answer) => {
             writer.u8(kind::BLOB_TOLD);
             blobs::write_answer(&mut writer, answer);
+        }
+        Frame::AdminAsked(line) => {
+            writer.reserve(line.len() + 1);
+            writer.u8(kind::ADMIN_ASKED);
+            writer.bytes(line);
+        }
+        Frame::AdminTold { more, part } => {
+            writer.reserve(part.len() + 2);
+            writer.u8(kind::ADMIN_TOLD);
+            writer.u8(u8::from(*more));
+            writer.bytes(part);
         }
         Frame::Stage(envelope) => encode_message(&mut writer, envelope),
         Frame::Unknown(kind) => writer.u8(*kind),
@@ -302,6 +325,10 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
         kind::BLOB_ASKED => Frame::BlobAsked(blobs::read_request(&mut reader)?),
         kind::BLOB_TOLD => Frame::BlobTold(blobs::read_answer(&mut reader)?),
+        kind::ADMIN_ASKED => Frame::AdminAsked(reader.some_rest("line")?),
+        kind::ADMIN_TOLD => {
+            Frame::AdminTold { more: reader.bool("more parts")?, part: reader.some_rest("part of a line")? }
+        }
         kind::SUBSCRIBE..=kind::PROCESSED => {
             let epoch = Epoch::from_u64(reader.u64("epoch")?);
             Frame::Stage(Envelope { epoch, message: decode_message(kind, &mut reader, limits)? })

@@ -135,6 +135,14 @@ impl<'a> Reader<'a> {
         Bytes::copy_from_slice(std::mem::take(&mut self.0))
     }
 
+    /// All that is left, and at least one byte.
+    pub(crate) fn some_rest(&mut self, field: &'static str) -> Result<Bytes, WireError> {
+        match self.0 {
+            [] => Err(WireError::Short { field, missing: 1 }),
+            _ => Ok(self.rest()),
+        }
+    }
+
     /// A length of 4 bytes.
     pub(crate) fn len(&mut self, field: &'static str) -> Result<usize, WireError> {
         Ok(self.u32(field)? as usize)

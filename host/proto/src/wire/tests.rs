@@ -138,6 +138,7 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
     .into_iter()
     .chain(golden_letters())
     .chain(golden_blobs())
+    .chain(golden_admin())
     .collect()
 }
 
@@ -219,6 +220,15 @@ fn golden_blobs() -> Vec<(&'static str, Frame, &'static str)> {
     ]
 }
 
+fn golden_admin() -> Vec<(&'static str, Frame, &'static str)> {
+    let told = |more, part| Frame::AdminTold { more, part: Bytes::from_static(part) };
+    vec![
+        ("admin asked", Frame::AdminAsked(Bytes::from_static(b"{}")), "0c 7b7d"),
+        ("admin told: a part", told(true, b"{"), "0d 01 7b"),
+        ("admin told: the last part", told(false, b"}"), "0d 00 7d"),
+    ]
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.split_whitespace().collect();
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
@@ -259,8 +269,9 @@ fn a_view_is_written_as_a_batch_of_its_own() {
 
 #[test]
 fn every_truncated_frame_is_refused() {
-    // An agreement frame's fields are read by others.
-    for (what, _, bytes) in golden().into_iter().filter(|(what, ..)| *what != "agreement") {
+    // An agreement frame's fields are read by others, and so is what operators and nodes say.
+    let is_read_here = |what: &str| what != "agreement" && !what.starts_with("admin");
+    for (what, _, bytes) in golden().into_iter().filter(|(what, ..)| is_read_here(what)) {
         let bytes = hex(bytes);
         for len in 0..bytes.len() {
             assert!(read(&bytes[..len]).is_err(), "{what} cut to {len} bytes");
@@ -346,6 +357,14 @@ fn what_is_said_of_blobs_is_bounded() {
     for unknown in ["0a 00", "0a 04", "0b 05"] {
         assert!(matches!(read(&hex(unknown)), Err(WireError::Field { .. })), "{unknown}");
     }
+}
+
+#[test]
+fn operators_and_nodes_say_something_in_every_frame() {
+    for nothing in ["0c", "0d", "0d 00", "0d 01"] {
+        assert!(matches!(read(&hex(nothing)), Err(WireError::Short { missing: 1, .. })), "{nothing}");
+    }
+    assert!(matches!(read(&hex("0d 02 7b")), Err(WireError::Field { field: "more parts", .. })));
 }
 
 #[test]

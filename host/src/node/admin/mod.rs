@@ -1,14 +1,16 @@
-//! What operators ask a running node, over a socket in its data directory.
+//! What operators ask a running node, over a socket in its data directory or over the network.
 //!
 //! - `wire.rs`: the questions and answers, one JSON object a line.
 //! - `socket.rs`: the socket, and where it is.
 //! - `serve.rs`: the task that answers.
+//! - `channel.rs`: the same questions and answers over the network, from operators elsewhere.
 //! - `report.rs`: what the core and the registry say of themselves.
 //! - `letters.rs`: dead letters of this node and of others, listed, shown, resent and dropped.
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `deploy.rs`: what is to run.
 //! - `orders.rs`: draining and removing nodes.
 
+pub mod channel;
 mod deploy;
 mod events;
 mod ingest;
@@ -90,6 +92,11 @@ impl Desk {
     /// If the node has ended.
     async fn core(&self) -> Result<CoreReport, String> {
         ask_core(&self.core, Question::Report).await
+    }
+
+    /// Waits until the node has ended. Cancel safe.
+    pub(super) async fn ended(&self) {
+        self.core.closed().await;
     }
 
     fn registry(&self) -> Result<Arc<dyn Registry>, String> {

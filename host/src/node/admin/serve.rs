@@ -105,11 +105,10 @@ async fn talk(client: UnixStream, desk: &Desk) {
             Ok(Err(why)) => Err(why),
         };
         let is_readable = line.is_ok();
-        let answer = match line.and_then(|line| parse(&line)) {
-            Ok(request) => answer(desk, request).await,
-            Err(why) => Answer::Error(why),
+        let mut text = match line {
+            Ok(line) => told(desk, &line).await,
+            Err(why) => text(Answer::Error(why)),
         };
-        let mut text = serde_json::to_vec(&Answered { version: VERSION, answer }).expect("answers have string keys");
         text.push(b'\n');
         let written = timeout(PATIENCE, writer.write_all(&text)).await;
         // After a line that is too long nobody knows where the next begins.
@@ -130,15 +129,39 @@ async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Option
             return Ok((!line.is_empty()).then_some(line));
         }
         // The question's name stands before the events.
-        if bytes_max == LINE_BYTES_MAX && !LONG.iter().any(|name| line.windows(name.len()).any(|part| part == *name)) {
-            return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
-        }
+        check_length(&line)?;
     }
-    Err(format!("a line with events has at most {INGEST_LINE_BYTES_MAX} bytes; send fewer events in one"))
+    Err(TOO_LONG.to_owned())
+}
+
+const TOO_LONG: &str = "a line with events has at most 2097152 bytes; send fewer events in one";
+
+/// Of a line, or of as much of one as was read.
+fn check_length(line: &[u8]) -> Result<(), String> {
+    let may_be_long = || LONG.iter().any(|name| line.windows(name.len()).any(|part| part == *name));
+    match line.len() {
+        ..=LINE_BYTES_MAX => Ok(()),
+        _ if !may_be_long() => Err(format!("a line has at most {LINE_BYTES_MAX} bytes")),
+        ..=INGEST_LINE_BYTES_MAX => Ok(()),
+        _ => Err(TOO_LONG.to_owned()),
+    }
 }
 
 /// What only a line with events, or with a part of a blob, has.
 const LONG: [&[u8]; 2] = [b"\"ingest\"", b"\"upload\""];
+
+/// What is answered to a line, however it came. Without the line's end.
+pub(in crate::node) async fn told(desk: &Desk, line: &[u8]) -> Vec<u8> {
+    text(match check_length(line).and_then(|()| parse(line)) {
+        Ok(request) => answer(desk, request).await,
+        Err(why) => Answer::Error(why),
+    })
+}
+
+/// A line without its end.
+pub(super) fn text(answer: Answer) -> Vec<u8> {
+    serde_json::to_vec(&Answered { version: VERSION, answer }).expect("answers have string keys")
+}
 
 fn parse(line: &[u8]) -> Result<Request, String> {
     let unreadable = |error: serde_json::Error| format!("the question cannot be read: {error}");

@@ -1,4 +1,4 @@
-//! The cluster's certificate authority: makes the keys by which nodes know each other.
+//! The cluster's certificate authority: makes the keys by which nodes know each other, and operators.
 
 use std::{
     fmt,
@@ -6,16 +6,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::ids::{NodeName, OperatorName};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{ClusterId, IdentityError, NodeIdentity, files, names};
+use super::{CA_PEM, ClusterId, Credentials, IdentityError, NodeIdentity, OperatorIdentity, credentials, files, names};
 
-const CA_PEM: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 
 /// How long a new cluster's CA is valid: 20 years. There is no renewal yet, and TLS does not check it.
@@ -82,8 +81,7 @@ impl ClusterCa {
         let (pem, key_path) = (dir.join(CA_PEM), dir.join(CA_KEY));
         let certificate = files::read_certificate(&pem, &remedy)?;
         let key_der = files::read_key(&key_path, &remedy)?;
-        let cluster = names::cluster_named_by(&certificate)
-            .map_err(|error| IdentityError::Foreign { path: pem, found: error.to_string() })?;
+        let cluster = names::cluster_named_by(&certificate).map_err(|error| foreign(&pem, error.to_string()))?;
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key_der, &rcgen::PKCS_ECDSA_P256_SHA256)?;
         let ca = Self { cluster, certificate, key };
         ca.check_key(&key_path)?;
@@ -100,27 +98,41 @@ impl ClusterCa {
     /// # Errors
     /// [`IdentityError::Crypto`].
     pub fn issue(&self, node: &NodeName, validity: Duration) -> Result<NodeIdentity, IdentityError> {
+        let credentials = self.sign(node_params(self.cluster, node, validity)?)?;
+        Ok(NodeIdentity { node: node.clone(), credentials })
+    }
+
+    /// Makes a fresh key and certificate for an operator, valid as [`ClusterCa::issue`] says.
+    ///
+    /// # Errors
+    /// [`IdentityError::Crypto`].
+    pub fn issue_operator(
+        &self,
+        operator: &OperatorName,
+        validity: Duration,
+    ) -> Result<OperatorIdentity, IdentityError> {
+        let credentials = self.sign(operator_params(self.cluster, operator, validity)?)?;
+        Ok(OperatorIdentity { operator: operator.clone(), credentials })
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<Credentials, IdentityError> {
         let key = KeyPair::generate()?;
         let issuer = Issuer::new(ca_params(self.cluster)?, &self.key);
-        let certificate = node_params(self.cluster, node, validity)?.signed_by(&key, &issuer)?.der().clone();
-        Ok(NodeIdentity {
-            node: node.clone(),
-            cluster: self.cluster,
-            ca: self.certificate.clone(),
-            certificate,
-            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        })
+        let certificate = params.signed_by(&key, &issuer)?.der().clone();
+        let (cluster, ca) = (self.cluster, self.certificate.clone());
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok(Credentials { cluster, ca, certificate, key })
     }
 
     /// The key must be the certificate's, or every certificate made with it would be refused later.
     fn check_key(&self, key_path: &Path) -> Result<(), IdentityError> {
         use rcgen::PublicKeyData as _;
-        let parsed = webpki::EndEntityCert::try_from(&self.certificate)
-            .map_err(|error| IdentityError::Foreign { path: key_path.to_owned(), found: error.to_string() })?;
+        let parsed =
+            webpki::EndEntityCert::try_from(&self.certificate).map_err(|error| foreign(key_path, error.to_string()))?;
         if parsed.subject_public_key_info().as_ref() == self.key.subject_public_key_info() {
             return Ok(());
         }
-        Err(IdentityError::Foreign { path: key_path.to_owned(), found: format!("not the key of {CA_PEM} beside it") })
+        Err(foreign(key_path, format!("not the key of {CA_PEM} beside it")))
     }
 }
 
@@ -143,6 +155,20 @@ fn node_params(cluster: ClusterId, node: &NodeName, validity: Duration) -> Resul
     Ok(params)
 }
 
+/// For a TLS client alone, and without the name of a server: whatever answers with it is refused by every node.
+fn operator_params(
+    cluster: ClusterId,
+    operator: &OperatorName,
+    validity: Duration,
+) -> Result<CertificateParams, IdentityError> {
+    let mut params = common_params(operator.as_str(), validity);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.subject_alt_names = vec![SanType::URI(cluster.operator_uri(operator).try_into()?)];
+    Ok(params)
+}
+
 fn common_params(name: &str, validity: Duration) -> CertificateParams {
     let now = SystemTime::now();
     let mut params = CertificateParams::default();
@@ -151,4 +177,9 @@ fn common_params(name: &str, validity: Duration) -> CertificateParams {
     params.not_before = (now - CLOCK_SKEW_MAX).into();
     params.not_after = (now + validity).into();
     params
+}
+
+/// For the authority's own files, which another command makes.
+fn foreign(path: &Path, found: String) -> IdentityError {
+    credentials::foreign(path, credentials::Kind { command: "init", ..credentials::NODE }, found)
 }

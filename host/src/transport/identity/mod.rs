@@ -1,32 +1,30 @@
-//! A node's identity: its key, its certificate, and the CA of its cluster, in memory and in files.
+//! Who a node or an operator is: key, certificate, and the CA of their cluster, in memory and in files.
 
 mod ca;
+mod credentials;
 mod files;
 mod names;
 
 use std::{
-    fmt, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::ids::{NodeName, OperatorName};
 use rustls::{
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
-    sign::CertifiedKey,
+    pki_types::{CertificateDer, PrivateKeyDer},
 };
 
 pub use self::{
     ca::{ClusterCa, NODE_VALIDITY},
-    names::{ClusterId, NotAMember, member_named_by},
+    credentials::Credentials,
+    names::{ClusterId, Holder, NotAMember, holder_named_by, member_named_by},
 };
 
-const TLS_DIR: &str = "tls";
 const CA_PEM: &str = "ca.pem";
-const NODE_PEM: &str = "node.pem";
-const NODE_KEY: &str = "node.key";
 
 /// Proof that its holder is a node of a cluster, and what it takes to check the others.
 ///
@@ -37,27 +35,10 @@ const NODE_KEY: &str = "node.key";
 /// DATA/tls/node.pem    the node's certificate
 /// DATA/tls/node.key    its private key, mode 0600
 /// ```
+#[derive(Clone, Debug)]
 pub struct NodeIdentity {
     node: NodeName,
-    cluster: ClusterId,
-    ca: CertificateDer<'static>,
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-}
-
-impl Clone for NodeIdentity {
-    fn clone(&self) -> Self {
-        let Self { node, cluster, ca, certificate, key } = self;
-        let (ca, certificate) = (ca.clone(), certificate.clone());
-        Self { node: node.clone(), cluster: *cluster, ca, certificate, key: key.clone_key() }
-    }
-}
-
-impl fmt::Debug for NodeIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key is left out on purpose.
-        f.debug_struct("NodeIdentity").field("node", &self.node).field("cluster", &self.cluster).finish_non_exhaustive()
-    }
+    credentials: Credentials,
 }
 
 impl NodeIdentity {
@@ -66,24 +47,29 @@ impl NodeIdentity {
         &self.node
     }
 
-    /// The cluster it belongs to.
-    pub fn cluster(&self) -> ClusterId {
-        self.cluster
+    /// What it shows to others.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
-    /// The CA's certificate: what it signed is a member.
+    /// The cluster it belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.credentials.cluster
+    }
+
+    /// The CA's certificate: what it signed belongs to the cluster.
     pub fn ca(&self) -> &CertificateDer<'static> {
-        &self.ca
+        &self.credentials.ca
     }
 
     /// The node's certificate; the CA signed it directly.
     pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+        &self.credentials.certificate
     }
 
     /// The node's private key.
     pub fn key(&self) -> &PrivateKeyDer<'static> {
-        &self.key
+        &self.credentials.key
     }
 
     /// Writes the files under `data/tls`, making directories as needed.
@@ -95,60 +81,76 @@ impl NodeIdentity {
     /// [`IdentityError::Exists`] if another node's identity is there, or one of another cluster.
     /// [`IdentityError::Io`].
     pub fn save(&self, data: &Path) -> Result<(), IdentityError> {
-        let dir = data.join(TLS_DIR);
-        let path = dir.join(NODE_PEM);
-        if path.exists()
-            && member_named_by(&files::read_certificate(&path, "")?) != Ok((self.cluster, self.node.clone()))
-        {
-            return Err(IdentityError::Exists { path });
-        }
-        files::make_private_dir(&dir)?;
-        files::write_key(&dir.join(NODE_KEY), self.key.secret_der())?;
-        files::write_certificate(&dir.join(CA_PEM), &self.ca)?;
-        files::write_certificate(&path, &self.certificate)
+        self.credentials.save(data, credentials::NODE)
     }
 
     /// Reads what [`NodeIdentity::save`] wrote, and checks that it will serve now.
     ///
     /// # Errors
     /// [`IdentityError`]: a file missing or not understood, a key others can read, files that do not belong
-    /// together, a certificate that is not valid today.
+    /// together, a certificate that is not valid today, one of an operator.
     pub fn load(data: &Path) -> Result<Self, IdentityError> {
-        let remedy = format!("forebay cluster add-node NAME --ca DIR --out {}", data.display());
-        let dir = data.join(TLS_DIR);
-        let path = dir.join(NODE_PEM);
-        let ca = files::read_certificate(&dir.join(CA_PEM), &remedy)?;
-        let certificate = files::read_certificate(&path, &remedy)?;
-        let key = PrivateKeyDer::Pkcs8(files::read_key(&dir.join(NODE_KEY), &remedy)?);
-        let (cluster, node) = member_named_by(&certificate)
-            .map_err(|error| IdentityError::Foreign { path: path.clone(), found: error.to_string() })?;
-        let identity = Self { node, cluster, ca, certificate, key };
-        identity.check(&path, SystemTime::now())?;
-        Ok(identity)
-    }
-
-    /// That the CA signed the certificate, of its own cluster; that it is valid at `now`; that the key is its key.
-    fn check(&self, path: &Path, now: SystemTime) -> Result<(), IdentityError> {
-        let foreign = |found: String| IdentityError::Foreign { path: path.to_owned(), found };
-        let cluster = names::cluster_named_by(&self.ca).map_err(|error| foreign(format!("{CA_PEM}: {error}")))?;
-        if cluster != self.cluster {
-            return Err(foreign(format!("it is of cluster {}, {CA_PEM} of {cluster}", self.cluster)));
+        let (credentials, holder) = Credentials::load(data, credentials::NODE)?;
+        match holder {
+            Holder::Node(node) => Ok(Self { node, credentials }),
+            Holder::Operator(_) => Err(other_kind(data, credentials::NODE, &holder)),
         }
-        self.check_chain(now).map_err(|error| invalid(path, &error))?;
-        CertifiedKey::from_der(vec![self.certificate.clone()], self.key.clone_key(), &crypto_provider())
-            .map_err(|error| foreign(format!("{NODE_KEY} does not belong to it: {error}")))?;
-        Ok(())
+    }
+}
+
+/// Proof that its holder may give orders to the nodes of a cluster, and what it takes to check these.
+///
+/// Made by [`ClusterCa::issue_operator`]. On disk, in a directory of the operator's:
+///
+/// ```text
+/// DIR/tls/ca.pem          the CA's certificate
+/// DIR/tls/operator.pem    the operator's certificate
+/// DIR/tls/operator.key    their private key, mode 0600
+/// ```
+#[derive(Clone, Debug)]
+pub struct OperatorIdentity {
+    operator: OperatorName,
+    credentials: Credentials,
+}
+
+impl OperatorIdentity {
+    /// The operator's name, as the certificate has it.
+    pub fn operator(&self) -> &OperatorName {
+        &self.operator
     }
 
-    fn check_chain(&self, now: SystemTime) -> Result<(), webpki::Error> {
-        let anchor = webpki::anchor_from_trusted_cert(&self.ca)?;
-        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-        let usage = webpki::KeyUsage::client_auth();
-        let algorithms = &[webpki::ring::ECDSA_P256_SHA256];
-        webpki::EndEntityCert::try_from(&self.certificate)?
-            .verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None)
-            .map(drop)
+    /// What it shows to nodes.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
+
+    /// Writes the files under `dir/tls`, as [`NodeIdentity::save`] those of a node.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        self.credentials.save(dir, credentials::OPERATOR)
+    }
+
+    /// Reads what [`OperatorIdentity::save`] wrote, and checks that it will serve now.
+    ///
+    /// # Errors
+    /// [`IdentityError`], as of [`NodeIdentity::load`]; [`IdentityError::NotAnOperator`] if only a node's keys are there.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let of_node = credentials::path_of(dir, credentials::NODE);
+        if !credentials::path_of(dir, credentials::OPERATOR).exists() && of_node.exists() {
+            return Err(IdentityError::NotAnOperator { path: of_node });
+        }
+        let (credentials, holder) = Credentials::load(dir, credentials::OPERATOR)?;
+        match holder {
+            Holder::Operator(operator) => Ok(Self { operator, credentials }),
+            Holder::Node(_) => Err(other_kind(dir, credentials::OPERATOR, &holder)),
+        }
+    }
+}
+
+fn other_kind(dir: &Path, kind: credentials::Kind, holder: &Holder) -> IdentityError {
+    credentials::foreign(&credentials::path_of(dir, kind), kind, format!("it is that of {holder}"))
 }
 
 /// Keys or certificates could not be made, kept or read.
@@ -163,7 +165,7 @@ pub enum IdentityError {
         remedy: String,
     },
     /// Something is there already that must not be written over.
-    #[error("{path} exists and is not written over: nodes depend on it; choose another directory, or move it away")]
+    #[error("{path} exists and is not written over: it may be in use; choose another directory, or move it away")]
     Exists {
         /// Which file.
         path: PathBuf,
@@ -198,15 +200,26 @@ pub enum IdentityError {
         found: String,
     },
     /// A file is whole but does not fit the others.
-    #[error("{path} cannot be used here: {found}; make the files anew with `forebay cluster add-node`")]
+    #[error("{path} cannot be used here: {found}; make the files anew with `forebay cluster {command}`")]
     Foreign {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
         found: String,
+        /// The command that makes such files.
+        command: &'static str,
+    },
+    /// A node's keys are where an operator's should be.
+    #[error(
+        "{path} is the certificate of a node, and nodes do not give orders; make an operator's keys with \
+         `forebay cluster add-operator NAME --ca DIR --out DIR`", path = path.display()
+    )]
+    NotAnOperator {
+        /// The node's certificate.
+        path: PathBuf,
     },
     /// The certificate's time is over.
-    #[error("{path} was valid until {not_after}, now it is {now}; make a new one with `forebay cluster add-node`",
+    #[error("{path} was valid until {not_after}, now it is {now}; make a new one with `forebay cluster {command}`",
         not_after = humantime::format_rfc3339_seconds(*not_after), now = humantime::format_rfc3339_seconds(*now))]
     Expired {
         /// Which file.
@@ -215,6 +228,8 @@ pub enum IdentityError {
         not_after: SystemTime,
         /// What this machine's clock says.
         now: SystemTime,
+        /// The command that makes such files.
+        command: &'static str,
     },
     /// The certificate's time has not come: one of two clocks is wrong.
     #[error("{path} is valid from {not_before}, now it is {now}; compare the clocks of this machine and the CA's",
@@ -241,20 +256,6 @@ pub(super) fn crypto_provider() -> Arc<CryptoProvider> {
         cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     ];
     Arc::new(CryptoProvider { cipher_suites, ..default_provider() })
-}
-
-fn invalid(path: &Path, error: &webpki::Error) -> IdentityError {
-    let path = path.to_owned();
-    let at = |time: &UnixTime| SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs());
-    match error {
-        webpki::Error::CertExpired { time, not_after } => {
-            IdentityError::Expired { path, not_after: at(not_after), now: at(time) }
-        }
-        webpki::Error::CertNotValidYet { time, not_before } => {
-            IdentityError::NotYetValid { path, not_before: at(not_before), now: at(time) }
-        }
-        other => IdentityError::Foreign { path, found: format!("{CA_PEM} did not sign it: {other}") },
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,26 @@
-//! What a certificate says about its holder: which cluster, which node.
+//! What a certificate says about its holder: which cluster, and which node or operator.
 //!
 //! ```text
 //! forebay://0123456789abcdef0123456789abcdef/node-1     URI name of a node's certificate
 //! 0123456789abcdef0123456789abcdef.cluster.forebay      its DNS name, the TLS server name
+//! forebay://0123456789abcdef0123456789abcdef/operator/ann   URI name of an operator's, which has no DNS name
 //! forebay://0123456789abcdef0123456789abcdef            URI name of the CA's certificate
 //! ```
 //!
 //! The node stands in a URI because a node's name may hold `_`, which a DNS name may not, and `.`,
-//! which would divide it; in a URI it stands as it is, so that reading back is exact. The cluster
-//! stands in a DNS name too because that is what a TLS client compares.
+//! which would divide it; in a URI it stands as it is, so that reading back is exact. No name holds `/`, so
+//! that none of a node reads as one of an operator. The cluster stands in a DNS name too because that is what a
+//! TLS client compares; an operator has none, and so can be no server.
 
 use std::{fmt, str::FromStr};
 
-use forebay_proto::ids::NodeName;
+use forebay_proto::ids::{NodeName, OperatorName};
 use rustls::pki_types::CertificateDer;
 
 const SCHEME: &str = "forebay://";
+
+/// Stands before an operator's name.
+const OPERATOR: &str = "operator/";
 
 /// One cluster: 128 random bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -40,6 +45,10 @@ impl ClusterId {
     pub(super) fn node_uri(self, node: &NodeName) -> String {
         format!("{SCHEME}{self}/{node}")
     }
+
+    pub(super) fn operator_uri(self, operator: &OperatorName) -> String {
+        format!("{SCHEME}{self}/{OPERATOR}{operator}")
+    }
 }
 
 impl fmt::Display for ClusterId {
@@ -58,19 +67,70 @@ impl FromStr for ClusterId {
     }
 }
 
-/// A certificate names no node of a cluster.
+/// Who a certificate was made for, and so who is at the other end of a connection.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Holder {
+    /// A node: a peer of the others.
+    Node(NodeName),
+    /// An operator, who gives orders to nodes and is no peer of theirs.
+    Operator(OperatorName),
+}
+
+impl Holder {
+    /// The node, if it is one.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Node(node) => Some(node),
+            Self::Operator(_) => None,
+        }
+    }
+
+    /// The operator, if it is one.
+    pub fn operator(&self) -> Option<&OperatorName> {
+        match self {
+            Self::Node(_) => None,
+            Self::Operator(operator) => Some(operator),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Operator(operator) => write!(f, "operator {operator}"),
+        }
+    }
+}
+
+/// A certificate names no node of a cluster; or, where an operator may stand, none of both.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the certificate names no node: {0}")]
 pub struct NotAMember(pub String);
 
-/// The cluster and node a node's certificate names. Says nothing about who signed it.
+/// The cluster and the holder a certificate names. Says nothing about who signed it.
 ///
 /// # Errors
-/// [`NotAMember`] if it has not exactly one URI name, or that is not of the form above.
-pub fn member_named_by(certificate: &CertificateDer<'_>) -> Result<(ClusterId, NodeName), NotAMember> {
+/// [`NotAMember`] if it has not exactly one URI name, or that is not of a form above.
+pub fn holder_named_by(certificate: &CertificateDer<'_>) -> Result<(ClusterId, Holder), NotAMember> {
     let uri = only_uri(certificate)?;
-    let (cluster, node) = uri.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/')).ok_or_else(|| odd(&uri))?;
-    Ok((cluster.parse().map_err(|()| odd(&uri))?, node.parse().map_err(|_| odd(&uri))?))
+    let (cluster, name) = uri.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/')).ok_or_else(|| odd(&uri))?;
+    let holder = match name.strip_prefix(OPERATOR) {
+        Some(operator) => Holder::Operator(operator.parse().map_err(|_| odd(&uri))?),
+        None => Holder::Node(name.parse().map_err(|_| odd(&uri))?),
+    };
+    Ok((cluster.parse().map_err(|()| odd(&uri))?, holder))
+}
+
+/// The cluster and node a node's certificate names, as [`holder_named_by`].
+///
+/// # Errors
+/// [`NotAMember`], also for an operator's.
+pub fn member_named_by(certificate: &CertificateDer<'_>) -> Result<(ClusterId, NodeName), NotAMember> {
+    match holder_named_by(certificate)? {
+        (cluster, Holder::Node(node)) => Ok((cluster, node)),
+        (_, other) => Err(NotAMember(format!("it is that of {other}"))),
+    }
 }
 
 /// The cluster a CA's certificate names.

@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use forebay_proto::ids::NodeName;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 use super::{Network, pipe};
 use crate::transport::{
     CHANNELS_MAX, CLOSED_BY_US, Channel, ChannelError, CloseCode, Connection, closed_by_peer, cut_reason,
+    identity::Holder,
 };
 
 /// What both ends of a connection share. Index 0 is the end that connected.
@@ -16,7 +16,7 @@ use crate::transport::{
 pub(super) struct Link {
     network: Network,
     addrs: [SocketAddr; 2],
-    names: [NodeName; 2],
+    holders: [Holder; 2],
     end: watch::Sender<Option<End>>,
 }
 
@@ -30,8 +30,8 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(network: Network, addrs: [SocketAddr; 2], names: [NodeName; 2]) -> Arc<Self> {
-        Arc::new(Self { network, addrs, names, end: watch::Sender::new(None) })
+    pub(super) fn new(network: Network, addrs: [SocketAddr; 2], holders: [Holder; 2]) -> Arc<Self> {
+        Arc::new(Self { network, addrs, holders, end: watch::Sender::new(None) })
     }
 
     pub(super) fn joins(&self, a: SocketAddr, b: SocketAddr) -> bool {
@@ -134,8 +134,8 @@ impl Drop for MemoryConnection {
 
 #[async_trait]
 impl Connection for MemoryConnection {
-    fn peer(&self) -> &NodeName {
-        &self.side.link.names[1 - self.side.index]
+    fn peer(&self) -> &Holder {
+        &self.side.link.holders[1 - self.side.index]
     }
 
     fn remote_addr(&self) -> SocketAddr {

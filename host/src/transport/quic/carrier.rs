@@ -28,11 +28,11 @@ impl Carrier {
         }
     }
 
-    /// Opens an endpoint that is server as well as client.
+    /// Opens an endpoint that is a client, and with `server` a server as well.
     pub(super) fn open(
         &self,
         config: EndpointConfig,
-        server: quinn::ServerConfig,
+        server: Option<quinn::ServerConfig>,
         options: &QuicOptions,
     ) -> io::Result<quinn::Endpoint> {
         let runtime = std::sync::Arc::new(quinn::TokioRuntime);
@@ -43,13 +43,13 @@ impl Carrier {
                 if let Err(error) = refusals.watch(&socket) {
                     tracing::info!(%error, "the system does not tell who refuses datagrams");
                 }
-                quinn::Endpoint::new(config, Some(server), socket, runtime)
+                quinn::Endpoint::new(config, server, socket, runtime)
             }
             #[cfg(feature = "simulated")]
             Self::Simulated(machine) => {
                 let (mut config, socket) = (config, std::sync::Arc::new(machine.open()?));
                 config.rng_seed(Some(machine.seed()));
-                quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+                quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
             }
         }
     }

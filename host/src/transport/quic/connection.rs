@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use forebay_proto::ids::NodeName;
 use quinn::{ConnectionError, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::transport::{
     self, CLOSED_BY_US, Channel, ChannelError, CloseCode, ConnectError, Connection,
-    identity::{NodeIdentity, member_named_by},
+    identity::{ClusterId, Credentials, Holder, holder_named_by, member_named_by},
 };
 
 /// What the server says once it has accepted the client; also the version of this way of saying it.
@@ -36,7 +35,7 @@ pub(super) struct Terms {
 #[derive(Debug)]
 pub(super) struct QuicConnection {
     connection: quinn::Connection,
-    peer: NodeName,
+    peer: Holder,
     terms: Terms,
     /// Where it is counted, if the peer opened it.
     peers: Option<Arc<Peers>>,
@@ -44,7 +43,7 @@ pub(super) struct QuicConnection {
 }
 
 impl QuicConnection {
-    pub(super) fn new(connection: quinn::Connection, peer: NodeName, terms: Terms, peers: Option<Arc<Peers>>) -> Self {
+    pub(super) fn new(connection: quinn::Connection, peer: Holder, terms: Terms, peers: Option<Arc<Peers>>) -> Self {
         Self { connection, peer, terms, peers, since: Instant::now() }
     }
 
@@ -69,7 +68,7 @@ impl Drop for QuicConnection {
 
 #[async_trait]
 impl Connection for QuicConnection {
-    fn peer(&self) -> &NodeName {
+    fn peer(&self) -> &Holder {
         &self.peer
     }
 
@@ -104,14 +103,14 @@ impl Connection for QuicConnection {
 pub(super) async fn connect(
     endpoint: &quinn::Endpoint,
     addr: SocketAddr,
-    identity: &NodeIdentity,
+    own: &Credentials,
     terms: Terms,
 ) -> Result<QuicConnection, ConnectError> {
-    let name = identity.cluster().server_name();
+    let name = own.cluster().server_name();
     let connecting = endpoint.connect(addr, &name).map_err(|error| unreachable(addr, error))?;
     let connection = connecting.await.map_err(|error| connect_error(addr, &error))?;
-    let peer = check_peer(&connection, identity).map_err(|found| {
-        reject(&connection, &found);
+    let peer = check_server(&connection, own).map_err(|found| {
+        reject(&connection, CloseCode::Incompatible, &found);
         ConnectError::Stranger { addr, found }
     })?;
     // From here on a cancelled or failed attempt must close: the server may have accepted.
@@ -140,20 +139,34 @@ async fn hear_hello(connection: &quinn::Connection) -> Result<(), Option<Connect
     }
 }
 
-/// The name in the peer's certificate, whose signature the handshake has checked, if it is of our cluster.
-pub(super) fn check_peer(connection: &quinn::Connection, identity: &NodeIdentity) -> Result<NodeName, String> {
-    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let certificate = chain.as_ref().and_then(|chain| chain.first()).ok_or("it showed no certificate")?;
-    let (cluster, node) = member_named_by(certificate).map_err(|error| error.to_string())?;
-    if cluster != identity.cluster() {
-        return Err(format!("its certificate is of cluster {cluster}, ours of {}", identity.cluster()));
-    }
-    Ok(node)
+/// Who has connected: the name in the certificate, whose signature the handshake has checked, if it is of our cluster.
+pub(super) fn check_client(connection: &quinn::Connection, own: &Credentials) -> Result<Holder, String> {
+    let (cluster, holder) = holder_named_by(&certificate(connection)?).map_err(|error| error.to_string())?;
+    same_cluster(cluster, own).map(|()| holder)
 }
 
-/// Sends away a peer whose certificate is of our CA and yet not of a member.
-pub(super) fn reject(connection: &quinn::Connection, why: &str) {
-    connection.close(var_int(CloseCode::Incompatible), transport::cut_reason(why).as_bytes());
+/// Who has answered, as [`check_client`]: only nodes do.
+fn check_server(connection: &quinn::Connection, own: &Credentials) -> Result<Holder, String> {
+    let (cluster, node) = member_named_by(&certificate(connection)?).map_err(|error| error.to_string())?;
+    same_cluster(cluster, own).map(|()| Holder::Node(node))
+}
+
+fn certificate(connection: &quinn::Connection) -> Result<CertificateDer<'static>, String> {
+    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let first = chain.and_then(|chain| chain.into_iter().next());
+    first.ok_or_else(|| "it showed no certificate".to_owned())
+}
+
+fn same_cluster(cluster: ClusterId, own: &Credentials) -> Result<(), String> {
+    if cluster != own.cluster() {
+        return Err(format!("its certificate is of cluster {cluster}, ours of {}", own.cluster()));
+    }
+    Ok(())
+}
+
+/// Sends away whoever has a certificate of our CA and yet has no business here.
+pub(super) fn reject(connection: &quinn::Connection, code: CloseCode, why: &str) {
+    connection.close(var_int(code), transport::cut_reason(why).as_bytes());
 }
 
 /// A code as QUIC carries it.
@@ -194,6 +207,10 @@ fn connect_error(addr: SocketAddr, error: &ConnectionError) -> ConnectError {
         }
         ApplicationClosed(close) if close.error_code == var_int(CloseCode::Incompatible) => {
             transport::closed_by_peer(close.error_code.into_inner(), &String::from_utf8_lossy(&close.reason))
+        }
+        ApplicationClosed(close) if close.error_code == var_int(CloseCode::Revoked) => {
+            let why = transport::harmless_reason(&String::from_utf8_lossy(&close.reason));
+            return ConnectError::Revoked { addr, why };
         }
         other => return unreachable(addr, other.clone()),
     };

@@ -1,12 +1,14 @@
 //! The endpoint's socket, and the task that lets peers in.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use forebay_proto::ids::OperatorName;
 use quinn::{Endpoint, Incoming};
 use tokio::{
     sync::mpsc,
@@ -21,22 +23,24 @@ use super::{
     peers::Peers,
     tls,
 };
-use crate::transport::identity::NodeIdentity;
+use crate::transport::{CloseCode, identity::NodeIdentity};
 
 /// Opens the socket and sets up TLS on it.
 pub(super) fn bind(carrier: &Carrier, identity: &NodeIdentity, options: &QuicOptions) -> Result<Endpoint, BindError> {
     tls::check(options)?;
-    let unusable = |source| BindError::Identity { node: identity.node().to_string(), source };
-    let server = tls::server(identity, options).map_err(unusable)?;
-    let client = tls::client(identity, options).map_err(unusable)?;
-    let config = tls::endpoint(identity, options).map_err(unusable)?;
-    let opened = carrier.open(config, server, options);
+    let unusable =
+        |source| BindError::Identity { who: format!("node `{}`", identity.node()), command: "add-node", source };
+    let own = identity.credentials();
+    let server = tls::server(own, options).map_err(unusable)?;
+    let client = tls::client(own, options, None).map_err(unusable)?;
+    let config = tls::endpoint(own, options).map_err(unusable)?;
+    let opened = carrier.open(config, Some(server), options);
     let mut endpoint = opened.map_err(|source| bind_error(carrier.listen(), source))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)
 }
 
-fn bind_error(addr: SocketAddr, source: io::Error) -> BindError {
+pub(super) fn bind_error(addr: SocketAddr, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { addr, source },
         io::ErrorKind::PermissionDenied => BindError::NotAllowed { addr, source },
@@ -101,7 +105,8 @@ impl Acceptor {
         } else {
             let Self { identity, peers, accepted, options, carrier, .. } = self;
             let terms = Terms { carrier: carrier.clone(), idle_timeout: options.idle_timeout };
-            let admission = admit(incoming, identity.clone(), peers.clone(), accepted.clone(), terms);
+            let revoked = Arc::clone(&options.revoked_operators);
+            let admission = admit(incoming, (identity.clone(), revoked), peers.clone(), accepted.clone(), terms);
             let limit = options.connect_timeout;
             handshakes.spawn(async move {
                 let outcome = time::timeout(limit, admission).await;
@@ -119,14 +124,19 @@ impl Acceptor {
 /// One handshake, from the first packet until the connection can be taken.
 async fn admit(
     incoming: Incoming,
-    identity: Arc<NodeIdentity>,
+    (identity, revoked): (Arc<NodeIdentity>, Arc<BTreeSet<OperatorName>>),
     peers: Arc<Peers>,
     accepted: mpsc::Sender<QuicConnection>,
     terms: Terms,
 ) -> Result<(), String> {
     let connection = incoming.await.map_err(|error| error.to_string())?;
-    let peer =
-        connection::check_peer(&connection, &identity).inspect_err(|why| connection::reject(&connection, why))?;
+    let peer = connection::check_client(&connection, identity.credentials())
+        .inspect_err(|why| connection::reject(&connection, CloseCode::Incompatible, why))?;
+    if let Some(operator) = peer.operator().filter(|operator| revoked.contains(operator)) {
+        let why = format!("operator `{operator}` is revoked on node {}", identity.node());
+        connection::reject(&connection, CloseCode::Revoked, &why);
+        return Err(why);
+    }
     // A place first, then the hello: what the client takes for accepted must not be dropped.
     let place = accepted.reserve().await.map_err(|_| "closing".to_owned())?;
     connection::say_hello(&connection).await?;

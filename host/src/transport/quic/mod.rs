@@ -19,6 +19,7 @@
 
 mod carrier;
 mod channel;
+mod client;
 mod connection;
 mod endpoint;
 mod peers;
@@ -28,6 +29,7 @@ pub mod simulated;
 mod tls;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -35,12 +37,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use forebay_proto::ids::OperatorName;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
     time,
 };
 
+pub use self::client::OperatorClient;
 use self::{
     carrier::Carrier,
     connection::{QuicConnection, Terms},
@@ -78,6 +82,10 @@ pub struct QuicOptions {
     /// Connections accepted from one node at a time. Default 4: one serves, another may replace it, and two may
     /// be dead and not noticed yet. Beyond it the oldest is closed, so that a node that restarts often gets in.
     pub connections_per_peer_max: usize,
+    /// The same of one operator, each of whose commands has one. Default 16.
+    pub connections_per_operator_max: usize,
+    /// Operators that are not let in any more, though their certificates are still valid. Default: none.
+    pub revoked_operators: Arc<BTreeSet<OperatorName>>,
 }
 
 impl Default for QuicOptions {
@@ -89,6 +97,8 @@ impl Default for QuicOptions {
             socket_buffer_bytes: 4 << 20,
             handshakes_max: 64,
             connections_per_peer_max: 4,
+            connections_per_operator_max: 16,
+            revoked_operators: Arc::default(),
         }
     }
 }
@@ -143,10 +153,12 @@ pub enum BindError {
         expected: &'static str,
     },
     /// The keys cannot be used.
-    #[error("the keys of node `{node}` cannot be used for TLS; make new ones with `forebay cluster add-node`")]
+    #[error("the keys of {who} cannot be used for TLS; make new ones with `forebay cluster {command}`")]
     Identity {
         /// Whose.
-        node: String,
+        who: String,
+        /// What makes such keys.
+        command: &'static str,
         /// What is wrong with them.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -199,7 +211,7 @@ impl Quic {
         let endpoint = endpoint::bind(&carrier, &identity, &options)?;
         let io_error = |source| BindError::Io { addr: carrier.listen(), source };
         let local_addr = endpoint.local_addr().map_err(io_error)?;
-        let (identity, peers) = (Arc::new(identity), Arc::new(Peers::new(options.connections_per_peer_max)));
+        let (identity, peers) = (Arc::new(identity), Arc::new(Peers::new(&options)));
         // Proven connections that nobody has taken yet. When it is full, handshakes wait, then time out.
         let (sender, accepted) = mpsc::channel(16);
         let acceptor =
@@ -230,7 +242,7 @@ impl Transport for Quic {
 
     async fn connect(&self, addr: SocketAddr) -> Result<Box<dyn Connection>, ConnectError> {
         let terms = Terms { carrier: self.carrier.clone(), idle_timeout: self.options.idle_timeout };
-        let attempt = connection::connect(&self.endpoint, addr, &self.identity, terms);
+        let attempt = connection::connect(&self.endpoint, addr, self.identity.credentials(), terms);
         match time::timeout(self.options.connect_timeout, attempt).await {
             Ok(outcome) => Ok(Box::new(outcome?)),
             Err(_) => {

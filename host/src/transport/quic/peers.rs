@@ -5,52 +5,56 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
-use forebay_proto::ids::NodeName;
+use super::{QuicOptions, connection::var_int};
+use crate::transport::{CloseCode, identity::Holder};
 
-use super::connection::var_int;
-use crate::transport::CloseCode;
-
-/// The connections accepted from each node, oldest first, so that none takes more than its share.
+/// The connections accepted from each node and operator, oldest first, so that none takes more than its share.
 #[derive(Debug)]
 pub(super) struct Peers {
-    connections: Mutex<HashMap<NodeName, Vec<quinn::Connection>>>,
-    per_peer_max: usize,
+    connections: Mutex<HashMap<Holder, Vec<quinn::Connection>>>,
+    per_node_max: usize,
+    per_operator_max: usize,
     /// Connections that came and were not let in.
     pub(super) refused: AtomicU64,
 }
 
 impl Peers {
-    pub(super) fn new(per_peer_max: usize) -> Self {
-        Self { connections: Mutex::default(), per_peer_max, refused: AtomicU64::new(0) }
+    pub(super) fn new(options: &QuicOptions) -> Self {
+        let (per_node_max, per_operator_max) = (options.connections_per_peer_max, options.connections_per_operator_max);
+        Self { connections: Mutex::default(), per_node_max, per_operator_max, refused: AtomicU64::new(0) }
     }
 
-    /// Counts a connection; closes the node's oldest one if it has too many.
+    /// Counts a connection; closes its holder's oldest one if there are too many.
     ///
     /// Not the new one: a node that crashed and came back would be shut out until its former connections time out.
-    pub(super) fn admit(&self, node: &NodeName, connection: &quinn::Connection) {
+    pub(super) fn admit(&self, holder: &Holder, connection: &quinn::Connection) {
         let mut connections = self.lock();
-        let of_node = connections.entry(node.clone()).or_default();
-        of_node.retain(|other| other.close_reason().is_none());
-        if of_node.len() >= self.per_peer_max {
-            let oldest = of_node.remove(0);
-            let reason = format!("node {node} opened more than {} connections", self.per_peer_max);
+        let theirs = connections.entry(holder.clone()).or_default();
+        theirs.retain(|other| other.close_reason().is_none());
+        let max = match holder {
+            Holder::Node(_) => self.per_node_max,
+            Holder::Operator(_) => self.per_operator_max,
+        };
+        if theirs.len() >= max {
+            let oldest = theirs.remove(0);
+            let reason = format!("{holder} opened more than {max} connections");
             oldest.close(var_int(CloseCode::Duplicate), reason.as_bytes());
         }
-        of_node.push(connection.clone());
+        theirs.push(connection.clone());
     }
 
     /// Forgets a connection that is being dropped.
-    pub(super) fn forget(&self, node: &NodeName, connection: &quinn::Connection) {
+    pub(super) fn forget(&self, holder: &Holder, connection: &quinn::Connection) {
         let mut connections = self.lock();
-        if let Some(of_node) = connections.get_mut(node) {
-            of_node.retain(|other| other.stable_id() != connection.stable_id());
-            if of_node.is_empty() {
-                connections.remove(node);
+        if let Some(theirs) = connections.get_mut(holder) {
+            theirs.retain(|other| other.stable_id() != connection.stable_id());
+            if theirs.is_empty() {
+                connections.remove(holder);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeName, Vec<quinn::Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Holder, Vec<quinn::Connection>>> {
         // Nothing that can panic leaves the map half changed.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,7 +13,7 @@ use rustls::{RootCertStore, client::WebPkiServerVerifier, server::WebPkiClientVe
 use super::{BindError, QuicOptions};
 use crate::transport::{
     CHANNELS_MAX,
-    identity::{NodeIdentity, crypto_provider},
+    identity::{Credentials, crypto_provider},
 };
 
 /// The protocol's name and major version, see RFC 7301. A node of another one is refused in the handshake.
@@ -32,13 +32,13 @@ const SEND_WINDOW_BYTES: u64 = 16 << 20;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The server's side: only with a certificate of our CA. Which cluster and node it names is read later.
-pub(super) fn server(identity: &NodeIdentity, options: &QuicOptions) -> Result<ServerConfig, AnyError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity)?, crypto_provider()).build()?;
+/// The server's side: only with a certificate of our CA. Which cluster and whom it names is read later.
+pub(super) fn server(own: &Credentials, options: &QuicOptions) -> Result<ServerConfig, AnyError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(own)?, crypto_provider()).build()?;
     let mut tls = rustls::ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![identity.certificate().clone()], identity.key().clone_key())?;
+        .with_single_cert(vec![own.certificate().clone()], own.key().clone_key())?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     tls.ignore_client_order = true;
     // No resumption: it would let in who showed a certificate once, though it has expired since.
@@ -49,25 +49,32 @@ pub(super) fn server(identity: &NodeIdentity, options: &QuicOptions) -> Result<S
     Ok(config)
 }
 
-/// The client's side: only to a server with a certificate of our CA for our cluster's name.
-pub(super) fn client(identity: &NodeIdentity, options: &QuicOptions) -> Result<ClientConfig, AnyError> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, crypto_provider()).build()?;
+/// The client's side: only to a server with a certificate of our CA for our cluster's name. `keep_alive`: how often it
+/// says that it is there; for those who have no pings of their own.
+pub(super) fn client(
+    own: &Credentials,
+    options: &QuicOptions,
+    keep_alive: Option<Duration>,
+) -> Result<ClientConfig, AnyError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(own)?, crypto_provider()).build()?;
     let mut tls = rustls::ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&TLS13])?
         .with_webpki_verifier(verifier)
-        .with_client_auth_cert(vec![identity.certificate().clone()], identity.key().clone_key())?;
+        .with_client_auth_cert(vec![own.certificate().clone()], own.key().clone_key())?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     tls.resumption = rustls::client::Resumption::disabled();
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     // The one-way stream is the server's hello.
-    config.transport_config(Arc::new(transport(options, 1)?));
+    let mut transport = transport(options, 1)?;
+    transport.keep_alive_interval(keep_alive);
+    config.transport_config(Arc::new(transport));
     Ok(config)
 }
 
 /// What concerns the socket. The key of resets is derived from the node's own, so that after a restart it can tell
 /// peers that their connections are gone; with a random one these would wait for their idle timeout.
-pub(super) fn endpoint(identity: &NodeIdentity, options: &QuicOptions) -> Result<EndpointConfig, AnyError> {
-    let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key().secret_der());
+pub(super) fn endpoint(own: &Credentials, options: &QuicOptions) -> Result<EndpointConfig, AnyError> {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, own.key().secret_der());
     let reset = hmac::sign(&secret, b"forebay stateless reset");
     let ids = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map_err(|_| "no randomness")?;
     let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref())));
@@ -100,9 +107,9 @@ impl ConnectionIdGenerator for ConnectionIds {
     }
 }
 
-fn roots(identity: &NodeIdentity) -> Result<Arc<RootCertStore>, rustls::Error> {
+fn roots(own: &Credentials) -> Result<Arc<RootCertStore>, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(identity.ca().clone())?;
+    roots.add(own.ca().clone())?;
     Ok(Arc::new(roots))
 }
 
@@ -135,6 +142,9 @@ pub(super) fn check(options: &QuicOptions) -> Result<(), BindError> {
     }
     if options.connections_per_peer_max == 0 {
         return fail("connections_per_peer_max", "0".to_owned(), "at least 1");
+    }
+    if options.connections_per_operator_max == 0 {
+        return fail("connections_per_operator_max", "0".to_owned(), "at least 1");
     }
     if options.idle_timeout.is_zero() || IdleTimeout::try_from(options.idle_timeout).is_err() {
         return fail("idle_timeout", format!("{:?}", options.idle_timeout), "more than nothing and less than 2^62 ms");

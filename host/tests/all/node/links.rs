@@ -1,7 +1,9 @@
 //! Who is connected to whom, and how a peer is taken for lost.
 
 use async_trait::async_trait;
-use forebay::transport::{Channel, ChannelError, CloseCode, ConnectError, Connection, Transport, memory::Memory};
+use forebay::transport::{
+    Channel, ChannelError, CloseCode, ConnectError, Connection, Transport, identity::Holder, memory::Memory,
+};
 use forebay_proto::wire::{self, Agreement, Frame, Hello, VERSION};
 
 use super::*;
@@ -143,7 +145,7 @@ impl Transport for TwoAddresses {
 
 #[async_trait]
 impl Connection for Seen {
-    fn peer(&self) -> &NodeName {
+    fn peer(&self) -> &Holder {
         self.inner.peer()
     }
 

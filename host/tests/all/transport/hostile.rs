@@ -118,7 +118,7 @@ pub(crate) fn raw_client(proof: Option<Proof>, alpn: &[u8]) -> quinn::Endpoint {
 }
 
 /// A QUIC server of a stranger's that says no hello; with `clients_of`, it takes only clients of that CA.
-fn raw_server((certificate, key): Proof, clients_of: Option<&NodeIdentity>, alpn: &[u8]) -> quinn::Endpoint {
+pub(super) fn raw_server((certificate, key): Proof, clients_of: Option<&NodeIdentity>, alpn: &[u8]) -> quinn::Endpoint {
     let builder = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap();
@@ -146,7 +146,7 @@ fn raw_server((certificate, key): Proof, clients_of: Option<&NodeIdentity>, alpn
 }
 
 /// Knocks as a stranger; returns the error that ends the attempt, whenever it shows.
-async fn knock(target: &Quic, proof: Option<Proof>, alpn: &[u8]) -> quinn::ConnectionError {
+pub(super) async fn knock(target: &Quic, proof: Option<Proof>, alpn: &[u8]) -> quinn::ConnectionError {
     let client = raw_client(proof, alpn);
     match client.connect(target.local_addr(), "x.cluster.forebay").unwrap().await {
         Ok(connection) => {
@@ -158,10 +158,10 @@ async fn knock(target: &Quic, proof: Option<Proof>, alpn: &[u8]) -> quinn::Conne
 }
 
 /// That a good peer gets in.
-async fn still_serves(ca: &ClusterCa, target: &Quic) {
+pub(super) async fn still_serves(ca: &ClusterCa, target: &Quic) {
     let good = quic(ca, "good");
     let ends = connect(&good, target).await;
-    assert_eq!(ends[1].peer().as_str(), "good");
+    assert_eq!(ends[1].peer().to_string(), "node good");
     ping(&ends).await;
 }
 

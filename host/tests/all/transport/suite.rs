@@ -18,6 +18,7 @@ macro_rules! for_every_transport {
 
 for_every_transport! {
     each_side_knows_name_and_address_of_the_other,
+    an_operator_is_let_in_and_told_apart_from_a_node_of_the_same_name,
     frames_arrive_in_order_both_ways,
     frames_sent_together_arrive_one_by_one,
     frames_up_to_the_limit_arrive_whole,
@@ -40,8 +41,21 @@ for_every_transport! {
 
 async fn each_side_knows_name_and_address_of_the_other(pair: Pair) {
     let [ours, theirs] = pair.connect().await;
-    assert_eq!((ours.peer().as_str(), theirs.peer().as_str()), ("b", "a"));
+    assert_eq!(
+        [ours.peer(), theirs.peer()],
+        [&Holder::Node("b".parse().unwrap()), &Holder::Node("a".parse().unwrap())]
+    );
     assert_eq!((ours.remote_addr(), theirs.remote_addr()), (pair.b.local_addr(), pair.a.local_addr()));
+}
+
+async fn an_operator_is_let_in_and_told_apart_from_a_node_of_the_same_name(pair: Pair) {
+    let name = || "a".parse().unwrap();
+    let (_client, ends) = pair.connect_operator(&name()).await;
+    assert_eq!([ends[0].peer(), ends[1].peer()], [&Holder::Node("b".parse().unwrap()), &Holder::Operator(name())]);
+    assert_eq!((ends[1].peer().node(), ends[1].peer().operator()), (None, Some(&name())));
+    ping(&ends).await;
+    ends[0].close(CloseCode::Done, "enough");
+    assert_eq!(ends[1].closed().await, "closed by the peer: enough (Done)");
 }
 
 async fn frames_arrive_in_order_both_ways(pair: Pair) {
