@@ -158,10 +158,11 @@ impl Fitter {
         }
     }
 
-    /// Says how the step that is being taken goes here, if that is known and was not said.
+    /// Says how the step that is being taken goes here, if that is known and was not said. That it fails is said also after
+    /// it was said to do well.
     fn report(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) -> Duration {
         let Some(rollout) = deployment.rollout() else { return LOOK_AGAIN };
-        if rollout.reports.contains_key(&self.node) || books.reports.contains(pipeline) {
+        if books.reports.contains(pipeline) {
             return LOOK_AGAIN;
         }
         let key = (pipeline.clone(), rollout.revision);
@@ -177,9 +178,12 @@ impl Fitter {
             Some(_) if !self.takes_part(deployment) => Err(LOOK_AGAIN),
             Some(_) => trial::look(rollout, &self.node, name, &self.standings, |name| self.registry.lookup(name)),
         };
+        let said = rollout.reports.contains_key(&self.node);
         let report = match found {
-            Ok(report) => report,
-            Err(again) => return again,
+            // The first node goes on while the others follow, and may fail then.
+            Ok(report) if !said || matches!(report, Report::Failed(_)) => report,
+            Ok(_) => return LOOK_AGAIN,
+            Err(again) => return if said { LOOK_AGAIN } else { again },
         };
         tracing::info!(%pipeline, revision = rollout.revision, step = rollout.at, ?report, "a step of a roll-out");
         let order = Order::Report { revision: rollout.revision, at: rollout.at, node: self.node.clone(), report };

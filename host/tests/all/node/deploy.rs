@@ -1,6 +1,9 @@
 //! Pipelines that are deployed to running nodes: rolled out, replaced, turned back, paused and taken away.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -271,6 +274,38 @@ async fn a_version_that_traps_is_turned_back_by_itself() {
     assert_eq!(of_second.len(), 1, "it came to one node only: {of_second:?}");
     let taken = all_taken(&log);
     each_once_but(&log, &taken).await;
+}
+
+/// Notes what it takes; that of the first node to start panics as soon as another node's has taken something.
+fn noting_until_others_follow(log: &Log, version: u64) -> Arc<dyn Plugin> {
+    let (log, starts, others) = (log.clone(), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    Native::consumer(&format!("sink-{version}"), move |spec| {
+        let (log, node, others) = (log.clone(), format!("{}{version}", spec.node), Arc::clone(&others));
+        let is_first = starts.fetch_add(1, Ordering::SeqCst) == 0;
+        Ok(move |delivery: GuestDelivery| {
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(!is_first || !others.load(Ordering::SeqCst), "told to fail late");
+            others.fetch_or(!is_first, Ordering::SeqCst);
+            note(&log, &node, &delivery);
+            Ok(Vec::new())
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_traps_on_the_first_node_while_the_others_follow_is_turned_back() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let counter = counting(&log, 1);
+    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
+    cluster.rolled_out(first).await;
+    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting_until_others_follow(&log, 2))]).await;
+    let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
+    assert!(why.contains("sink: ") && why.contains("told to fail late"), "{why}");
+    let mark = log.mark();
+    taken_by(&log, mark, &["a1", "b1", "c1"]).await;
+    each_once_but(&log, &all_taken(&log)).await;
 }
 
 /// None is missing; what a failed version had in hand may come again.
