@@ -1,6 +1,9 @@
 //! Pipelines that are deployed to running nodes: rolled out, replaced, turned back, paused and taken away.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -302,6 +305,38 @@ async fn a_version_that_traps_is_turned_back_by_itself() {
     each_once_but(&log, &taken).await;
 }
 
+/// Notes what it takes; that of the first node to start panics as soon as another node's has taken something.
+fn noting_until_others_follow(log: &Log, version: u64) -> Arc<dyn Plugin> {
+    let (log, starts, others) = (log.clone(), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    Native::consumer(&format!("sink-{version}"), move |spec| {
+        let (log, node, others) = (log.clone(), format!("{}{version}", spec.node), Arc::clone(&others));
+        let is_first = starts.fetch_add(1, Ordering::SeqCst) == 0;
+        Ok(move |delivery: GuestDelivery| {
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(!is_first || !others.load(Ordering::SeqCst), "told to fail late");
+            others.fetch_or(!is_first, Ordering::SeqCst);
+            note(&log, &node, &delivery);
+            Ok(Vec::new())
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_traps_on_the_first_node_while_the_others_follow_is_turned_back() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let counter = counting(&log, 1);
+    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
+    cluster.rolled_out(first).await;
+    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting_until_others_follow(&log, 2))]).await;
+    let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
+    assert!(why.contains("sink: ") && why.contains("told to fail late"), "{why}");
+    let mark = log.mark();
+    taken_by(&log, mark, &["a1", "b1", "c1"]).await;
+    each_once_but(&log, &all_taken(&log)).await;
+}
+
 /// None is missing; what a failed version had in hand may come again.
 async fn each_once_but(log: &Log, taken: &BTreeMap<u64, usize>) {
     let mark = *taken.keys().last().unwrap();
@@ -435,20 +470,6 @@ fn broken(why: &str) -> Arc<dyn Plugin> {
     Native::producer("broken", move |_| Err::<fn(u32) -> Result<Produced, StageError>, _>(why.clone()))
 }
 
-/// A sink of which the first instance panics after this time.
-fn failing_once_after(log: &Log, version: u64, after: Duration) -> Arc<dyn Plugin> {
-    let (log, first) = (log.clone(), Arc::new(AtomicU64::new(0)));
-    Native::consumer(&format!("late-{version}"), move |spec| {
-        let (log, node, began) = (log.clone(), format!("{}{version}", spec.node), Instant::now());
-        let is_first = first.fetch_add(1, Ordering::Relaxed) == 0;
-        Ok(move |delivery: GuestDelivery| {
-            assert!(!is_first || began.elapsed() < after, "told to fail late");
-            note(&log, &node, &delivery);
-            Ok(Vec::new())
-        })
-    })
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_new_stage_that_does_not_start_is_turned_back() {
     let mut cluster = Cluster::start().await;
@@ -457,22 +478,6 @@ async fn a_new_stage_that_does_not_start_is_turned_back() {
     let first = cluster.deploy(&often(), plugins).await;
     let Standing::RolledBack { why, .. } = cluster.ended(first).await else { panic!("{}", log.told()) };
     assert!(why.contains("it needs a database"), "{why}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_fault_after_a_good_report_turns_it_back_while_the_step_goes_on() {
-    let mut cluster = Cluster::start().await;
-    let log = cluster.world.log.clone();
-    let counter = counting(&log, 1);
-    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
-    cluster.rolled_out(first).await;
-    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
-    // On the first node when it was watched long enough, and the others are watched still.
-    cluster.canary = Duration::from_secs(2);
-    let late = failing_once_after(&log, 2, Duration::from_secs(3));
-    let second = cluster.deploy(&often(), [("counter", counter), ("sink", late)]).await;
-    let Standing::RolledBack { why, .. } = cluster.ended(second).await else { panic!("{}", log.told()) };
-    assert!(why.contains("told to fail late"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
