@@ -196,3 +196,16 @@ fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit
     runtime.shutdown_background();
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// What clap would else find only when the command is given, and in debug builds alone.
+    #[test]
+    fn no_command_has_two_arguments_of_one_name() {
+        Cli::command().debug_assert();
+    }
+}

@@ -18,7 +18,8 @@ pub(in crate::cli) struct NodeChoice {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Address of the node to ask, on any machine; port 7440 unless given. Needs --identity [env: FOREBAY_TO]
-    #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["data", "name"])]
+    // Commands have arguments called `to` of their own.
+    #[arg(id = "node_to", long = "to", value_name = "HOST[:PORT]", conflicts_with_all = ["data", "name"])]
     to: Option<PeerAddr>,
     /// Directory with the keys of an operator, as `forebay cluster add-operator` made it [env: FOREBAY_IDENTITY]
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["data", "name"])]
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn a_choice_that_is_none_or_two_is_refused() {
         let (to, who, here) = (("FOREBAY_TO", "h:1"), ("FOREBAY_IDENTITY", "me"), ("FOREBAY_DATA", "d"));
-        let cases: [(&[&str], &[(&str, &str)], &str); 7] = [
+        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case<'_>; 7] = [
             (&[], &[], "which node is to be asked?"),
             (&[], &[who], "which node is to be asked?"),
             (&["--to", "h"], &[], "in whose name is h:7440 to be asked?"),

@@ -24,7 +24,7 @@ pub(super) struct Client {
 enum Way {
     /// The socket in this data directory.
     Socket(PathBuf),
-    Network(Remote),
+    Network(Box<Remote>),
 }
 
 impl Client {
@@ -35,7 +35,7 @@ impl Client {
 
     /// Asks a node over the network.
     pub(super) fn over(remote: Remote) -> Self {
-        Self { way: Way::Network(remote) }
+        Self { way: Way::Network(Box::new(remote)) }
     }
 
     pub(super) fn ask(&self, request: Request) -> Result<Answer, Failure> {

@@ -23,7 +23,8 @@ const PART_BYTES: usize = 256 << 10;
 const PART_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 // The longest line in a frame, and the longest part.
-const _: () = assert!(INGEST_LINE_BYTES_MAX < FRAME_BYTES_MAX as usize && PART_BYTES < FRAME_BYTES_MAX as usize);
+const _: () = assert!(INGEST_LINE_BYTES_MAX < FRAME_BYTES_MAX as usize);
+const _: () = assert!(PART_BYTES < FRAME_BYTES_MAX as usize);
 
 /// Asks the node at the other end of an operator's connection a line, and returns the line it answers. Neither has an
 /// end.

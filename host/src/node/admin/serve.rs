@@ -139,12 +139,13 @@ const TOO_LONG: &str = "a line with events has at most 2097152 bytes; send fewer
 /// Of a line, or of as much of one as was read.
 fn check_length(line: &[u8]) -> Result<(), String> {
     let may_be_long = || LONG.iter().any(|name| line.windows(name.len()).any(|part| part == *name));
-    match line.len() {
-        ..=LINE_BYTES_MAX => Ok(()),
-        _ if !may_be_long() => Err(format!("a line has at most {LINE_BYTES_MAX} bytes")),
-        ..=INGEST_LINE_BYTES_MAX => Ok(()),
-        _ => Err(TOO_LONG.to_owned()),
+    if line.len() > LINE_BYTES_MAX && !may_be_long() {
+        return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
     }
+    if line.len() > INGEST_LINE_BYTES_MAX {
+        return Err(TOO_LONG.to_owned());
+    }
+    Ok(())
 }
 
 /// What only a line with events, or with a part of a blob, has.
