@@ -47,7 +47,7 @@ pub(crate) struct What {
     /// How many new versions, of producer, producer-consumer and consumer in turn
     #[arg(long, default_value_t = 50)]
     upgrades: usize,
-    /// How many bad versions among them, of consumer and producer-consumer in turn
+    /// How many bad versions among them, of consumer, producer-consumer and producer in turn
     #[arg(long, default_value_t = 10)]
     bad: usize,
     /// The load, in events a second
@@ -184,17 +184,17 @@ impl<'a> Run<'a> {
         let repeated = self.takings.borrow().repeated();
         self.takings.borrow_mut().begin();
         let deployed = self.deploy(&file)?;
-        let who = format!("upgrade {number} ({})", change.stage.name());
+        // Long enough for all to be subscribed again.
+        self.cluster.hear_until(Instant::now() + self.options.what.rest)?;
         let back = match (&deployed.outcome, change.is_bad) {
             (Outcome::RolledOut, false) => None,
             (Outcome::RolledBack(why), true) if why.contains("trapped") => Some(self.wait_until_well(&deployed)?),
             (outcome, is_bad) => {
                 let bad = if is_bad { "a bad version" } else { "a good version" };
-                report.broken.push(format!("{who}: {bad} {outcome}"));
+                report.broken.push(format!("upgrade {number} ({}): {bad} {outcome}", change.stage.name()));
                 None
             }
         };
-        self.cluster.hear_until(Instant::now() + self.options.what.rest)?;
         let takings = self.takings.borrow();
         let (gaps, repeated) = (takings.gaps(Instant::now()), takings.repeated() - repeated);
         Ok(Upgrade { number, change, took: deployed.ended - deployed.began, gaps, repeated, back })

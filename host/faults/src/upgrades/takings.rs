@@ -28,7 +28,7 @@ pub(super) struct Takings {
 pub(super) struct Trap {
     pub(super) at: Instant,
     pub(super) stage: String,
-    /// When the stage was subscribed again after it.
+    /// When, after it, the stage was last subscribed, or somebody to it.
     pub(super) back: Option<Instant>,
 }
 
@@ -113,13 +113,16 @@ impl Takings {
             ("event", "stopped") if text("reason").starts_with("a new version failed") && self.trap.is_none() => {
                 self.trap = Some(Trap { at, stage: text("stage").to_owned(), back: None });
             }
-            ("event", "subscribed") => {
-                if let Some(trap) = self.trap.as_mut().filter(|trap| trap.stage == text("stage")) {
-                    trap.back.get_or_insert(at);
-                }
-            }
+            ("event", "subscribed") => self.hear_subscription([text("stage"), text("source")], at),
             _ => {}
         }
+    }
+
+    /// The stage that failed is subscribed again, or somebody is to it: what comes from now on is proof that all is well.
+    fn hear_subscription(&mut self, ends: [&str; 2], at: Instant) {
+        let Some(trap) = self.trap.as_mut().filter(|trap| ends.contains(&&*trap.stage)) else { return };
+        trap.back = Some(at);
+        self.consumers.iter_mut().for_each(|consumer| consumer.after_trap = None);
     }
 
     fn hear_batch(&mut self, node: usize, text: &str, at: Instant) {
@@ -237,6 +240,9 @@ mod tests {
         let trap = told.takings.trap().unwrap();
         assert_eq!((trap.at, trap.back), (told.at(20), Some(told.at(40))));
         assert_eq!(told.takings.recovered(), Some(told.at(60)));
+        let line = json!({"kind": "event", "what": "subscribed", "stage": SINK, "source": "relay"});
+        told.takings.hear(1, &line, told.at(80));
+        assert_eq!(told.takings.recovered(), None, "a later subscription, later proof");
         told.takings.begin();
         assert_eq!((told.takings.trap(), told.takings.recovered()), (None, None));
     }

@@ -8,6 +8,7 @@ use std::{
 const COUNTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/counter.wasm");
 const RELAY: &[u8] = include_bytes!("../../../../plugins/prebuilt/double.wasm");
 const PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/printer.wasm");
+const BAD_COUNTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/misbehaver.wasm");
 const BAD_RELAY: &[u8] = include_bytes!("../../../../plugins/prebuilt/misbehaving-relay.wasm");
 const BAD_PRINTER: &[u8] = include_bytes!("../../../../plugins/prebuilt/misbehaving-consumer.wasm");
 
@@ -41,11 +42,14 @@ impl Stage {
         }
     }
 
-    fn component(self) -> &'static [u8] {
-        match self {
-            Self::Counter => COUNTER,
-            Self::Relay => RELAY,
-            Self::Printer => PRINTER,
+    fn component(self, is_bad: bool) -> &'static [u8] {
+        match (self, is_bad) {
+            (Self::Counter, false) => COUNTER,
+            (Self::Counter, true) => BAD_COUNTER,
+            (Self::Relay, false) => RELAY,
+            (Self::Relay, true) => BAD_RELAY,
+            (Self::Printer, false) => PRINTER,
+            (Self::Printer, true) => BAD_PRINTER,
         }
     }
 }
@@ -60,14 +64,13 @@ pub(super) struct Change {
 }
 
 /// So many good ones, of the stages in turn from the source on, and among them at even distances the bad ones, of the
-/// consumer and of the stage between in turn.
+/// consumer, the stage between and the source in turn.
 pub(super) fn schedule(good: usize, bad: usize) -> Vec<Change> {
     let mut changes = Vec::new();
     for number in 0..good {
         changes.push(Change { stage: Stage::ALL[number % 3], is_bad: false });
         let (before, after) = (number * bad / good, (number + 1) * bad / good);
-        let of = |number: usize| if number.is_multiple_of(2) { Stage::Printer } else { Stage::Relay };
-        changes.extend((before..after).map(|number| Change { stage: of(number), is_bad: true }));
+        changes.extend((before..after).map(|number| Change { stage: Stage::ALL[2 - number % 3], is_bad: true }));
     }
     changes
 }
@@ -113,11 +116,7 @@ impl Versions {
     fn write(&mut self, numbers: [u32; 3], bad: Option<Stage>) -> io::Result<PathBuf> {
         self.written += 1;
         for stage in Stage::ALL {
-            let component = match stage {
-                Stage::Printer if bad == Some(stage) => BAD_PRINTER,
-                Stage::Relay if bad == Some(stage) => BAD_RELAY,
-                _ => stage.component(),
-            };
+            let component = stage.component(bad == Some(stage));
             let name = format!("version {}", numbers[stage as usize]);
             fs::write(self.dir.join(file(stage, numbers, bad)), named(component, &name))?;
         }
@@ -148,7 +147,11 @@ impl Versions {
             _ => "{ pause = \"0ms\" }",
         };
         let demand = if is_odd(Stage::Relay) { "4001" } else { "4000" };
-        let start = if is_odd(Stage::Counter) { ", start = 0" } else { "" };
+        let counter = match bad {
+            Some(Stage::Counter) => traps.clone(),
+            _ if is_odd(Stage::Counter) => format!("{{ rate = {rate}, start = 0 }}"),
+            _ => format!("{{ rate = {rate} }}"),
+        };
         let each = self.each();
         let [counter_file, relay_file, printer_file] = Stage::ALL.map(|stage| file(stage, numbers, bad));
         format!(
@@ -158,7 +161,7 @@ impl Versions {
              scope = \"global\"\n\
              poll = \"{POLL_MS}ms\"\n\
              checkpoint = \"1s\"\n\
-             config = {{ rate = {rate}{start} }}\n\
+             config = {counter}\n\
              [stages.relay]\n\
              plugin = \"{relay_file}\"\n\
              scope = \"global\"\n\

@@ -171,7 +171,8 @@ impl Fitter {
         }
     }
 
-    /// Says how the step that is being taken goes here, if that is known and was not said.
+    /// Says how the step that is being taken goes here, if that is known and was not said. That it fails is said also after
+    /// it was said to do well.
     fn report(&self, books: &mut Books, pipeline: &PipelineName, deployment: &Deployment) -> Duration {
         let Some(rollout) = deployment.rollout() else { return LOOK_AGAIN };
         if books.reports.contains(pipeline) {
@@ -190,12 +191,13 @@ impl Fitter {
             Some(_) if !self.takes_part(deployment) => Err(LOOK_AGAIN),
             Some(_) => trial::look(rollout, &self.node, name, &self.standings, |name| self.registry.lookup(name)),
         };
+        let said = rollout.reports.contains_key(&self.node);
         let report = match found {
-            // Who has said that all is well may still see a fault.
-            Ok(Report::Well | Report::NotHere) if rollout.reports.contains_key(&self.node) => return LOOK_AGAIN,
+            // The first node goes on while the others follow, and may fail then.
+            Ok(Report::Well | Report::NotHere) if said => return LOOK_AGAIN,
             Ok(Report::Failed(why)) => Report::Failed(why[..why.floor_char_boundary(WHY_BYTES)].to_owned()),
             Ok(report) => report,
-            Err(again) => return again,
+            Err(again) => return if said { LOOK_AGAIN } else { again },
         };
         tracing::info!(%pipeline, revision = rollout.revision, step = rollout.at, ?report, "a step of a roll-out");
         let order = Order::Report { revision: rollout.revision, at: rollout.at, node: self.node.clone(), report };

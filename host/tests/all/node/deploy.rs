@@ -1,6 +1,9 @@
 //! Pipelines that are deployed to running nodes: rolled out, replaced, turned back, paused and taken away.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +26,28 @@ use super::*;
 struct Shelf {
     texts: Mutex<HashMap<Digest, Bytes>>,
     plugins: Mutex<HashMap<Digest, Arc<dyn Plugin>>>,
+    /// How often each plugin was asked for.
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+/// A loader of one node that refuses what the others take, with a long reason.
+#[derive(Debug)]
+struct Picky(Arc<Shelf>, Mutex<Option<&'static str>>);
+
+#[async_trait]
+impl Loader for Picky {
+    async fn text(&self, blob: &BlobInfo) -> Result<Bytes, LoadFailure> {
+        self.0.text(blob).await
+    }
+
+    async fn plugin(&self, stage: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure> {
+        let why = *self.1.lock().unwrap();
+        match why {
+            Some("long") => Err(LoadFailure::Refused("it needs more than this. ".repeat(100))),
+            Some(why) => Err(LoadFailure::Refused(why.to_owned())),
+            None => self.0.plugin(stage, version).await,
+        }
+    }
 }
 
 #[async_trait]
@@ -33,6 +58,7 @@ impl Loader for Shelf {
     }
 
     async fn plugin(&self, _: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let PluginVersion::Blob { blob, .. } = version else { panic!("{version}") };
         let found = self.plugins.lock().unwrap().get(&blob.digest).cloned();
         found.ok_or_else(|| LoadFailure::Refused("no such plugin".to_owned()))
@@ -51,6 +77,8 @@ struct Cluster {
     shelf: Arc<Shelf>,
     nodes: BTreeMap<&'static str, Node>,
     next: u64,
+    /// How long a first node is watched.
+    canary: Duration,
     /// The last that was deployed.
     last: Option<(Pipeline, BTreeMap<StageName, PluginVersion>)>,
 }
@@ -58,7 +86,8 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Self {
         let (world, shelf) = (World::of_quorum(), Arc::default());
-        let mut cluster = Self { world, shelf, nodes: BTreeMap::new(), next: 0, last: None };
+        let mut cluster =
+            Self { world, shelf, nodes: BTreeMap::new(), next: 0, canary: Duration::from_millis(300), last: None };
         for (index, name) in ABC.into_iter().enumerate() {
             cluster.join(name, &ABC[..index]);
         }
@@ -107,7 +136,7 @@ impl Cluster {
         let found = deploy::differences(former.map(|(old, plugins)| (old, plugins)), (&pipeline, &versions));
         let steps = deploy::steps(former.map(|(old, _)| old), &pipeline, &found);
         let (after, by) = (self.deployment().latest(), self.nodes.last_key_value().unwrap().0.parse().unwrap());
-        let (why, canary) = ("a test".to_owned(), Duration::from_millis(300));
+        let (why, canary) = ("a test".to_owned(), self.canary);
         let beside = self.deployment().current().map(|revision| revision.number);
         let new = NewRevision { text: text_blob, plugins: versions.clone(), by, why, steps, canary, beside };
         self.order(Order::Deploy { after, new: Box::new(new) }).await;
@@ -262,6 +291,8 @@ async fn a_version_that_traps_is_turned_back_by_itself() {
     let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
     cluster.rolled_out(first).await;
     taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    // Long enough for a hundred events on a machine that does much else.
+    cluster.canary = Duration::from_secs(15);
     let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting(&log, 2, Some(100)))]).await;
     let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
     assert!(why.contains("sink: ") && why.contains("told to fail"), "{why}");
@@ -272,6 +303,38 @@ async fn a_version_that_traps_is_turned_back_by_itself() {
     assert_eq!(of_second.len(), 1, "it came to one node only: {of_second:?}");
     let taken = all_taken(&log);
     each_once_but(&log, &taken).await;
+}
+
+/// Notes what it takes; that of the first node to start panics as soon as another node's has taken something.
+fn noting_until_others_follow(log: &Log, version: u64) -> Arc<dyn Plugin> {
+    let (log, starts, others) = (log.clone(), AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    Native::consumer(&format!("sink-{version}"), move |spec| {
+        let (log, node, others) = (log.clone(), format!("{}{version}", spec.node), Arc::clone(&others));
+        let is_first = starts.fetch_add(1, Ordering::SeqCst) == 0;
+        Ok(move |delivery: GuestDelivery| {
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(!is_first || !others.load(Ordering::SeqCst), "told to fail late");
+            others.fetch_or(!is_first, Ordering::SeqCst);
+            note(&log, &node, &delivery);
+            Ok(Vec::new())
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_traps_on_the_first_node_while_the_others_follow_is_turned_back() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let counter = counting(&log, 1);
+    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
+    cluster.rolled_out(first).await;
+    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting_until_others_follow(&log, 2))]).await;
+    let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
+    assert!(why.contains("sink: ") && why.contains("told to fail late"), "{why}");
+    let mark = log.mark();
+    taken_by(&log, mark, &["a1", "b1", "c1"]).await;
+    each_once_but(&log, &all_taken(&log)).await;
 }
 
 /// None is missing; what a failed version had in hand may come again.
@@ -399,4 +462,59 @@ async fn all_stopped(log: &Log, mark: usize) {
         events(&entries[mark..]).filter(|(_, event)| matches!(event, NodeEvent::Stopped { .. })).count() >= 4
     })
     .await;
+}
+
+/// A producer that does not start.
+fn broken(why: &str) -> Arc<dyn Plugin> {
+    let why = why.to_owned();
+    Native::producer("broken", move |_| Err::<fn(u32) -> Result<Produced, StageError>, _>(why.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_stage_that_does_not_start_is_turned_back() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let plugins = [("counter", broken("it needs a database")), ("sink", noting(&log, 1, None))];
+    let first = cluster.deploy(&often(), plugins).await;
+    let Standing::RolledBack { why, .. } = cluster.ended(first).await else { panic!("{}", log.told()) };
+    assert!(why.contains("it needs a database"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_long_reason_of_a_follower_turns_it_back_too() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let picky = Arc::new(Picky(Arc::clone(&cluster.shelf), Mutex::default()));
+    let none = pipeline(NUMBERS, [("counter", finite(0)), ("sink", sink(&log, &Gate::open()))]);
+    let mut options = cluster.world.joining("d", &["a", "b", "c"], none);
+    options.pipelines.clear();
+    options.loader = Some(Arc::clone(&picky) as _);
+    let d = Node::start(options);
+    until("d is current", async || {
+        d.control().registry().is_some_and(|registry| registry.as_quorum().unwrap().is_current())
+    })
+    .await;
+    *picky.1.lock().unwrap() = Some("long");
+    let first = cluster.deploy(&often(), [("counter", counting(&log, 1)), ("sink", noting(&log, 1, None))]).await;
+    let Standing::RolledBack { why, .. } = cluster.ended(first).await else { panic!("{}", log.told()) };
+    assert!(why.contains("it needs more than this"), "{why}");
+    end(d).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_loader_that_panics_is_a_failure_and_not_tried_without_pause() {
+    let cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let pipeline = Pipeline::parse(&often(), "test.toml").unwrap();
+    let text = blob(77);
+    cluster.shelf.texts.lock().unwrap().insert(text.digest, Bytes::from(often()));
+    let plugins = ["counter", "sink"].map(|stage| (stage.parse().unwrap(), PluginVersion::Builtin("inbox".into())));
+    let plugins: BTreeMap<StageName, _> = plugins.into();
+    let steps = deploy::steps(None, &pipeline, &deploy::differences(None, (&pipeline, &plugins)));
+    let (by, why, canary) = ("c".parse().unwrap(), String::new(), Duration::from_millis(300));
+    let new = NewRevision { text, plugins, by, why, steps, canary, beside: None };
+    cluster.order(Order::Deploy { after: 0, new: Box::new(new) }).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = cluster.shelf.asked.load(Ordering::Relaxed);
+    assert!(asked < 30, "{asked} times in 3 s; {:?}\n{}", cluster.deployment().rollout(), log.told().len());
 }

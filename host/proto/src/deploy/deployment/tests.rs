@@ -241,3 +241,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_failure_after_it_was_well_is_a_failure() {
+    let mut deployment = deployed();
+    deployment.deploy(4, 1, new(2, replace())).unwrap();
+    deployment.advance(5, 2, 0, Move::Next);
+    deployment.report(6, 2, 1, node("b"), Report::Well);
+    deployment.report(7, 2, 1, node("b"), Report::Failed("later".to_owned()));
+    assert!(deployment.rollout().is_none());
+}
+#[test]
+fn a_revision_without_steps_or_with_steps_of_others_is_refused() {
+    let check = |new: NewRevision| Order::Deploy { after: 0, new: Box::new(new) }.allowed_of(&node("a"), true, 1);
+    assert!(check(new(1, start())).is_ok());
+    assert!(check(new(1, vec![])).is_err(), "it would be in force at once, untried");
+    let ghost = vec![Step { change: Change::Start, stages: vec![stage("ghost")] }];
+    let ghost = Deployment::default().deploy(1, 0, NewRevision { beside: None, ..new(1, ghost) });
+    assert!(ghost.is_err(), "no node could ever fit it");
+}
+
+#[test]
+fn a_built_in_name_is_bounded() {
+    let mut huge = new(1, start());
+    huge.plugins.insert(stage("u"), PluginVersion::Builtin("x".repeat(1 << 19)));
+    let order = Order::Deploy { after: 0, new: Box::new(huge) };
+    assert!(order.allowed_of(&node("a"), true, 1).is_err());
+}

@@ -250,3 +250,28 @@ proptest! {
         drop((Proposal::decode(&bytes), Outcome::decode(&bytes), Ledger::decode(&bytes)));
     }
 }
+
+#[test]
+fn pipelines_that_were_forgotten_make_room() {
+    use crate::deploy::{Change, NewRevision, Order, PluginVersion, Step};
+    let mut log = Log::default();
+    log.boot("a", 1);
+    let order = |number: usize, order| Command::Deployment { pipeline: format!("p{number}").parse().unwrap(), order };
+    for number in 0..=256 {
+        let digest = crate::blob::Digest([1; 32]);
+        let new = NewRevision {
+            text: crate::blob::BlobInfo { digest, bytes: 1, chunks: digest },
+            plugins: [("s".parse().unwrap(), PluginVersion::Builtin("inbox".into()))].into(),
+            by: node("a"),
+            why: String::new(),
+            steps: vec![Step { change: Change::Start, stages: vec!["s".parse().unwrap()] }],
+            canary: std::time::Duration::ZERO,
+            beside: None,
+        };
+        let deploy = order(number, Order::Deploy { after: 0, new: Box::new(new) });
+        assert_eq!(log.ledger.allows(&node("a"), &deploy), Ok(()), "pipeline {number}");
+        for command in [deploy, order(number, Order::Undeploy), order(number, Order::Forget)] {
+            assert_eq!(log.apply(command).outcome, Outcome::Done);
+        }
+    }
+}
