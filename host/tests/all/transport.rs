@@ -61,14 +61,14 @@ struct Pair {
 
 /// What lets operators in.
 enum Operators {
-    Keys(ClusterCa),
+    Keys(Box<ClusterCa>),
     Network(Network),
 }
 
 impl Pair {
     fn quic() -> Self {
         let ca = ClusterCa::generate().unwrap();
-        Self { a: Box::new(quic(&ca, "a")), b: Box::new(quic(&ca, "b")), operators: Operators::Keys(ca) }
+        Self { a: Box::new(quic(&ca, "a")), b: Box::new(quic(&ca, "b")), operators: Operators::Keys(Box::new(ca)) }
     }
 
     fn memory() -> Self {
