@@ -428,6 +428,7 @@ async fn a_paused_pipeline_goes_on_where_it_was_and_one_that_is_undeployed_ends(
     let registry = cluster.nodes["a"].control().registry().unwrap();
     until("nobody owns it", async || registry.lookup(&counter_name()).is_none()).await;
     cluster.order(Order::Forget).await;
+    until("it is forgotten", async || cluster.deployment() == Deployment::default()).await;
     let again = cluster.deploy(&often(), [("counter", counting(&log, 9)), ("sink", noting(&log, 9, None))]).await;
     let mark = log.mark();
     cluster.rolled_out(again).await;
