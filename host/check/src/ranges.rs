@@ -41,7 +41,9 @@ impl Ranges {
 
     /// How many of `run` are not in the set.
     pub fn missing_count(&self, run: Run) -> u64 {
-        let within = self.0.range(..run.end()).filter(|(_, to)| **to > run.first);
+        // The one that `run` begins in, if any, and those after it: not all from the begin, which may be many.
+        let begin = self.0.range(..=run.first).next_back().map_or(run.first, |(&from, _)| from);
+        let within = self.0.range(begin..begin.max(run.end())).filter(|(_, to)| **to > run.first);
         let present: u64 = within.map(|(&from, &to)| to.min(run.end()) - from.max(run.first)).sum();
         run.count - present
     }
@@ -82,6 +84,8 @@ mod tests {
         for step in 0..300_u64 {
             let added = run(step * 7919 % 500, step % 13);
             let known = (added.first..added.end()).find(|number| plain.contains(number));
+            let missing = (added.first..added.end()).filter(|number| !plain.contains(number)).count() as u64;
+            assert_eq!(ranges.missing_count(added), missing, "{added}");
             assert_eq!(ranges.insert(added), known, "{added}");
             plain.extend(added.first..added.end());
         }
