@@ -30,7 +30,7 @@ pub(super) struct Args {
     plugin: PathBuf,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// Something to say about it, as org.opencontainers.image.source=https://example.org; can be repeated
+    /// Something to say about it, as org.opencontainers.image.vendor=Example; can be repeated
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = key_value)]
     annotations: Vec<(String, String)>,
     /// Who made it

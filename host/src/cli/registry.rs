@@ -16,7 +16,7 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 /// How the registry is spoken to.
 #[derive(Debug, clap::Args)]
 pub(super) struct RegistryArgs {
-    /// The plugin in a registry: HOST[:PORT]/NAME:TAG or, to pull, HOST[:PORT]/NAME@sha256:DIGEST
+    /// The plugin in a registry: HOST/NAME:TAG or, to pull, HOST/NAME@sha256:DIGEST; HOST may end in :PORT
     #[arg(value_name = "REFERENCE")]
     pub(super) reference: Reference,
     /// Speak plain HTTP, without TLS: everybody on the way can read along and give other bytes. Registries on
