@@ -38,6 +38,10 @@ pub enum Verdict {
 /// So many events say something about time and rejections.
 const ENOUGH: u64 = 100;
 
+/// So many events, and so much time spent on them, say something about how long one takes: the first calls of an instance
+/// are slow, and a busy machine takes its time away now and then.
+const ENOUGH_FOR_TIME: (u64, Duration) = (1_000, Duration::from_millis(200));
+
 /// A new version may take this many times as long for an event.
 const SLOWER_MAX: u32 = 3;
 
@@ -73,8 +77,12 @@ impl Probation {
             let (before, of) = (self.former.rejected, self.former.events);
             return Some(format!("it rejected {rejected} of {events} events, its predecessor {before} of {of}"));
         }
+        let (events_min, busy_min) = ENOUGH_FOR_TIME;
+        if events < events_min || now.busy < busy_min || !known {
+            return None;
+        }
         // Small batches make events dear, and large ones calls: a slower version is slower by both.
-        let (each, before) = (now.of(now.events)?, self.former.of(self.former.events).filter(|_| known)?);
+        let (each, before) = (now.of(now.events)?, self.former.of(self.former.events)?);
         let (call, call_before) = (now.of(now.calls)?, self.former.of(self.former.calls)?);
         let is_slower = each > QUICK.max(before * SLOWER_MAX) && call > call_before * SLOWER_MAX;
         is_slower.then(|| format!("it takes {each:?} for an event, its predecessor took {before:?}"))
@@ -126,13 +134,16 @@ mod tests {
 
     #[test]
     fn a_slower_one_is_a_fault_unless_both_are_quick() {
-        let former = meter(1_000, 0, 30_000);
-        let Verdict::Failed(why) = verdict(former, 0, meter(100, 0, 9_100)) else { panic!() };
-        assert_eq!(why, "it takes 91µs for an event, its predecessor took 30µs");
-        assert!(matches!(verdict(former, 0, meter(100, 0, 9_000)), Verdict::Wait(_)));
-        assert!(matches!(verdict(meter(1_000, 0, 1_000), 0, meter(100, 0, 2_000)), Verdict::Wait(_)), "20 us");
-        assert!(matches!(verdict(meter(50, 0, 50), 0, meter(100, 0, 90_000)), Verdict::Wait(_)), "no measure");
-        let one_by_one = Meter { calls: 100, ..meter(100, 0, 50_000) };
-        assert!(matches!(verdict(former, 0, one_by_one), Verdict::Wait(_)), "its batches are smaller");
+        let former = meter(10_000, 0, 1_000_000);
+        let Verdict::Failed(why) = verdict(former, 0, meter(1_000, 0, 301_000)) else { panic!() };
+        assert_eq!(why, "it takes 301µs for an event, its predecessor took 100µs");
+        let bears = |former, now, why: &str| assert!(matches!(verdict(former, 0, now), Verdict::Wait(_)), "{why}");
+        bears(former, meter(1_000, 0, 300_000), "three times");
+        bears(former, meter(999, 0, 900_000), "too few to say");
+        bears(meter(10_000, 0, 10_000), meter(1_000, 0, 100_000), "too little time: it may have been another's");
+        bears(meter(100_000, 0, 100_000), meter(100_000, 0, 2_000_000), "20 us is quick");
+        bears(meter(50, 0, 50), meter(1_000, 0, 900_000), "no measure");
+        let one_by_one = Meter { calls: 1_000, ..meter(1_000, 0, 500_000) };
+        bears(former, one_by_one, "its batches are smaller");
     }
 }
