@@ -2,6 +2,7 @@
 //! be rolled back by themselves.
 
 mod deploying;
+mod pressure;
 mod report;
 mod takings;
 mod versions;
@@ -17,6 +18,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use self::{
     deploying::{Deployed, Deploying, Outcome},
+    pressure::Pressure,
     report::{Back, Laws, Report, Upgrade},
     takings::Takings,
     versions::{Change, Versions, schedule},
@@ -125,12 +127,12 @@ impl<'a> Run<'a> {
             self.cluster.wait_for_listening(node)?;
         }
         self.first()?;
-        let (began, before) = (Instant::now(), self.takings.borrow().end());
+        let (began, before, pressure) = (Instant::now(), self.takings.borrow().end(), Pressure::begin());
         self.takings.borrow_mut().begin();
         self.cluster.hear_until(began + WARM_UP)?;
         self.tell_calm();
         let result = self.upgrade_all(report);
-        report.lasted = began.elapsed();
+        (report.lasted, report.pressed) = (began.elapsed(), pressure.percent());
         report.taken = self.takings.borrow().end() - before;
         result?;
         self.wait_for_arrival(report)?;

@@ -56,6 +56,8 @@ pub(super) struct Report {
     pub(super) lost: u64,
     /// For how long the load was on.
     pub(super) lasted: Duration,
+    /// For how much of that time somebody on this machine waited for a processor, if the kernel tells. Unit: percent.
+    pub(super) pressed: Option<u64>,
     pub(super) broken: Vec<String>,
     pub(super) inconclusive: Vec<String>,
 }
@@ -175,6 +177,9 @@ impl Report {
             self.repeated(false),
             self.repeated(true)
         );
+        if let Some(percent) = self.pressed {
+            let _ = writeln!(text, "somebody on this machine waited for a processor for {percent} % of the time");
+        }
         for why in &self.inconclusive {
             let _ = writeln!(text, "INCONCLUSIVE {why}");
         }
@@ -218,6 +223,7 @@ impl Report {
             "bad": self.of(true).count(),
             "taken": self.taken,
             "lost": self.lost,
+            "pressed_percent": self.pressed,
             "repeated": self.repeated(false),
             "repeated_after_bad": self.repeated(true),
             "figures": figures.collect::<serde_json::Map<_, _>>(),
