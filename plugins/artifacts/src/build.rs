@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-
-use crate::{
-    ALL, prebuilt, root,
-    sources::Record,
-    toolchain::{Choice, TARGET, Toolchain},
+use forebay_author::{
+    component::is_component,
+    rust::toolchain::{Choice, TARGET, Toolchain},
 };
+
+use crate::{ALL, prebuilt, root, sources::Record};
 
 /// What to build with, and where to.
 #[derive(Debug)]
@@ -61,27 +61,10 @@ pub fn build(options: &Options) -> Result<Vec<(PathBuf, usize)>> {
     Ok(built)
 }
 
-/// Whether bytes begin as a component does, rather than a core module: `\0asm`, version 13, layer 1.
-pub fn is_component(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm\x0d\0\x01\0")
-}
-
 /// Flags that keep the paths of this machine out of panic messages, and so out of the components.
 fn without_local_paths(root: &Path) -> Vec<String> {
     let home = env::home_dir().unwrap_or_default();
     let cargo = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     vec![remap(root, "forebay"), remap(&cargo, "cargo")]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_core_module_is_no_component() {
-        assert!(is_component(b"\0asm\x0d\0\x01\0rest"));
-        assert!(!is_component(b"\0asm\x01\0\0\0rest"));
-        assert!(!is_component(b""));
-    }
 }

@@ -16,7 +16,6 @@ pub use sources::{Stale, StaleReason, stale};
 
 pub mod build;
 mod sources;
-pub mod toolchain;
 
 /// The environment variable that names a directory of freshly built components to use instead of
 /// `plugins/prebuilt`.
@@ -68,12 +67,28 @@ pub const MISBEHAVING_RELAY: Component = Component {
     shared_files: &["plugins/misbehaver/src/trouble.rs"],
 };
 
+/// A producer that leaks memory; has a checkpoint.
+pub const LEAKER: Component = Component { name: "leaker", role: Role::Producer, shared_files: &[] };
+/// A producer-consumer that leaks memory.
+pub const LEAKING_RELAY: Component =
+    Component { name: "leaking-relay", role: Role::ProducerConsumer, shared_files: &[] };
+
 /// A producer that tries what it may do outside.
 pub const VISITOR: Component = Component { name: "visitor", role: Role::Producer, shared_files: &[] };
 
 /// Every component, so that a test can go through them and forget none.
-pub const ALL: &[Component] =
-    &[COUNTER, PRINTER, DOUBLE, TALLY, MISBEHAVER, MISBEHAVING_CONSUMER, MISBEHAVING_RELAY, VISITOR];
+pub const ALL: &[Component] = &[
+    COUNTER,
+    PRINTER,
+    DOUBLE,
+    TALLY,
+    MISBEHAVER,
+    MISBEHAVING_CONSUMER,
+    MISBEHAVING_RELAY,
+    LEAKER,
+    LEAKING_RELAY,
+    VISITOR,
+];
 
 impl Component {
     /// Where the component is: in the directory of [`DIRECTORY_VARIABLE`] if set, else ready-made.
@@ -150,7 +165,7 @@ mod tests {
         for component in ALL {
             let path = prebuilt().join(component.file_name());
             let bytes = fs::read(&path).unwrap();
-            assert!(build::is_component(&bytes), "{} is no component", path.display());
+            assert!(forebay_author::component::is_component(&bytes), "{} is no component", path.display());
             let max = if *component == VISITOR { MAX_WITH_SOCKETS } else { MAX };
             assert!(bytes.len() as u64 <= max, "{} has {} bytes", path.display(), bytes.len());
         }

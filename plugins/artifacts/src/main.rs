@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use forebay_artifacts::{
     build::{Options, build},
     stale,
-    toolchain::Choice,
 };
+use forebay_author::rust::toolchain::Choice;
 
 const USAGE: &str = "\
 usage: forebay-artifacts build [--out DIR] [--target-dir DIR] [--debian]

@@ -27,9 +27,12 @@
 //! | `log_flood`   | logs 100,000 lines with control characters and one of 1 MiB, then goes on          |
 //! | `huge_event`  | emits one event of 16 MiB                                                          |
 //!
-//! The modes `reject` and `reject_out_of_range` are those of stages that consume.
+//! Each tick emits one event, `tick`. To the request `next` it answers the next number; `panic` makes it panic, `loop`
+//! spin for ever, and `huge` answer 2 MiB; any other request is refused.
+//!
+//! The modes `reject`, `reject_out_of_range` and `tick_emits` are those of stages that consume.
 
-use forebay_sdk::{Context, Events, Producer, StageError};
+use forebay_sdk::{Call, Context, Events, Producer, StageError, Timer};
 
 pub use trouble::Config;
 use trouble::{Mode, Trouble};
@@ -46,6 +49,9 @@ pub struct Misbehaver {
 /// Unit: bytes. Four times what a host takes in one batch by default.
 const HUGE_EVENT_BYTES: usize = 16 << 20;
 
+/// Unit: bytes. Twice what a host takes.
+const HUGE_ANSWER_BYTES: usize = 2 << 20;
+
 impl Misbehaver {
     fn emit(&mut self, count: u32, events: &mut Events) {
         for _ in 0..count {
@@ -59,7 +65,7 @@ impl Producer for Misbehaver {
     type Config = Config;
 
     fn init(context: Context<Config>) -> Result<Self, String> {
-        let trouble = Trouble::init(context.config, &[Mode::Reject, Mode::RejectOutOfRange])?;
+        let trouble = Trouble::init(context.config, &[Mode::Reject, Mode::RejectOutOfRange, Mode::TickEmits])?;
         Ok(Self { trouble, next: 0 })
     }
 
@@ -77,7 +83,26 @@ impl Producer for Misbehaver {
     }
 }
 
-forebay_sdk::export_producer!(Misbehaver);
+impl Timer for Misbehaver {
+    fn handle_tick(&mut self, events: &mut Events) -> Result<(), StageError> {
+        events.push("tick");
+        Ok(())
+    }
+}
+
+impl Call for Misbehaver {
+    fn handle_call(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
+        match request {
+            b"next" => Ok(self.next.to_string().into_bytes()),
+            b"panic" => panic!("told to panic in a call"),
+            b"loop" => trouble::spin(),
+            b"huge" => Ok(vec![b'x'; HUGE_ANSWER_BYTES]),
+            other => Err(format!("unknown request: {}", other.escape_ascii())),
+        }
+    }
+}
+
+forebay_sdk::export_producer!(Misbehaver, timer, call);
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +175,15 @@ mod tests {
         let lines = stage.take_logs();
         assert_eq!(lines.len(), 100_001);
         assert!(lines[0].message.contains('\x1b') && lines[100_000].message.len() == 1 << 20);
+    }
+
+    #[test]
+    fn ticks_and_answers() {
+        let mut stage = start("ok", 1);
+        assert_eq!(stage.tick().unwrap().texts(), ["tick"]);
+        stage.demand(3).unwrap();
+        assert_eq!(stage.ask(b"next").unwrap(), b"3");
+        assert_eq!(stage.ask(b"what\xff").unwrap_err(), "unknown request: what\\xff");
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(crate) enum Mode {
     HugeEvent,
     Reject,
     RejectOutOfRange,
+    TickEmits,
 }
 
 impl fmt::Display for Mode {
@@ -111,7 +112,7 @@ impl Trouble {
     }
 }
 
-fn spin() {
+pub(crate) fn spin() -> ! {
     loop {
         black_box(());
     }

@@ -25,11 +25,12 @@
 //! | `log_flood`           | logs 100,000 lines with control characters and one of 1 MiB, then goes on  |
 //! | `reject`              | prints, then rejects the first event for good                              |
 //! | `reject_out_of_range` | prints, then rejects an event that was not delivered                       |
+//! | `tick_emits`          | emits an event at each tick; in other modes a tick prints `NODE: tick`     |
 //!
 //! What it does wrong otherwise happens before it prints: a batch that failed is not in the output.
 //! The modes `too_many`, `bad_columns` and `huge_event` are those of the misbehaving producer.
 
-use forebay_sdk::{Consumer, Context, Delivery, Rejection, StageError};
+use forebay_sdk::{Consumer, Context, Delivery, Events, Rejection, StageError, Timer};
 
 pub use trouble::Config;
 use trouble::{Mode, Trouble};
@@ -44,14 +45,16 @@ mod trouble;
 pub struct MisbehavingConsumer {
     node: String,
     trouble: Trouble,
+    tick_emits: bool,
 }
 
 impl Consumer for MisbehavingConsumer {
     type Config = Config;
 
     fn init(context: Context<Config>) -> Result<Self, String> {
+        let tick_emits = context.config.mode == Mode::TickEmits;
         let trouble = Trouble::init(context.config, &[Mode::TooMany, Mode::BadColumns, Mode::HugeEvent])?;
-        Ok(Self { node: context.node, trouble })
+        Ok(Self { node: context.node, trouble, tick_emits })
     }
 
     fn handle_events(&mut self, delivery: &Delivery) -> Result<Vec<Rejection>, StageError> {
@@ -68,7 +71,18 @@ impl Consumer for MisbehavingConsumer {
     }
 }
 
-forebay_sdk::export_consumer!(MisbehavingConsumer);
+impl Timer for MisbehavingConsumer {
+    fn handle_tick(&mut self, events: &mut Events) -> Result<(), StageError> {
+        if self.tick_emits {
+            events.push("told to emit it");
+        } else {
+            println!("{}: tick", self.node);
+        }
+        Ok(())
+    }
+}
+
+forebay_sdk::export_consumer!(MisbehavingConsumer, timer);
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,8 @@ use trouble::{Mode, Trouble};
 mod trouble;
 
 /// What only a producer or only a consumer does wrong.
-const OTHERS: &[Mode] = &[Mode::TooMany, Mode::BadColumns, Mode::HugeEvent, Mode::Reject, Mode::RejectOutOfRange];
+const OTHERS: &[Mode] =
+    &[Mode::TooMany, Mode::BadColumns, Mode::HugeEvent, Mode::Reject, Mode::RejectOutOfRange, Mode::TickEmits];
 
 /// The stage.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! At its end it prints one line of JSON:
 //! `{"events":3,"bytes":9,"sha256":"…"}`, where `bytes` and `sha256` are of every payload followed by
 //! a newline. So the same numbers come from a file with one payload a line, by `wc -lc` and
-//! `sha256sum`.
+//! `sha256sum`. To the request `{}` it answers with that line as it stands.
 //!
 //! | config  | unit   | default | meaning                                                              |
 //! |---------|--------|---------|----------------------------------------------------------------------|
@@ -11,7 +11,7 @@
 
 use std::{fmt::Write, num::NonZeroU64};
 
-use forebay_sdk::{Consumer, Context, Delivery, Rejection, StageError, Terminate};
+use forebay_sdk::{Call, Consumer, Context, Delivery, Rejection, StageError, Terminate};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -90,7 +90,16 @@ impl Terminate for Tally {
     }
 }
 
-forebay_sdk::export_consumer!(Tally, terminate);
+impl Call for Tally {
+    fn handle_call(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
+        match request.trim_ascii() {
+            b"{}" => Ok(self.count.line().into_bytes()),
+            other => Err(format!("unknown request: {}; expected {{}}", other.escape_ascii())),
+        }
+    }
+}
+
+forebay_sdk::export_consumer!(Tally, terminate, call);
 
 #[cfg(test)]
 mod tests {
@@ -125,6 +134,14 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].starts_with(r#"{"events":2,"bytes":4,"#), "{lines:?}");
         assert!(lines[1].starts_with(r#"{"events":4,"bytes":8,"#), "{lines:?}");
+    }
+
+    #[test]
+    fn tells_its_count_when_it_is_asked() {
+        let mut tally = testing::consumer::<Tally>(Value::Null).unwrap();
+        tally.deliver(&testing::delivery(["a"])).unwrap();
+        assert!(tally.ask(b"{}\n").unwrap().starts_with(br#"{"events":1,"bytes":2,"#));
+        assert_eq!(tally.ask(b"sum").unwrap_err(), "unknown request: sum; expected {}");
     }
 
     #[test]

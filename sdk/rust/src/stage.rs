@@ -111,7 +111,12 @@ pub trait Checkpoint {
     message = "`{Self}` is exported with `timer` but does not implement `forebay_sdk::Timer`"
 )]
 pub trait Timer {
-    /// Called each time the stage's `tick` interval has passed. A consumer adds no events.
+    /// Called each time the stage's `tick` interval has passed; never, if the pipeline file has none. What is added to
+    /// `events` is emitted, asked for or not. A consumer adds none.
+    ///
+    /// The first call comes one interval after the start, and calls that are missed are not made up. A consumer or
+    /// producer-consumer that ends in good order is called once more after its last events. What a stage keeps from one
+    /// call to the next is lost with its instance, unless it is in its [`Checkpoint`] too.
     ///
     /// # Errors
     /// See [`StageError`].

@@ -1,4 +1,4 @@
-//! Finds a toolchain that builds components, for this crate's tool and for `forebay build`.
+//! Finds a Rust toolchain that builds components.
 //!
 //! There are two ways to one target, `wasm32-wasip2`:
 //!
@@ -85,7 +85,7 @@ impl fmt::Display for ToolchainError {
             Self::NoTarget { sysroot } => write!(
                 f,
                 "the Rust toolchain in {} lacks the target {TARGET}; install it with `rustup target add {TARGET}`, \
-                 or, where rustup's server is out of reach, `apt-get install {}` and build with `--debian`",
+                 or, where rustup's server is out of reach, `apt-get install {}`",
                 sysroot.display(),
                 DEBIAN_PACKAGES.map(|(package, _)| package).join(" "),
             ),
