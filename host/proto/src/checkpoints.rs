@@ -66,12 +66,17 @@ pub(crate) struct Checkpoints<T> {
     /// Processed since that was taken.
     since: Vec<T>,
     is_urgent: bool,
+    /// The guest ticked or was asked something since its state was taken: it may be another, or not.
+    is_touched: bool,
+    /// What is on record, if it was put there by this instance.
+    last: Option<Bytes>,
 }
 
 impl<T> Checkpoints<T> {
     pub(crate) fn new(every: Duration, recorded: Seq) -> Self {
         let (covered, since) = (Vec::new(), Vec::new());
-        Self { every, recorded, next_at: Duration::ZERO, taken: Taken::Nothing, covered, since, is_urgent: false }
+        let (next_at, taken, last) = (Duration::ZERO, Taken::Nothing, None);
+        Self { every, recorded, next_at, taken, covered, since, is_urgent: false, is_touched: false, last }
     }
 
     /// Something given was processed. `is_urgent`: no more is given before it is covered.
@@ -80,9 +85,14 @@ impl<T> Checkpoints<T> {
         self.is_urgent |= is_urgent;
     }
 
+    /// The guest was called without events, and may have another state since. Then that is put on record too.
+    pub(crate) fn touch(&mut self) {
+        self.is_touched = true;
+    }
+
     /// The guest is gone, and what it knew since its state was last taken: gives what it was given since.
     pub(crate) fn on_lost(&mut self) -> Vec<T> {
-        self.is_urgent = false;
+        (self.is_urgent, self.is_touched) = (false, false);
         std::mem::take(&mut self.since)
     }
 
@@ -92,7 +102,7 @@ impl<T> Checkpoints<T> {
     }
 
     fn has_news(&self, next: Seq) -> bool {
-        next > self.recorded || !self.since.is_empty()
+        next > self.recorded || !self.since.is_empty() || self.is_touched
     }
 
     fn due_at(&self) -> Duration {
@@ -107,7 +117,7 @@ impl<T> Checkpoints<T> {
 
     /// Whether all that was emitted and processed is on record.
     pub(crate) fn is_up_to_date(&self, next: Seq) -> bool {
-        self.recorded >= next && self.covers_all()
+        self.recorded >= next && self.covers_all() && !self.is_touched
     }
 
     /// When `is_due` or `poll` may change without anything else happening, with `next` the next number and every
@@ -123,10 +133,13 @@ impl<T> Checkpoints<T> {
     }
 
     /// The guest gave its state as of before `next`. Gives the number of the checkpoint, which is `next` unless
-    /// that has one already.
+    /// that has one already. A state that is on record, and of which nothing else is new, is not put there again.
     pub(crate) fn on_snapshot(&mut self, now: Duration, next: Seq, snapshot: Bytes) -> Seq {
         self.next_at = now + self.every;
-        self.is_urgent = false;
+        (self.is_urgent, self.is_touched) = (false, false);
+        if !self.has_news(next) && self.last.as_ref() == Some(&snapshot) {
+            return next;
+        }
         self.covered = std::mem::take(&mut self.since);
         let seq = if next > self.recorded { next } else { Seq(self.recorded.0 + 1) };
         self.taken = Taken::Waiting(Commit { previous: self.recorded, seq, snapshot }, Duration::ZERO);
@@ -157,6 +170,7 @@ impl<T> Checkpoints<T> {
         match committed {
             Committed::Done => {
                 self.recorded = commit.seq;
+                self.last = Some(commit.snapshot);
                 std::mem::take(&mut self.covered)
             }
             Committed::Unknown => {
@@ -217,6 +231,25 @@ mod tests {
         assert_eq!(checkpoints.on_committed(2 * SECOND, Committed::Done), ["a"]);
         assert_eq!(checkpoints.on_lost(), ["b"], "the state on record knows nothing of it");
         assert!(checkpoints.is_up_to_date(Seq(5)));
+    }
+
+    #[test]
+    fn a_state_that_a_tick_has_changed_is_put_on_record_and_one_that_it_has_not_is_not() {
+        let mut checkpoints = Checkpoints::<&str>::new(SECOND, Seq(3));
+        checkpoints.touch();
+        assert!(checkpoints.is_due(SECOND, Seq(3), false) && !checkpoints.is_up_to_date(Seq(3)));
+        assert_eq!(checkpoints.on_snapshot(SECOND, Seq(3), Bytes::from_static(b"one")), Seq(4));
+        assert!(checkpoints.poll(SECOND, Seq(4)).is_some());
+        checkpoints.on_committed(SECOND, Committed::Done);
+        for state in [&b"one"[..], b"two"] {
+            let now = checkpoints.due_at();
+            checkpoints.touch();
+            assert!(checkpoints.is_due(now, Seq(4), false));
+            let seq = checkpoints.on_snapshot(now, Seq(4), Bytes::from_static(state));
+            assert_eq!(seq, if state == b"two" { Seq(5) } else { Seq(4) });
+            assert_eq!(checkpoints.poll(now, Seq(5)).is_some(), state == b"two");
+            assert_eq!(checkpoints.is_up_to_date(seq), state == b"one");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod batch;
 pub mod blob;
+pub mod calls;
 pub mod checkpoints;
 mod chunks;
 pub mod consumer;
@@ -19,6 +20,9 @@ mod owed;
 pub mod pipeline;
 pub mod poison;
 pub mod producer;
+pub mod recycle;
+pub mod requests;
 pub mod stage;
 pub mod supervise;
+mod ticks;
 pub mod wire;

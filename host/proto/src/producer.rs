@@ -324,8 +324,16 @@ impl Producer {
         }
     }
 
-    /// The guest emitted `events`, asked for or not.
+    /// The guest emitted `events`, asked for or not. What nobody asks for and the buffer does not hold is discarded.
     pub(crate) fn emit(&mut self, events: Batch, out: &mut Outputs) {
+        let count = events.len();
+        self.emit_unasked(events, out);
+        self.trim_buffer(count, out);
+    }
+
+    /// The guest emitted `events` by the clock: nothing is discarded, for it is not called again before there
+    /// [is room](Self::has_room). So the buffer holds one batch more than its size at most.
+    pub(crate) fn emit_unasked(&mut self, events: Batch, out: &mut Outputs) {
         if events.is_empty() {
             return;
         }
@@ -334,7 +342,12 @@ impl Producer {
         self.buffer.append(Chunks::new(self.next_seq, events));
         self.next_seq.0 += count;
         self.flush(out);
-        self.trim_buffer(out);
+    }
+
+    /// Whether fewer events wait that nobody asked for than the buffer holds.
+    pub(crate) fn has_room(&self) -> bool {
+        let size = self.buffer_options.size.unwrap_or(BufferOptions::SIZE_DEFAULT);
+        (self.buffer.len() as u64) < size.max(1)
     }
 
     /// Sends what waits to whoever has open demand: redeliveries first, then the buffer.
@@ -360,17 +373,18 @@ impl Producer {
         }
     }
 
-    fn trim_buffer(&mut self, out: &mut Outputs) {
+    /// Discards of the buffer what it does not hold; no more than has come in with the last `added`.
+    fn trim_buffer(&mut self, added: usize, out: &mut Outputs) {
         let Some(size) = self.buffer_options.size else { return };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let excess = self.buffer.len().saturating_sub(size);
+        let excess = self.buffer.len().saturating_sub(size).min(added);
         if excess == 0 {
             return;
         }
         let discarded = match self.buffer_options.keep {
             Keep::Last => self.buffer.take_front(excess),
             Keep::First => {
-                let kept = self.buffer.take_front(size);
+                let kept = self.buffer.take_front(self.buffer.len() - excess);
                 std::mem::replace(&mut self.buffer, kept)
             }
         };

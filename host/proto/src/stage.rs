@@ -13,11 +13,13 @@
 //!                   until returned    and tests         handle(Timeout)
 //! ```
 //!
-//! `poll_commit` gives what is to be put on record, and `poll_letters` what is to be kept as dead letters;
+//! Requests of people come in by [`Input::Request`] and leave, answered, by `poll_answer`. `poll_commit` gives what is to be
+//! put on record, and `poll_letters` what is to be kept as dead letters;
 //! an input says in time what came of it.
 //!
 //! Time is a [`Duration`] since any fixed moment; it only has to rise.
 
+mod turns;
 mod words;
 mod work;
 
@@ -40,7 +42,11 @@ use crate::{
     owed::Owed,
     poison::{PoisonLimit, Suspects},
     producer::{BufferOptions, DemandMode, Producer},
+    recycle::{Marks, Recycler},
+    requests::{Answer, RequestNo, Requests},
+    ticks::Ticks,
 };
+use turns::Turn;
 
 /// What a stage does with events.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -83,6 +89,8 @@ pub struct StageOptions {
     /// How long after a producer's guest gave less than asked it is asked for the rest again.
     /// `None`: never, as in GenStage, where a producer can emit by itself later.
     pub poll: Option<Duration>,
+    /// How often its guest acts by the clock, if it does.
+    pub tick: Option<Duration>,
     /// What it consumes.
     pub upstreams: Vec<UpstreamOptions>,
     /// Sources of which nothing is taken from an owner once a later one is known: those whose names a
@@ -104,6 +112,8 @@ pub struct StageOptions {
     pub retry: RetryPolicy,
     /// How many events may be found that its guest does not survive.
     pub poison: PoisonLimit,
+    /// When its guest gives way to a fresh one for the memory it takes.
+    pub recycle: Option<Marks>,
 }
 
 impl StageOptions {
@@ -119,6 +129,7 @@ impl StageOptions {
             buffer: BufferOptions { size, ..BufferOptions::default() },
             demand_mode: DemandMode::default(),
             poll: None,
+            tick: None,
             upstreams: Vec::new(),
             fenced: BTreeSet::new(),
             call_events_max: 65_536,
@@ -129,6 +140,7 @@ impl StageOptions {
             ack: Ack::default(),
             retry: RetryPolicy::default(),
             poison: PoisonLimit::default(),
+            recycle: None,
         }
     }
 }
@@ -184,6 +196,10 @@ pub struct Stage {
     call_backoff: Backoff,
     /// Ask a producer again for what it left open.
     poll_at: Option<Duration>,
+    ticks: Option<Ticks>,
+    requests: Requests,
+    /// What the guest was called for last, of what takes turns.
+    turn: Turn,
     finished: bool,
     draining: Option<Reason>,
     stopped: Option<Reason>,
@@ -196,6 +212,7 @@ pub struct Stage {
     suspects: Suspects,
     /// The guest did not survive its last call: another takes its place before the next.
     renew: bool,
+    recycler: Option<Recycler>,
     /// To be kept, and who is acknowledged once they are.
     letters: BTreeMap<LettersNo, InHand>,
     unsent_letters: VecDeque<(LettersNo, Vec<Letter>)>,
@@ -226,6 +243,9 @@ impl Stage {
             held: None,
             call_backoff: Backoff::GUEST,
             poll_at: None,
+            ticks: options.tick.map(Ticks::new),
+            requests: Requests::default(),
+            turn: Turn::default(),
             finished: false,
             draining: None,
             stopped: None,
@@ -237,6 +257,7 @@ impl Stage {
             name,
             suspects: Suspects::new(options.poison),
             renew: false,
+            recycler: options.recycle.map(Recycler::new),
             letters: BTreeMap::new(),
             unsent_letters: VecDeque::new(),
             next_letters: LettersNo(0),
@@ -271,13 +292,16 @@ impl Stage {
             Input::Down { sub, reason } => self.on_ended(sub, Ending::Down, reason),
             Input::Cancel { sub, reason } => consumer.cancel(sub, reason, out),
             Input::Returned(returned) => self.on_returned(now, returned),
+            Input::Memory { bytes } => self.recycler.iter_mut().for_each(|recycler| recycler.on_memory(bytes)),
             Input::Emit(events) => self.producer.emit(events, out),
+            Input::Request { no, request, until } => self.requests.add(no, request, until),
             Input::SetDemandMode(mode) => self.producer.set_mode(mode, out),
             Input::Drain(reason) => self.drain(reason),
             Input::Stop(reason) => self.stop(reason),
             Input::Timeout => {
                 consumer.on_timeout(now, &mut self.ids, out);
                 self.producer.on_timeout(now, out);
+                self.requests.expire(now);
             }
             // The group cannot be reached: a stage that ends does not wait for it.
             Input::Committed(Committed::Unknown) if self.draining.is_some() => self.checkpoints = None,
@@ -362,6 +386,9 @@ impl Stage {
 
     /// The next guest call. `None` while one is running; its return is [`Input::Returned`].
     pub fn poll_call(&mut self, now: Duration) -> Option<Call> {
+        if let Some(ticks) = &mut self.ticks {
+            ticks.start(now);
+        }
         if self.calling.is_some() || self.stopped.is_some() {
             return None;
         }
@@ -371,18 +398,16 @@ impl Stage {
         let call = if self.renew && self.draining.is_none() {
             self.held = None;
             Some(Call::Renew)
+        } else if self.begins_recycling(now) {
+            Some(Call::Recycle)
         } else if let Some(call) = self.held.take().and_then(|held| held.call).or_else(|| self.next_suspect()) {
             Some(call)
         } else if self.wants_snapshot(now) {
             Some(Call::Snapshot)
         } else if self.draining.is_some() {
-            None
-        } else if let Some(call) = self.next_ingest() {
-            Some(call)
-        } else if self.role == Role::Producer {
-            self.next_demand(now)
+            self.last_tick()
         } else {
-            self.next_events(now)
+            self.next_in_turn(now)
         };
         self.calling.clone_from(&call);
         call
@@ -420,7 +445,8 @@ impl Stage {
         if self.stopped.is_some() {
             return None;
         }
-        let held = self.held.as_ref().map(|held| held.until);
+        // A guest may be replaced before the call that it wants again; that return calls for a look by itself.
+        let held = self.held.as_ref().filter(|_| self.calling.is_none()).map(|held| held.until);
         let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
         let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
         // A stage that ends takes its last checkpoint when it is settled, whatever the time.
@@ -429,7 +455,9 @@ impl Stage {
         let settled = || self.producer.first_unsettled();
         let checkpoint = taken.and_then(|taken| taken.timeout(self.producer.next_seq(), settled));
         let intake = self.intake.as_ref().and_then(Intake::timeout);
-        [held, poll, checkpoint, intake, self.consumer.timeout(), self.producer.timeout()].into_iter().flatten().min()
+        let (tick, request) = (self.next_tick_at().filter(|_| idle), self.requests.timeout());
+        let waits = [held, poll, checkpoint, intake, tick, request, self.consumer.timeout(), self.producer.timeout()];
+        waits.into_iter().flatten().min()
     }
 
     /// Why the stage stopped, once it has.
@@ -461,10 +489,18 @@ impl Stage {
         self.unsent_letters.pop_front()
     }
 
+    /// What came of a request. Once for each, but for those that a stage leaves when it stops.
+    pub fn poll_answer(&mut self) -> Option<(RequestNo, Answer)> {
+        self.requests.poll()
+    }
+
     /// Whether nothing is left to do: no call, nothing received and unprocessed, nothing emitted and
     /// unacknowledged, nothing to put on record.
     pub fn is_drained(&self) -> bool {
-        self.is_settled() && self.is_recorded() && self.intake.as_ref().is_none_or(Intake::is_recorded)
+        self.is_settled()
+            && !self.owes_last_tick()
+            && self.is_recorded()
+            && self.intake.as_ref().is_none_or(Intake::is_recorded)
     }
 
     /// Whether nothing is left to do but to put on record what was done.

@@ -320,6 +320,9 @@ pub(crate) enum What {
     Trapped {
         instance: Instance,
     },
+    Recycled {
+        instance: Instance,
+    },
 }
 
 /// What a host can see of a stage.
@@ -421,6 +424,7 @@ impl fmt::Display for What {
             }
             Self::WantsRetry { consumer, runs, .. } => write!(f, "{consumer} guest wants {} again", Runs(runs)),
             Self::Trapped { instance } => write!(f, "{instance} guest traps"),
+            Self::Recycled { instance } => write!(f, "{instance} guest gives way to a fresh one"),
         }
     }
 }

@@ -7,6 +7,7 @@ use forebay_proto::{
     batch::Batch,
     ids::{Epoch, Seq},
     message::SeqRun,
+    recycle::Marks,
     stage::{Call, Rejected, Returned, Role},
 };
 use rand::{RngExt, rngs::SmallRng};
@@ -95,11 +96,16 @@ pub(crate) struct Guest {
     known: BTreeSet<EventId>,
     /// What it was when it was last taken.
     taken: BTreeSet<EventId>,
+    /// Some is lost with each call.
+    memory: u64,
 }
+
+/// A guest with this much gives way to another.
+pub(crate) const MARKS: Marks = Marks { mark: 40, limit: 50 };
 
 impl Guest {
     pub(crate) fn new(habit: Habit, manners: Manners) -> Self {
-        Self { habit, manners, emitted: 0, owed: 0, known: BTreeSet::new(), taken: BTreeSet::new() }
+        Self { habit, manners, emitted: 0, owed: 0, known: BTreeSet::new(), taken: BTreeSet::new(), memory: 1 }
     }
 
     /// Begins with this state.
@@ -112,6 +118,16 @@ impl Guest {
         let state = std::mem::take(&mut self.taken);
         *self = Self::new(self.habit, self.manners);
         self.restore(state);
+    }
+
+    /// A fresh one goes on where it is. What was taken last stays what one begins with that is renewed.
+    fn recycle(&mut self) -> Returned {
+        self.memory = 1;
+        Returned::Recycled { memory_bytes: self.memory }
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
     }
 
     fn snapshot(&mut self) -> Returned {
@@ -143,10 +159,15 @@ impl Guest {
                 return if spares { Outcome::Returned(Returned::Trapped("trap".into())) } else { Outcome::Trapped };
             }
             if lot < self.manners.trap + self.manners.retry {
-                let none = || Returned::NoSnapshot("not now".into());
-                return Outcome::Returned(if *call == Call::Snapshot { none() } else { Returned::Retry });
+                let why = || "not now".to_owned();
+                return Outcome::Returned(match call {
+                    Call::Snapshot => Returned::NoSnapshot(why()),
+                    Call::Recycle => Returned::NotRecycled(why()),
+                    _ => Returned::Retry,
+                });
             }
         }
+        self.memory += 1;
         Outcome::Returned(match call {
             Call::HandleDemand { demand } => self.produce(rng, phase, me, *demand),
             Call::HandleEvents { events, .. } => {
@@ -159,7 +180,10 @@ impl Guest {
                 Returned::Renewed
             }
             Call::Snapshot => self.snapshot(),
+            Call::HandleTick => Returned::Ticked(self.pay(rng, phase, me)),
+            Call::Recycle => self.recycle(),
             Call::HandleIngest { .. } => unreachable!("no stage of the simulator has an inbox"),
+            Call::HandleCall { .. } => unreachable!("nobody asks a stage of the simulator anything"),
         })
     }
 

@@ -24,7 +24,7 @@ use running::{numbered, payloads};
 use crate::{
     agenda::{Due, Env},
     facts::{Exit, Instance, InstanceNo, NodeNo, Side, StageNo, StreamNo, Visible, What},
-    guest::{Guest, Outcome},
+    guest::{Guest, MARKS, Outcome},
     network::{Frame, Hello, SessionNo},
     workload::{Scope, StagePlan, Workload},
 };
@@ -162,7 +162,9 @@ impl Node {
             epoch,
             first_seq: recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq),
             checkpoint: plan.checkpoint,
+            recycle: Some(MARKS),
             poll: plan.poll,
+            tick: plan.tick,
             upstreams: upstreams.collect(),
             call_events_max: plan.call_events_max,
             ack: plan.ack,
@@ -517,10 +519,8 @@ impl Node {
     }
 
     pub(crate) fn on_pay(&mut self, env: &mut Env, no: InstanceNo) {
-        let Some(running) = self.running.get_mut(&no) else { return };
-        if running.drain_until.is_some() || !running.guest.owes() {
-            return;
-        }
+        let may_pay = |running: &&mut Running| running.drain_until.is_none() && running.guest.owes();
+        let Some(running) = self.running.get_mut(&no).filter(may_pay) else { return };
         let delay = Duration::from_millis(env.rng.random_range(2..60));
         if running.call.is_some() {
             env.after(delay, Due::Pay(self.no, no));

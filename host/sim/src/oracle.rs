@@ -127,6 +127,8 @@ coverage! {
     forged,
     /// Guest calls that trapped.
     traps,
+    /// Guests that gave way to fresh ones for their memory.
+    recycled,
     /// Guest calls that were to be repeated.
     retries,
     /// Nodes that died.
@@ -177,6 +179,7 @@ impl Coverage {
             What::Refused { stale: false, .. } => self.not_owner_refusals += 1,
             What::Forged { .. } => self.forged += 1,
             What::Trapped { .. } => self.traps += 1,
+            What::Recycled { .. } => self.recycled += 1,
             What::WantsRetry { .. } | What::Answered { retry: true, .. } => self.retries += 1,
             What::Fault(Fault::Crash(_)) => self.crashes += 1,
             What::Fault(Fault::Pause(..)) => self.pauses += 1,

@@ -33,6 +33,8 @@ pub(crate) struct StagePlan {
     pub(crate) habit: Habit,
     pub(crate) manners: Manners,
     pub(crate) poll: Option<Duration>,
+    /// How often the guest ticks. One that owes events pays then, too.
+    pub(crate) tick: Option<Duration>,
     pub(crate) ack: Ack,
     /// How often its state is put on record, if it has one.
     pub(crate) checkpoint: Option<Duration>,
@@ -220,6 +222,7 @@ fn random_stage(
         habit,
         manners: Manners::random(rng, is_faultless),
         poll: poll.filter(|_| role == Role::Producer),
+        tick: (!has_state && no.0.is_multiple_of(2)).then_some(checkpoint),
         ack: if rng.random_bool(0.8) { Ack::Late } else { Ack::Early },
         call_events_max: if rng.random_bool(0.2) { rng.random_range(1..6) } else { 1000 },
         message_bytes_max: if rng.random_bool(0.2) { rng.random_range(1..60) } else { 1 << 16 },

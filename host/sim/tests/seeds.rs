@@ -71,6 +71,7 @@ fn a_thousand_seeds_keep_all_laws_and_meet_all_trouble() {
         ("not_owner_refusals", 2000),
         ("forged", 200),
         ("traps", 1500),
+        ("recycled", 7000),
         ("retries", 4000),
         ("crashes", 400),
         ("pauses", 200),

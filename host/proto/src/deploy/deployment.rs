@@ -86,12 +86,7 @@ impl Deployment {
             |(stage, revision): (&StageName, &u64)| (stage.clone(), Wanted { revision: *revision, on_trial: false });
         let mut wanted: BTreeMap<_, _> = self.stages.iter().map(settled).collect();
         let Some(rollout) = &self.rollout else { return wanted };
-        let takes_part = match &rollout.phase {
-            Phase::Pending => false,
-            Phase::Canary(canary) => canary == node,
-            Phase::Everywhere => true,
-        };
-        let Some(step) = rollout.step().filter(|_| takes_part) else { return wanted };
+        let Some(step) = rollout.step().filter(|_| rollout.includes(node)) else { return wanted };
         for stage in &step.stages {
             match step.change {
                 Change::Start | Change::Replace => {

@@ -214,6 +214,15 @@ impl Revision {
 }
 
 impl Rollout {
+    /// Whether a node is to take the step now.
+    pub fn includes(&self, node: &NodeName) -> bool {
+        match &self.phase {
+            Phase::Pending => false,
+            Phase::Canary(canary) => canary == node,
+            Phase::Everywhere => true,
+        }
+    }
+
     /// The step that is being taken; `None` while nodes fetch.
     pub fn step(&self) -> Option<&Step> {
         self.steps.get(usize::try_from(self.at).ok()?.checked_sub(1)?)

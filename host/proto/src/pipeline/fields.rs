@@ -166,14 +166,18 @@ impl<'d> Node<'d> {
         })
     }
 
-    /// A text such as `"64MiB"`, or an integer of bytes.
-    pub(super) fn bytes(&self, problems: &mut Problems, range: RangeInclusive<u64>) -> Option<u64> {
-        let bytes = match self.value {
+    /// A size, as a text or a number of bytes.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self.value {
             DeValue::String(text) => units::parse_bytes(text),
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
-        };
-        bytes.filter(|bytes| range.contains(bytes)).or_else(|| {
+        }
+    }
+
+    /// A text such as `"64MiB"`, or an integer of bytes.
+    pub(super) fn bytes(&self, problems: &mut Problems, range: RangeInclusive<u64>) -> Option<u64> {
+        self.size().filter(|bytes| range.contains(bytes)).or_else(|| {
             let [start, end] = [range.start(), range.end()].map(|end| units::bytes(*end));
             let expected = format!("a size, as in \"64MiB\", \"4MB\" or a number of bytes, from {start} to {end}");
             self.unexpected(problems, expected)

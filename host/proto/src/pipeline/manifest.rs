@@ -14,7 +14,7 @@ use super::{
     fields::{Fields, Node},
     grants, graph, json, plugin,
     problem::{Found, Problems, nearest, quote},
-    syntax,
+    syntax, units,
 };
 use crate::{
     batch::BatchLimits,
@@ -22,6 +22,7 @@ use crate::{
     ids::{NameError, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
+    recycle::Recycle,
     stage::{Ack, RetryPolicy},
     supervise::{RestartPolicy, When},
 };
@@ -103,11 +104,14 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let restart = fields.optional(problems, "restart", restart);
     let limits = fields.optional(problems, "limits", limits);
     let poll = fields.optional(problems, "poll", interval);
+    let tick = fields.optional(problems, "tick", interval);
     let ack = fields.optional(problems, "ack", |node, problems| {
         node.choice(problems, &[("late", Ack::Late), ("early", Ack::Early)])
     });
     let checkpoint = fields.optional(problems, "checkpoint", interval);
     let retry = fields.optional(problems, "retry", retry);
+    let memory_bytes = limits.unwrap_or_default().memory_bytes;
+    let recycle = fields.optional(problems, "recycle", |node, problems| recycle(node, memory_bytes, problems));
     let demand = fields.optional(problems, "demand", |node, problems| {
         node.choice(problems, &[("forward", DemandMode::Forward), ("accumulate", DemandMode::Accumulate)])
     });
@@ -126,13 +130,18 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         restart: restart.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
         poll: poll.unwrap_or(Some(POLL_DEFAULT)),
+        tick: tick.flatten(),
         demand: demand.unwrap_or_default(),
         ack: ack.unwrap_or_default(),
         checkpoint: checkpoint.unwrap_or(Some(CHECKPOINT_DEFAULT)),
         retry: retry.unwrap_or_default(),
+        recycle: recycle.unwrap_or_default(),
     };
     Some(ReadStage { stage, targets })
 }
+
+/// A page of memory: no guest has less.
+const LIMIT_MIN: u64 = 64 << 10;
 
 /// Ten times a second: soon enough for people, and nothing for a processor.
 const POLL_DEFAULT: Duration = Duration::from_millis(100);
@@ -234,7 +243,7 @@ fn restart(node: &Node<'_>, problems: &mut Problems) -> Option<RestartPolicy> {
 fn limits(node: &Node<'_>, problems: &mut Problems) -> Option<Limits> {
     let default = Limits::default();
     let mut fields = node.fields(problems, "a table, as in { memory = \"64MiB\", call_time = \"5s\" }")?;
-    let memory = fields.optional(problems, "memory", |node, problems| node.bytes(problems, 64 << 10..=4 << 30));
+    let memory = fields.optional(problems, "memory", |node, problems| node.bytes(problems, LIMIT_MIN..=4 << 30));
     let call_time =
         fields.optional(problems, "call_time", |node, problems| node.duration(problems, MILLISECOND..=HOUR));
     let tables = fields.optional(problems, "table_elements", |node, problems| node.integer(problems, 1..=10_000_000));
@@ -271,6 +280,24 @@ fn retry(node: &Node<'_>, problems: &mut Problems) -> Option<RetryPolicy> {
     };
     check_backoff(node, policy.backoff, policy.backoff_max, problems)?;
     Some(policy)
+}
+
+fn recycle(node: &Node<'_>, memory_bytes: u64, problems: &mut Problems) -> Option<Recycle> {
+    match node.value.as_str() {
+        Some("auto") => return Some(Recycle::Auto),
+        Some("off") => return Some(Recycle::Off),
+        _ => {}
+    }
+    let mark = node.size().filter(|bytes| *bytes >= LIMIT_MIN);
+    match mark {
+        Some(mark) if mark < memory_bytes => Some(Recycle::At(mark)),
+        Some(mark) => {
+            let [mark, memory] = [mark, memory_bytes].map(units::bytes);
+            let found = format!("{mark}, and `limits.memory` is {memory}");
+            node.problem(problems, found, "a size below `limits.memory`")
+        }
+        None => node.unexpected(problems, "a size, as in \"48MiB\", from 64KiB on, \"auto\" or \"off\""),
+    }
 }
 
 /// The first pause must not be above the longest.

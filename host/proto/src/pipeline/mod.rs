@@ -54,6 +54,7 @@ use crate::{
     ids::{PipelineName, PluginName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
+    recycle::Recycle,
     stage::{Ack, RetryPolicy},
     supervise::RestartPolicy,
 };
@@ -145,6 +146,8 @@ pub struct Stage {
     /// How long to wait before a producer that returned fewer events than asked is asked for the
     /// rest. `None`: never, as in GenStage.
     pub poll: Option<Duration>,
+    /// How often its plugin acts by the clock. `None`: never; a plugin without `timer` cannot.
+    pub tick: Option<Duration>,
     /// Whether demand reaches it from the start.
     pub demand: DemandMode,
     /// When it acknowledges what it made other events of.
@@ -153,6 +156,8 @@ pub struct Stage {
     pub checkpoint: Option<Duration>,
     /// What happens to events that it could not process.
     pub retry: RetryPolicy,
+    /// When an instance gives way to a fresh one for the memory it takes.
+    pub recycle: Recycle,
 }
 
 /// Where a stage's code is.

@@ -48,8 +48,10 @@ fn every_setting_is_read() {
         restart = { policy = "transient", max = 3, within = "5s", backoff = "1s", backoff_max = "2s" }
         limits = { memory = "1MiB", call_time = "1m 30s", table_elements = 5, log_lines_per_second = 6, batch_events = 8, batch_bytes = 2048 }
         poll = "off"
+        tick = "250ms"
         ack = "early"
         checkpoint = "off"
+        recycle = "512KiB"
         retry = { attempts = 2, backoff = "1s", backoff_max = "2s" }
         demand = "accumulate"
         [[stages.a.subscribe]]
@@ -80,8 +82,9 @@ fn every_setting_is_read() {
         batch: BatchLimits { events_max: 8, bytes_max: 2048 },
     };
     assert_eq!((z.limits, z.poll, z.demand), (limits, None, DemandMode::Accumulate));
+    assert_eq!(z.tick, Some(Duration::from_millis(250)));
     let retry = RetryPolicy { attempts: 2, backoff: second, backoff_max: two };
-    assert_eq!((z.ack, z.checkpoint, z.retry), (Ack::Early, None, retry));
+    assert_eq!((z.ack, z.checkpoint, z.retry, z.recycle), (Ack::Early, None, retry, Recycle::At(512 << 10)));
     assert_eq!(a.plugin, PluginRef::File("../x/a.wasm".into()));
     let demand = Demand::new(9, Some(3)).unwrap();
     assert_eq!(
@@ -134,7 +137,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
             "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, \
-             `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
+             `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
@@ -154,7 +157,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `ack`, `checkpoint`, `retry` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -163,6 +166,14 @@ fn wrong_values_are_told_with_what_was_expected() {
         (
             "limits.memory = \"64mib\"",
             "p.toml:4:17: `stages.a.limits.memory` is the string \"64mib\"; expected a size, as in \"64MiB\", \"4MB\" or a number of bytes, from 64KiB to 4GiB",
+        ),
+        (
+            "recycle = \"64MiB\"",
+            "p.toml:4:11: `stages.a.recycle` is 64MiB, and `limits.memory` is 64MiB; expected a size below `limits.memory`",
+        ),
+        (
+            "recycle = 65535",
+            "p.toml:4:11: `stages.a.recycle` is the integer 65535; expected a size, as in \"48MiB\", from 64KiB on, \"auto\" or \"off\"",
         ),
         (
             "limits.memory = -1",
@@ -429,7 +440,7 @@ fn every_range_in_the_table_is_the_real_one() {
         assert!(expected.contains(&bounds), "{key}: `{bounds}` is not in `{expected}`");
         checked += 1;
     }
-    assert_eq!(checked, 18);
+    assert_eq!(checked, 19);
 }
 
 #[test]

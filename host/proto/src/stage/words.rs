@@ -12,6 +12,7 @@ use crate::{
     ids::{Epoch, NodeName, Seq, StageName, SubId},
     message::{Envelope, Reason, SeqRun},
     producer::DemandMode,
+    requests::RequestNo,
 };
 
 /// Something happened.
@@ -54,6 +55,11 @@ pub enum Input {
     },
     /// The guest call that was polled last has returned.
     Returned(Returned),
+    /// So much memory the guest takes now: at its start, and after each call.
+    Memory {
+        /// All its memories together.
+        bytes: u64,
+    },
     /// The guest has events outside of any demand: from a timer, or from outside.
     Emit(Batch),
     /// Hold demand back, or let it through.
@@ -61,6 +67,15 @@ pub enum Input {
     /// A person sends a dead letter to its stage again, as one more attempt. [`Notice::Resent`] says when it was
     /// processed; until then the letter stays.
     Resend(Letter),
+    /// Somebody asks the guest something. [`poll_answer`](super::Stage::poll_answer) gives the answer.
+    Request {
+        /// Counted by who hands it in.
+        no: RequestNo,
+        /// For the guest.
+        request: Bytes,
+        /// It is not made later than this.
+        until: Duration,
+    },
     /// What came of the last [`poll_commit`](super::Stage::poll_commit). That it came too late, of an owner
     /// that is none any more, is [`Input::Stop`] instead.
     Committed(Committed),
@@ -146,7 +161,7 @@ pub struct Letter {
 }
 
 /// What came back from the guest. A fatal error, and a trap in another call than
-/// [`Call::HandleEvents`] and [`Call::HandleIngest`], is [`Input::Stop`] instead.
+/// [`Call::HandleEvents`], [`Call::HandleIngest`] and [`Call::HandleCall`], is [`Input::Stop`] instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Returned {
     /// From [`Call::HandleDemand`].
@@ -169,9 +184,20 @@ pub enum Returned {
     Snapshot(Bytes),
     /// From [`Call::Snapshot`]: the guest gave none, for this reason.
     NoSnapshot(String),
+    /// From [`Call::HandleTick`]: the events, asked for or not; none of a consumer.
+    Ticked(Batch),
+    /// From [`Call::HandleCall`]: the guest's answer, or its error.
+    Answered(Result<Bytes, String>),
     /// From [`Call::Renew`].
     Renewed,
-    /// From a call with events: the guest did not survive it, or took too long.
+    /// From [`Call::Recycle`].
+    Recycled {
+        /// What the fresh guest takes.
+        memory_bytes: u64,
+    },
+    /// From [`Call::Recycle`]: the guest is the one that was there before, for this reason.
+    NotRecycled(String),
+    /// From a call with events or with a request: the guest did not survive it, or took too long.
     Trapped(String),
     /// From either: the guest wants the call again, later. The same events; or to be asked for what
     /// is wanted then.
@@ -219,10 +245,23 @@ pub enum Call {
         /// They themselves.
         events: Batch,
     },
+    /// Its time has come.
+    HandleTick,
+    /// Ask it something.
+    HandleCall {
+        /// Whose answer it is.
+        no: RequestNo,
+        /// The question.
+        request: Bytes,
+    },
     /// Ask for the state.
     Snapshot,
     /// Start another guest in place of the one that did not survive its last call.
     Renew,
+    /// Start another guest in the place of one that is whole, for the memory it takes: with its state, if it has a
+    /// checkpoint. That state is of this moment and is no checkpoint: what a guest that is renewed later begins with is
+    /// still what [`Call::Snapshot`] gave last.
+    Recycle,
 }
 
 /// Something to do on the way to another stage. In order per subscription.
@@ -319,9 +358,26 @@ pub enum Notice {
         /// What happened.
         why: String,
     },
+    /// The guest did not survive a request; another takes its place.
+    LostInRequest {
+        /// What happened.
+        why: String,
+    },
     /// The guest gave no state to put on record; the former one stands.
     NoSnapshot {
         /// Its words.
+        why: String,
+    },
+    /// Another guest has taken the place of one that took much memory.
+    Recycled {
+        /// What that one took.
+        before_bytes: u64,
+        /// What this one takes.
+        after_bytes: u64,
+    },
+    /// No other guest could take its place; this is tried again later.
+    NotRecycled {
+        /// Why.
         why: String,
     },
     /// Events that were sent again by a person are processed.

@@ -11,6 +11,8 @@ use crate::{
     ids::{Seq, SubId},
     message::{Reason, SeqRun},
     poison::{Verdict, again},
+    recycle::Recycler,
+    requests::Answer,
 };
 
 /// How long events wait for which no dead letter could be written: until somebody has made room.
@@ -19,7 +21,7 @@ const LETTER_AGAIN: Duration = Duration::from_secs(5);
 impl Stage {
     pub(super) fn on_returned(&mut self, now: Duration, returned: Returned) {
         let call = self.calling.take().expect("a return follows a call");
-        if returned != Returned::Retry {
+        if !matches!(returned, Returned::Retry | Returned::Recycled { .. } | Returned::NotRecycled(_)) {
             self.call_backoff.reset();
         }
         match (call, returned) {
@@ -33,7 +35,21 @@ impl Stage {
             }
             (Call::HandleIngest { .. }, Returned::Ingested(events)) => self.on_ingested(events),
             (Call::Snapshot, Returned::NoSnapshot(why)) => self.on_no_snapshot(now, why),
-            (Call::Renew, Returned::Renewed) => self.renew = false,
+            (Call::HandleTick, Returned::Ticked(events)) => {
+                self.touch();
+                self.producer.emit_unasked(events, &mut self.out);
+            }
+            (Call::HandleCall { no, .. }, Returned::Answered(answer)) => {
+                self.touch();
+                self.requests.answer(no, answer.map_or_else(Answer::Refused, Answer::Given));
+            }
+            (Call::HandleCall { no, .. }, Returned::Trapped(why)) => {
+                self.requests.answer(no, Answer::Lost(why.clone()));
+                self.on_lost_in_request(now, why);
+            }
+            (Call::Renew, Returned::Renewed) => self.on_renewed(),
+            (Call::Recycle, Returned::Recycled { memory_bytes }) => self.on_recycled(now, memory_bytes),
+            (Call::Recycle, Returned::NotRecycled(why)) => self.on_not_recycled(now, why),
             (call, Returned::Retry) => self.hold(now, call),
             (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
                 self.producer.emit(events, &mut self.out);
@@ -53,6 +69,30 @@ impl Stage {
         }
     }
 
+    fn on_renewed(&mut self) {
+        self.renew = false;
+        self.recycler.iter_mut().for_each(Recycler::on_renewed);
+    }
+
+    /// Whether the guest gives way to a fresh one now. One that ends is not worth it.
+    pub(super) fn begins_recycling(&mut self, now: Duration) -> bool {
+        let ends = self.draining.is_some() || self.finished;
+        let due = self.recycler.as_mut().filter(|recycler| !ends && recycler.is_due(now));
+        due.map(|recycler| recycler.begin(now)).is_some()
+    }
+
+    fn on_recycled(&mut self, now: Duration, after_bytes: u64) {
+        let Some(recycler) = &mut self.recycler else { return };
+        let before_bytes = recycler.on_recycled(now);
+        recycler.on_memory(after_bytes);
+        self.out.notice(Notice::Recycled { before_bytes, after_bytes });
+    }
+
+    fn on_not_recycled(&mut self, now: Duration, why: String) {
+        self.recycler.iter_mut().for_each(|recycler| recycler.on_failed(now));
+        self.out.notice(Notice::NotRecycled { why });
+    }
+
     fn on_no_snapshot(&mut self, now: Duration, why: String) {
         self.out.notice(Notice::NoSnapshot { why });
         match &mut self.checkpoints {
@@ -60,6 +100,13 @@ impl Stage {
             taken if self.draining.is_some() => *taken = None,
             Some(checkpoints) => checkpoints.on_no_snapshot(now),
             None => {}
+        }
+    }
+
+    /// The guest may have another state, though no event went in or came out.
+    fn touch(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.touch();
         }
     }
 
@@ -83,7 +130,7 @@ impl Stage {
                 let runs = vec![SeqRun { first: Seq(*first), count }];
                 InHand { sub: SubId::INBOX, source: self.name.clone(), epoch: self.producer.epoch(), runs }
             }
-            Call::HandleDemand { .. } | Call::Snapshot | Call::Renew => return,
+            _ => return,
         };
         self.consumer.take_up(in_hand);
     }
@@ -124,7 +171,7 @@ impl Stage {
     }
 
     /// What the guest knew since its state was last taken is gone with it: it is given all of that again.
-    fn on_state_lost(&mut self) {
+    pub(super) fn on_state_lost(&mut self) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         for given in checkpoints.on_lost() {
             self.consumer.release(&given);
@@ -187,7 +234,7 @@ impl Stage {
             Call::HandleEvents { attempt, events, .. } => (*attempt, events),
             // Whatever is in an inbox was tried as a whole, and in parts.
             Call::HandleIngest { events, .. } => (2, events),
-            Call::HandleDemand { .. } | Call::Snapshot | Call::Renew => return,
+            _ => return,
         };
         let numbers = in_hand.runs.iter().flat_map(|run| run.first.0..run.end().0);
         let letter = |(seq, rejected): (u64, Rejected)| {
@@ -225,12 +272,17 @@ impl Stage {
         }
     }
 
-    /// The guest did not survive a call with events: they are tried again on another, in ever smaller parts.
-    fn on_trapped(&mut self, now: Duration, call: Call, why: &str) {
+    /// Another guest takes its place before the next call; after a pause, if that happens often.
+    pub(super) fn on_guest_lost(&mut self, now: Duration) {
         self.renew = true;
         if let Some(pause) = self.suspects.pause(now) {
             self.held = Some(Held { until: now + pause, call: None });
         }
+    }
+
+    /// The guest did not survive a call with events: they are tried again on another, in ever smaller parts.
+    fn on_trapped(&mut self, now: Duration, call: Call, why: &str) {
+        self.on_guest_lost(now);
         let in_hand = self.consumer.put_down();
         self.on_state_lost();
         let is_fenced = self.consumer.is_fenced(in_hand.sub);
@@ -264,7 +316,7 @@ impl Stage {
     pub(super) fn wants_snapshot(&self, now: Duration) -> bool {
         let Some(checkpoints) = &self.checkpoints else { return false };
         // The last one, after which nothing more happens.
-        let is_last = (self.draining.is_some() || self.finished) && self.has_settled();
+        let is_last = (self.draining.is_some() || self.finished) && self.has_settled() && !self.owes_last_tick();
         let may = self.draining.is_none() || is_last;
         may && checkpoints.is_due(now, self.producer.next_seq(), is_last)
     }
@@ -308,6 +360,7 @@ impl Stage {
         if let Some(intake) = &mut self.intake {
             intake.stop();
         }
+        self.requests.end();
         self.draining = Some(reason);
         if self.held.is_some() {
             self.abandon_call();

@@ -1,13 +1,14 @@
 //! The bytes of requests for blobs and of their answers.
 
 use super::{
-    WireError,
+    WireError, kind,
     read::{Reader, wrong},
     write::Writer,
 };
 use crate::blob::{Answer, CHUNK_BYTES, CHUNKS_MAX, Request};
 
 pub(super) fn write_request(writer: &mut Writer, request: &Request) {
+    writer.u8(kind::BLOB_ASKED);
     match request {
         Request::List { digest } => {
             writer.u8(1);
@@ -35,6 +36,7 @@ pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError
 }
 
 pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
+    writer.u8(kind::BLOB_TOLD);
     match answer {
         Answer::Refused(why) => {
             writer.u8(0);

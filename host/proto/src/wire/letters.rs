@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    WireError,
+    WireError, kind,
     read::{Reader, wrong},
     write::Writer,
 };
@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub(super) fn write_request(writer: &mut Writer, request: &Request) {
+    writer.u8(kind::LETTERS_ASKED);
     match request {
         Request::List { pipeline, stage, after } => {
             writer.u8(1);
@@ -54,6 +55,7 @@ pub(super) fn read_request(reader: &mut Reader<'_>) -> Result<Request, WireError
 }
 
 pub(super) fn write_answer(writer: &mut Writer, answer: &Answer) {
+    writer.u8(kind::LETTERS_TOLD);
     match answer {
         Answer::Refused(why) => {
             writer.u8(0);

@@ -6,6 +6,7 @@
 
 mod batch;
 mod blobs;
+mod calls;
 mod letters;
 mod read;
 mod write;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use crate::{
     batch::{BatchError, BatchLimits},
     blob::{Answer as BlobAnswer, Request as BlobRequest},
+    calls::{Answer as CallAnswer, Request as CallRequest},
     ids::{BootId, Epoch, NodeName, Seq},
     letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
@@ -115,6 +117,10 @@ pub enum Frame {
     BlobAsked(BlobRequest),
     /// What it answers.
     BlobTold(BlobAnswer),
+    /// What a stage of a node is asked. A channel begins with it, and ends with [`Frame::CallTold`].
+    CallAsked(CallRequest),
+    /// What came of it.
+    CallTold(CallAnswer),
     /// What an operator asks a node: a line of the language of its admin socket, without its end. A channel begins with
     /// it, and ends with [`Frame::AdminTold`].
     AdminAsked(Bytes),
@@ -180,6 +186,8 @@ mod kind {
     pub(super) const BLOB_TOLD: u8 = 0x0b;
     pub(super) const ADMIN_ASKED: u8 = 0x0c;
     pub(super) const ADMIN_TOLD: u8 = 0x0d;
+    pub(super) const CALL_ASKED: u8 = 0x0e;
+    pub(super) const CALL_TOLD: u8 = 0x0f;
     pub(super) const SUBSCRIBE: u8 = 0x10;
     pub(super) const ASK: u8 = 0x11;
     pub(super) const EVENTS: u8 = 0x12;
@@ -229,22 +237,12 @@ pub fn encode(frame: &Frame) -> Bytes {
             writer.u8(kind::AGREEMENT);
             writer.bytes(bytes);
         }
-        Frame::LettersAsked(request) => {
-            writer.u8(kind::LETTERS_ASKED);
-            letters::write_request(&mut writer, request);
-        }
-        Frame::LettersTold(answer) => {
-            writer.u8(kind::LETTERS_TOLD);
-            letters::write_answer(&mut writer, answer);
-        }
-        Frame::BlobAsked(request) => {
-            writer.u8(kind::BLOB_ASKED);
-            blobs::write_request(&mut writer, request);
-        }
-        Frame::BlobTold(answer) => {
-            writer.u8(kind::BLOB_TOLD);
-            blobs::write_answer(&mut writer, answer);
-        }
+        Frame::LettersAsked(request) => letters::write_request(&mut writer, request),
+        Frame::LettersTold(answer) => letters::write_answer(&mut writer, answer),
+        Frame::CallAsked(request) => calls::write_request(&mut writer, request),
+        Frame::CallTold(answer) => calls::write_answer(&mut writer, answer),
+        Frame::BlobAsked(request) => blobs::write_request(&mut writer, request),
+        Frame::BlobTold(answer) => blobs::write_answer(&mut writer, answer),
         Frame::AdminAsked(line) => {
             writer.reserve(line.len() + 1);
             writer.u8(kind::ADMIN_ASKED);
@@ -323,6 +321,8 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::AGREEMENT => Frame::Agreement(reader.rest()),
         kind::LETTERS_ASKED => Frame::LettersAsked(letters::read_request(&mut reader)?),
         kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
+        kind::CALL_ASKED => Frame::CallAsked(calls::read_request(&mut reader)?),
+        kind::CALL_TOLD => Frame::CallTold(calls::read_answer(&mut reader)?),
         kind::BLOB_ASKED => Frame::BlobAsked(blobs::read_request(&mut reader)?),
         kind::BLOB_TOLD => Frame::BlobTold(blobs::read_answer(&mut reader)?),
         kind::ADMIN_ASKED => Frame::AdminAsked(reader.some_rest("line")?),

@@ -139,6 +139,7 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
     .chain(golden_letters())
     .chain(golden_blobs())
     .chain(golden_admin())
+    .chain(golden_calls())
     .collect()
 }
 
@@ -227,6 +228,25 @@ fn golden_admin() -> Vec<(&'static str, Frame, &'static str)> {
         ("admin told: a part", told(true, b"{"), "0d 01 7b"),
         ("admin told: the last part", told(false, b"}"), "0d 00 7d"),
     ]
+}
+
+fn golden_calls() -> Vec<(&'static str, Frame, &'static str)> {
+    let told = |what, answer, bytes| (what, Frame::CallTold(answer), bytes);
+    vec![
+        (
+            "call asked",
+            Frame::CallAsked(call("{}".into(), Duration::from_secs(10))),
+            "0e 07 636f756e746572 01 63 10270000 02000000 7b7d",
+        ),
+        told("call told: given", CallAnswer::Given("7".into()), "0f 01 01000000 37"),
+        told("call told: refused by the guest", CallAnswer::Refused("odd".into()), "0f 02 03000000 6f6464"),
+        told("call told: not made", CallAnswer::NotMade("no".into()), "0f 03 02000000 6e6f"),
+        told("call told: unknown", CallAnswer::Unknown("late".into()), "0f 04 04000000 6c617465"),
+    ]
+}
+
+fn call(request: Bytes, within: Duration) -> CallRequest {
+    CallRequest { pipeline: "counter".parse().unwrap(), stage: "c".parse().unwrap(), within, request }
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -356,6 +376,23 @@ fn what_is_said_of_blobs_is_bounded() {
     assert_eq!(told(BlobAnswer::Refused("ä".repeat(REASON_BYTES_MAX))), Ok(()), "it is cut");
     for unknown in ["0a 00", "0a 04", "0b 05"] {
         assert!(matches!(read(&hex(unknown)), Err(WireError::Field { .. })), "{unknown}");
+    }
+}
+
+#[test]
+fn what_is_said_of_calls_is_bounded() {
+    let read_back = |frame: Frame| read(&encode(&frame)).map(drop).map_err(|error| error.to_string());
+    let asked = |bytes: usize| read_back(Frame::CallAsked(call(vec![0; bytes].into(), Duration::ZERO)));
+    let given = |bytes: usize| read_back(Frame::CallTold(CallAnswer::Given(vec![0; bytes].into())));
+    assert_eq!((asked(1 << 20), given(1 << 20)), (Ok(()), Ok(())));
+    assert!(asked((1 << 20) + 1).unwrap_err().contains("1048577 bytes, expected at most 1 MiB"));
+    assert!(given((1 << 20) + 1).unwrap_err().contains("1048577 bytes, expected at most 1 MiB"));
+    assert_eq!(read_back(Frame::CallTold(CallAnswer::Refused("ä".repeat(8 << 10)))), Ok(()), "it is cut");
+    let hour = Frame::CallAsked(call(Bytes::new(), Duration::from_secs(3600)));
+    let Ok(Frame::CallAsked(read_again)) = read(&encode(&hour)) else { panic!("it is cut") };
+    assert_eq!(read_again.within, Duration::from_secs(60));
+    for wrong in ["0e 07 636f756e746572 01 63 61ea0000 00000000", "0f 00", "0f 05"] {
+        assert!(matches!(read(&hex(wrong)), Err(WireError::Field { .. })), "{wrong}");
     }
 }
 

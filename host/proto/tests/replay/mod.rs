@@ -466,7 +466,14 @@ impl Player {
                 let line = format!("handle_events {} {} -> {}", self.names[&sub], json(&events), json(&output));
                 (line, Returned::Processed { events: batch(&output), rejected: Vec::new() })
             }
-            Call::HandleIngest { .. } | Call::Snapshot | Call::Renew => panic!("GenStage has no such thing: {call:?}"),
+            Call::HandleIngest { .. }
+            | Call::HandleTick
+            | Call::HandleCall { .. }
+            | Call::Snapshot
+            | Call::Renew
+            | Call::Recycle => {
+                panic!("GenStage has no such thing: {call:?}")
+            }
         };
         self.stage.handle(NOW, Input::Returned(returned));
         line
@@ -492,8 +499,11 @@ impl Player {
             | Notice::Dropped { .. }
             | Notice::Resent { .. }
             | Notice::Trapped { .. }
+            | Notice::LostInRequest { .. }
             | Notice::Skipped(_)
-            | Notice::NoSnapshot { .. } => {
+            | Notice::NoSnapshot { .. }
+            | Notice::Recycled { .. }
+            | Notice::NotRecycled { .. } => {
                 panic!("GenStage has no such thing: {notice:?}")
             }
         }

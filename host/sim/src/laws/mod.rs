@@ -114,6 +114,7 @@ mod made_up {
             habit: Habit::Sink,
             manners: Manners { trap: 0, retry: 0, reject: 0, slow_us: 1000 },
             poll: Some(Duration::from_millis(50)),
+            tick: None,
             checkpoint: None,
             ack: Ack::Early,
             call_events_max: 1000,

@@ -28,6 +28,7 @@ impl Running {
     /// Does all that waits in the pollers; says whether there was anything.
     pub(super) fn step(&mut self, env: &mut Env) -> bool {
         let mut moved = false;
+        self.stage.handle(env.now, Input::Memory { bytes: self.guest.memory() });
         while let Some(transmit) = self.stage.poll_transmit() {
             self.carry(env, transmit);
             moved = true;
@@ -109,6 +110,7 @@ impl Running {
             Notice::ConsumerJoined { sub, .. } => {
                 env.note(What::Joined { stream: self.subs[sub].0, producer: self.me });
             }
+            Notice::Recycled { .. } => env.note(What::Recycled { instance: self.me }),
             Notice::Refused { sub, reason } => {
                 let stale = *reason == Reason::StaleEpoch;
                 env.note(What::Refused { stream: self.subs[sub].0, stale, why: reason.to_string() });
@@ -126,7 +128,12 @@ impl Running {
 
     pub(super) fn note_call(&self, env: &mut Env, call: &Call) {
         match call {
-            Call::HandleIngest { .. } | Call::Snapshot | Call::Renew => {}
+            Call::HandleIngest { .. }
+            | Call::HandleTick
+            | Call::HandleCall { .. }
+            | Call::Snapshot
+            | Call::Renew
+            | Call::Recycle => {}
             Call::HandleDemand { demand } => env.note(What::Demanded { producer: self.me, demand: *demand }),
             Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
                 let events = Numbered { attempt: *attempt, runs: runs.clone(), payloads: payloads(events) };
@@ -157,9 +164,13 @@ impl Running {
                 Returned::Renewed
                 | Returned::Snapshot(_)
                 | Returned::NoSnapshot(_)
+                | Returned::Recycled { .. }
+                | Returned::NotRecycled(_)
                 | Returned::Ingested(_)
+                | Returned::Answered(_)
                 | Returned::Retry,
             ) => {}
+            (_, Returned::Ticked(events)) => env.note(What::Emitted { producer: me, payloads: payloads(events) }),
             (_, Returned::Trapped(_)) => env.note(What::Trapped { instance: me }),
             (_, Returned::Produced { events, .. } | Returned::Processed { events, .. }) => {
                 env.note(What::Answered { producer: me, retry: false });

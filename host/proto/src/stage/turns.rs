@@ -1,0 +1,94 @@
+//! Whose turn it is: events, the clock, or somebody who asks.
+//!
+//! The guest takes one call at a time. What waits for it takes turns, so that a stage with much to do ticks and
+//! answers, and one that ticks or is asked without end goes on with its events: each waits for one call of each other
+//! kind at most.
+
+use std::time::Duration;
+
+use super::{Call, Notice, Role, Stage};
+use crate::ticks::Ticks;
+
+/// What the guest may be called for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// Events: to be made, to be processed, or from an inbox.
+    #[default]
+    Events,
+    Tick,
+    Request,
+}
+
+impl Turn {
+    fn next(self) -> Self {
+        match self {
+            Self::Events => Self::Tick,
+            Self::Tick => Self::Request,
+            Self::Request => Self::Events,
+        }
+    }
+}
+
+impl Stage {
+    /// The first that there is, beginning with what comes after the last.
+    pub(super) fn next_in_turn(&mut self, now: Duration) -> Option<Call> {
+        for _ in 0..3 {
+            self.turn = self.turn.next();
+            let call = match self.turn {
+                Turn::Events => self.next_of_events(now),
+                Turn::Tick => self.next_tick(now),
+                Turn::Request => self.next_request(now),
+            };
+            // A look for events may have stopped the stage.
+            if call.is_some() || self.stopped.is_some() {
+                return call;
+            }
+        }
+        None
+    }
+
+    fn next_of_events(&mut self, now: Duration) -> Option<Call> {
+        if let Some(call) = self.next_ingest() {
+            return Some(call);
+        }
+        if self.role == Role::Producer { self.next_demand(now) } else { self.next_events(now) }
+    }
+
+    fn next_tick(&mut self, now: Duration) -> Option<Call> {
+        self.next_tick_at()?;
+        self.ticks.as_mut()?.take(now).then_some(Call::HandleTick)
+    }
+
+    fn next_request(&mut self, now: Duration) -> Option<Call> {
+        self.requests.take(now).map(|(no, request)| Call::HandleCall { no, request })
+    }
+
+    /// When the guest is to tick next. Not while as much waits as the buffer holds: what a tick emits is kept, so that
+    /// whoever does not ask for events holds the ticks up.
+    pub(super) fn next_tick_at(&self) -> Option<Duration> {
+        let may = !self.finished && self.producer.has_room();
+        self.ticks.as_ref().filter(|_| may).and_then(Ticks::timeout)
+    }
+
+    /// A stage that ends lets its guest tick once more after its last events: what it keeps to pass on together is
+    /// passed on then. Not a producer's, which makes nothing new.
+    pub(super) fn last_tick(&mut self) -> Option<Call> {
+        let may = self.owes_last_tick() && self.consumer.is_idle() && self.producer.has_room();
+        let ticks = self.ticks.as_mut().filter(|_| may)?;
+        ticks.count_last();
+        Some(Call::HandleTick)
+    }
+
+    pub(super) fn owes_last_tick(&self) -> bool {
+        let is_last = self.draining.is_some() && self.role != Role::Producer && !self.renew;
+        is_last && self.ticks.as_ref().is_some_and(Ticks::owes_last)
+    }
+
+    /// The guest did not survive a request: whoever asked is told, and what it was given since its state was last
+    /// taken comes again.
+    pub(super) fn on_lost_in_request(&mut self, now: Duration, why: String) {
+        self.on_guest_lost(now);
+        self.on_state_lost();
+        self.out.notice(Notice::LostInRequest { why });
+    }
+}
