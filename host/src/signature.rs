@@ -8,8 +8,7 @@ use std::fmt;
 
 use minisign_verify::{Error, PublicKey, Signature};
 
-/// The longest text of a signature. Unit: bytes. Four lines, two of them comments.
-pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
+pub use forebay_proto::deploy::SIGNATURE_BYTES_MAX;
 
 /// The keys of those whose plugins a node takes, and whether it takes others.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

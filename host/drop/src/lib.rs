@@ -54,7 +54,7 @@ use tokio::sync::mpsc;
 use crate::{folder::Folder, watcher::Watcher};
 
 /// The longest signature, in bytes. Those of minisign have about 300, of which a comment may be longer.
-pub const SIGNATURE_BYTES_MAX: u64 = 4 << 10;
+pub const SIGNATURE_BYTES_MAX: u64 = forebay_proto::deploy::SIGNATURE_BYTES_MAX as u64;
 
 /// The shortest `settle` that is used: time stamps of files advance in steps of up to 10 ms (`CONFIG_HZ=100`).
 const SETTLE_MIN: Duration = Duration::from_millis(20);

@@ -30,5 +30,4 @@ pub use pull::{Pulled, pull};
 pub use push::{Artefact, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 
-/// The longest signature's text that is taken along, in bytes. One of minisign's has about 300.
-pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
+pub use forebay_proto::deploy::SIGNATURE_BYTES_MAX;

@@ -9,7 +9,7 @@ use forebay_proto::message::{Message, Reason};
 
 /// A kind of refusal or loss.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Count {
+pub(crate) enum Count {
     /// A subscription to an owner of another epoch.
     StaleSubscriptions,
     /// An ask, with its acknowledgements, for an owner of another epoch.
@@ -38,6 +38,10 @@ pub(super) enum Count {
     UnkeptLetters,
     /// Times a guest gave no state to put on record.
     MissedSnapshots,
+    /// Guests that gave way to fresh ones for the memory they took.
+    RecycledInstances,
+    /// Times that this failed.
+    FailedRecyclings,
     /// Claims that were too late: another node has the name.
     HeldClaims,
     /// Claims that the group refused.
@@ -54,7 +58,7 @@ pub(super) enum Count {
 
 use Count::*;
 
-const ALL: [(Count, &str); 20] = [
+const ALL: [(Count, &str); 22] = [
     (StaleSubscriptions, "stale_subscriptions"),
     (StaleAsks, "stale_asks"),
     (StaleEvents, "stale_events"),
@@ -69,6 +73,8 @@ const ALL: [(Count, &str); 20] = [
     (DeadLetters, "dead_letters"),
     (UnkeptLetters, "unkept_letters"),
     (MissedSnapshots, "missed_snapshots"),
+    (RecycledInstances, "recycled_instances"),
+    (FailedRecyclings, "failed_recyclings"),
     (HeldClaims, "held_claims"),
     (RefusedClaims, "refused_claims"),
     (UnansweredClaims, "unanswered_claims"),
@@ -143,7 +149,7 @@ mod tests {
         counters.refused(MessageKind::Events, &Reason::NotOwner);
         let read = counters.read();
         let of = |name: &str| read.iter().find(|(known, _)| known == name).map(|(_, count)| *count);
-        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(20)));
+        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(22)));
         let names: std::collections::BTreeSet<_> = read.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), ALL.len());
     }

@@ -11,7 +11,7 @@ use std::{
 use forebay_proto::{ids::NodeName, names::GlobalName};
 use tokio::sync::mpsc;
 
-use super::line::Caller;
+use super::{calls::StageRequest, line::Caller};
 use crate::transport::Connection;
 
 /// A stage of a pipeline, of whatever scope: every node has its own under this key, and that of a
@@ -25,9 +25,28 @@ pub(crate) struct Directory {
     entries: Mutex<Entries>,
 }
 
+/// A running stage, to those who want something of it.
+#[derive(Debug)]
+struct Running {
+    callers: mpsc::Sender<Caller>,
+    /// If its plugin answers requests.
+    requests: Option<mpsc::Sender<StageRequest>>,
+}
+
+/// A stage that is to be asked something.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    /// Where it takes requests.
+    Found(mpsc::Sender<StageRequest>),
+    /// It does not run on this node.
+    NotHere,
+    /// Its plugin answers none.
+    CannotAnswer,
+}
+
 #[derive(Debug, Default)]
 struct Entries {
-    stages: HashMap<StageKey, mpsc::Sender<Caller>>,
+    stages: HashMap<StageKey, Running>,
     peers: BTreeMap<NodeName, Arc<dyn Connection>>,
     /// Further addresses of this node and of peers that are connected by another.
     aliases: HashSet<SocketAddr>,
@@ -48,8 +67,14 @@ impl Directory {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add_stage(&self, key: StageKey, callers: mpsc::Sender<Caller>) {
-        self.entries().stages.insert(key, callers);
+    /// `requests`: if its plugin answers any.
+    pub(crate) fn add_stage(
+        &self,
+        key: StageKey,
+        callers: mpsc::Sender<Caller>,
+        requests: Option<mpsc::Sender<StageRequest>>,
+    ) {
+        self.entries().stages.insert(key, Running { callers, requests });
     }
 
     pub(crate) fn remove_stage(&self, key: &StageKey) {
@@ -57,7 +82,16 @@ impl Directory {
     }
 
     pub(crate) fn stage(&self, key: &StageKey) -> Option<mpsc::Sender<Caller>> {
-        self.entries().stages.get(key).cloned()
+        self.entries().stages.get(key).map(|running| running.callers.clone())
+    }
+
+    /// Where a stage takes requests.
+    pub(crate) fn answering(&self, key: &StageKey) -> Lookup {
+        match self.entries().stages.get(key) {
+            Some(Running { requests: Some(requests), .. }) => Lookup::Found(requests.clone()),
+            Some(_) => Lookup::CannotAnswer,
+            None => Lookup::NotHere,
+        }
     }
 
     pub(crate) fn add_peer(&self, peer: NodeName, connection: Arc<dyn Connection>) {

@@ -87,6 +87,15 @@ pub enum NodeEvent {
         /// What, and how many where it was several.
         what: String,
     },
+    /// A fresh instance has taken the place of one that took much memory, with its state if it has a checkpoint.
+    Recycled {
+        /// Of which stage.
+        stage: StageName,
+        /// What that one took.
+        before_bytes: u64,
+        /// What this one takes.
+        after_bytes: u64,
+    },
     /// A producer has come to its end.
     Finished {
         /// Which.
@@ -157,6 +166,12 @@ impl fmt::Display for NodeEvent {
             }
             Self::Unsubscribed { stage, reason } => write!(f, "a subscription of `{stage}` ended: {reason}"),
             Self::Counted { stage, what } => write!(f, "`{stage}`: {what}"),
+            Self::Recycled { stage, before_bytes, after_bytes } => {
+                write!(
+                    f,
+                    "a fresh instance of `{stage}` took over: {after_bytes} bytes of memory instead of {before_bytes}"
+                )
+            }
             Self::Finished { stage } => write!(f, "`{stage}` has come to its end"),
             Self::Quorum { holds: true, why } => write!(f, "global stages go on: {why}"),
             Self::Quorum { holds: false, why } => write!(f, "no quorum, global stages wait: {why}"),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay_proto::{
     batch::BatchLimits,
-    blob,
+    blob, calls,
     ids::{NodeName, SubId},
     letters,
     message::{Envelope, Message, Reason},
@@ -225,6 +225,8 @@ pub(crate) enum First {
     Agreement(Bytes),
     /// A request about dead letters.
     Letters(letters::Request),
+    /// A request to a stage.
+    Call(calls::Request),
     /// A request for a blob.
     Blob(blob::Request),
     /// A question of an operator.
@@ -251,6 +253,7 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCod
         Ok(Frame::Stage(envelope @ Envelope { message: Message::Subscribe(_), .. })) => Ok(First::Subscribe(envelope)),
         Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
         Ok(Frame::LettersAsked(request)) => Ok(First::Letters(request)),
+        Ok(Frame::CallAsked(request)) => Ok(First::Call(request)),
         Ok(Frame::BlobAsked(request)) => Ok(First::Blob(request)),
         Ok(Frame::AdminAsked(line)) => Ok(First::Admin(line)),
         Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),

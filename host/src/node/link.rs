@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use super::{
-    agreement, blobs,
+    agreement, blobs, calls,
     directory::{Directory, StageKey},
     letters::{LetterDesk, peer as letters},
     line::{self, Caller, First, wire_limits},
@@ -58,6 +58,10 @@ const CONSENSUS_MAX: usize = 64;
 /// Other requests of one peer that are being answered: proposals take as long as the group takes. Further
 /// ones are to be made again.
 const PROPOSALS_MAX: usize = 64;
+
+/// Requests of one peer to stages here that are being answered: those of its operators. Further ones are to be made
+/// again. Each may hold 2 MiB for a minute.
+const CALLS_MAX: usize = 8;
 
 /// Requests of one peer about dead letters that are being answered: operators make them, one after the other. Further
 /// ones are to be made again.
@@ -339,6 +343,8 @@ async fn read(
                 | Frame::Agreement(_)
                 | Frame::LettersAsked(_)
                 | Frame::LettersTold(_)
+                | Frame::CallAsked(_)
+                | Frame::CallTold(_)
                 | Frame::BlobAsked(_)
                 | Frame::BlobTold(_)
                 | Frame::AdminAsked(_)
@@ -413,6 +419,7 @@ struct Places {
     consensus: Semaphore,
     proposals: Semaphore,
     letters: Semaphore,
+    calls: Semaphore,
     blobs: Semaphore,
     subscribing: Semaphore,
 }
@@ -423,6 +430,7 @@ impl Places {
             consensus: Semaphore::new(CONSENSUS_MAX),
             proposals: Semaphore::new(PROPOSALS_MAX),
             letters: Semaphore::new(LETTERS_MAX),
+            calls: Semaphore::new(CALLS_MAX),
             // Nodes that keep to the protocol ask for no more at a time; further requests are to be made again.
             blobs: Semaphore::new(ASKED_MAX),
             subscribing: Semaphore::new(SUBSCRIBING_MAX),
@@ -457,6 +465,11 @@ async fn admit(
             drop(opening);
             let Ok(_place) = places.letters.try_acquire() else { return letters::put_off(channel).await };
             return letters::answer(channel, &shared.letters, &*shared.registry, &peer, request).await;
+        }
+        Ok(First::Call(request)) => {
+            drop(opening);
+            let Ok(_place) = places.calls.try_acquire() else { return calls::put_off(channel).await };
+            return calls::answer(channel, &shared.directory, &*shared.registry, &peer, request).await;
         }
         Ok(First::Blob(request)) => {
             drop(opening);

@@ -18,6 +18,7 @@
 pub mod admin;
 mod agreement;
 mod blobs;
+mod calls;
 mod claims;
 mod core;
 mod counters;
@@ -235,6 +236,7 @@ impl Node {
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_LEN);
         let letters = letters::LetterDesk::new(options.name.clone(), questions.clone(), options.dead_letters.clone());
         let (fits, fitting) = mpsc::channel(deploy::FITS_LEN);
+        let refits = fits.clone();
         let inboxes =
             core::Inboxes { wanted: told, joins: joining, questions: asked, fits: fitting, letters: letters.clone() };
         let (loader, store, folder) = (options.loader.clone(), options.blobs.clone(), options.plugins.clone());
@@ -255,7 +257,7 @@ impl Node {
         }
         let desk = admin::Desk::new(questions, letters, desk, &core);
         core.open(operators::Operators::new(desk.clone()));
-        let control = NodeControl { wanted, joins, registry: Arc::downgrade(&core.registry) };
+        let control = NodeControl { wanted, joins, refits, registry: Arc::downgrade(&core.registry) };
         Self { control, desk, blobs, task: tokio::spawn(core.run()) }
     }
 
@@ -298,6 +300,7 @@ const JOINS_LEN: usize = 16;
 pub struct NodeControl {
     wanted: watch::Sender<Wanted>,
     joins: mpsc::Sender<SocketAddr>,
+    refits: mpsc::Sender<deploy::Fit>,
     /// Weak: whoever gives orders does not keep a node's files open that has ended.
     registry: Weak<dyn Registry>,
 }
@@ -317,6 +320,17 @@ impl NodeControl {
     pub async fn join(&self, addr: SocketAddr) {
         // It fails only when the node has ended.
         let _ = self.joins.send(addr).await;
+    }
+
+    /// Brings a pipeline of the node to another version, where the node is on its own: stages whose code or settings are others
+    /// are replaced, new ones start, those that are not there any more end. A node that takes part in deployments is given
+    /// them by its group. Nothing once the node has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the order is given or not.
+    pub async fn refit(&self, pipeline: LoadedPipeline) {
+        // It fails only when the node has ended.
+        let _ = self.refits.send(pipeline.into_fit()).await;
     }
 
     /// Begins an orderly shutdown; see `shutdown.rs` for its steps. Harmless when repeated.

@@ -15,7 +15,7 @@ use forebay_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Plugins, directory::StageKey, stage::StageHandle, vitals::Vitals};
+use super::{Plugins, deploy::Fit, directory::StageKey, stage::StageHandle, vitals::Vitals};
 use crate::runtime::{Plugin, Role};
 
 /// A pipeline does not fit the roles of its plugins.
@@ -53,6 +53,14 @@ pub enum RoleError {
         /// To what.
         to: StageName,
     },
+    /// A stage is to act by the clock and has no function for that.
+    #[error(
+        "stage `{stage}` has the key `tick`, but its plugin does not export `timer`; remove `tick`, or build the plugin with `timer`"
+    )]
+    NoTimer {
+        /// Which.
+        stage: StageName,
+    },
 }
 
 /// A pipeline whose plugins are loaded and fit it.
@@ -65,9 +73,9 @@ pub struct LoadedPipeline {
 
 impl LoadedPipeline {
     /// # Errors
-    /// [`RoleError`] if a stage's subscriptions do not go with what its plugin is.
+    /// [`RoleError`] if a stage's settings do not go with what its plugin is.
     pub fn new(pipeline: Pipeline, plugins: Plugins) -> Result<Self, RoleError> {
-        check_roles(&pipeline, |stage| plugins.get(stage).map(|plugin| plugin.role()))?;
+        check_roles(&pipeline, |stage| plugins.get(stage).map(|plugin| &**plugin))?;
         Ok(Self { pipeline: Arc::new(pipeline), plugins, digest: String::new() })
     }
 
@@ -82,16 +90,37 @@ impl LoadedPipeline {
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
     }
+
+    /// All its stages, as what is to run from now on.
+    pub(crate) fn into_fit(mut self) -> Fit {
+        let stages = self.pipeline.upstream_order().map(|settings| {
+            let plugin = self.plugins.remove(&settings.name).expect("checked when it was loaded");
+            Fitted { settings: Arc::new(settings.clone()), plugin, revision: 0, on_trial: false }
+        });
+        Fit { stages: stages.collect(), pipeline: self.pipeline.name().clone(), number: 0 }
+    }
 }
 
-/// Whether the subscriptions of all stages go with the roles of their plugins.
+/// Whether the subscriptions and ticks of all stages go with their plugins.
 ///
 /// # Errors
 /// [`RoleError`].
-pub(crate) fn check_roles(pipeline: &Pipeline, role: impl Fn(&StageName) -> Option<Role>) -> Result<(), RoleError> {
-    let role = |stage: &StageName| role(stage).ok_or_else(|| RoleError::Missing { stage: stage.clone() });
+pub(crate) fn check_roles<'p>(
+    pipeline: &Pipeline,
+    plugin: impl Fn(&StageName) -> Option<&'p dyn Plugin>,
+) -> Result<(), RoleError> {
+    let plugin = |stage: &StageName| plugin(stage).ok_or_else(|| RoleError::Missing { stage: stage.clone() });
+    let role = |stage: &StageName| plugin(stage).map(Plugin::role);
     for stage in pipeline.stages() {
         let name = || stage.name.clone();
+        let has_timer = plugin(&stage.name)?.has_timer();
+        match stage.tick {
+            Some(_) if !has_timer => return Err(RoleError::NoTimer { stage: name() }),
+            None if has_timer => {
+                tracing::info!(stage = %stage.name, "its plugin exports `timer`, and without `tick` it is not called for it")
+            }
+            _ => {}
+        }
         match (role(&stage.name)?, stage.subscribe.first()) {
             (Role::Producer, Some(first)) => {
                 return Err(RoleError::ProducerSubscribes { stage: name(), to: first.to.clone() });
@@ -191,8 +220,18 @@ impl RunningPipeline {
 
     /// Stages that take events from outside.
     pub(crate) fn takes_events(&self, name: &StageName) -> bool {
+        self.plugin(name).is_some_and(|plugin| plugin.has_ingest())
+    }
+
+    /// Stages that answer requests.
+    pub(crate) fn answers(&self, name: &StageName) -> bool {
+        self.plugin(name).is_some_and(|plugin| plugin.has_call())
+    }
+
+    /// The plugin of a stage, wherever it may run.
+    fn plugin(&self, name: &StageName) -> Option<&Arc<dyn Plugin>> {
         let here = self.stages.get(name).map(|state| &state.plugin);
-        here.or_else(|| self.elsewhere.get(name).map(|(_, plugin)| plugin)).is_some_and(|plugin| plugin.has_ingest())
+        here.or_else(|| self.elsewhere.get(name).map(|(_, plugin)| plugin))
     }
 
     /// What the group is told of it.

@@ -13,6 +13,8 @@
 //! finish the instance. What is to be put on record or kept is seen to in tasks beside this one
 //! (`records.rs`).
 
+mod asking;
+mod options;
 mod records;
 mod worker;
 
@@ -23,12 +25,12 @@ use std::{
 };
 
 use forebay_proto::{
-    consumer::{Owner, UpstreamOptions},
+    consumer::Owner,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
-    poison::PoisonLimit,
-    stage::{Call, Input, Notice, Rejected, Returned, Stage, StageOptions, Transmit},
+    requests::WAITING_MAX,
+    stage::{Call, Input, Notice, Rejected, Returned, Stage, Transmit},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,6 +39,7 @@ use tokio::{
 };
 
 use super::{
+    calls::StageRequest,
     counters::{Count, Counters, MessageKind},
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
@@ -44,8 +47,9 @@ use super::{
     trace::{StageTrace, Tracer},
     vitals::Vitals,
 };
+use asking::Asking;
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
-use worker::Worker;
+use worker::{Return, Worker};
 
 use crate::{
     dlq::{DeadLetters, LetterId},
@@ -101,6 +105,7 @@ struct Inboxes {
     owners: watch::Receiver<Owners>,
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
+    requests: mpsc::Receiver<StageRequest>,
 }
 
 /// What the node wants of a stage.
@@ -146,10 +151,13 @@ impl StageHandle {
         owned.mark_changed();
         let (callers, called) = mpsc::channel(CALLERS_LEN);
         let (resends, resent) = mpsc::channel(RESENDS_LEN);
-        spec.directory.add_stage(spec.key(), callers);
+        // When it is full, who asks is told so, as when as many wait in the machine.
+        let (requests, requested) = mpsc::channel(WAITING_MAX);
+        spec.directory.add_stage(spec.key(), callers, spec.plugin.has_call().then_some(requests));
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
-            let inboxes = Inboxes { orders: ordered, owners: owned, callers: called, resends: resent };
+            let (orders, owners, callers) = (ordered, owned, called);
+            let inboxes = Inboxes { orders, owners, callers, resends: resent, requests: requested };
             let exit = match spec.start().await {
                 Ok(instance) => StageTask::new(spec, instance, inboxes).run().await,
                 Err(exit) => exit,
@@ -183,36 +191,6 @@ impl StageSpec {
             output,
         }
     }
-
-    fn options(&self) -> StageOptions {
-        let settings = &*self.settings;
-        let role = self.plugin.role();
-        let mut options = StageOptions::new(self.pipeline.clone(), settings.name.clone(), role);
-        options.epoch = self.epoch;
-        if let Some(size) = settings.buffer.size {
-            options.buffer.size = Some(size);
-        }
-        options.buffer.keep = settings.buffer.keep;
-        options.demand_mode = settings.demand;
-        options.poll = if self.plugin.waits_for_events() { Some(Duration::ZERO) } else { settings.poll };
-        options.call_events_max = settings.limits.batch.events_max;
-        options.message_bytes_max = settings.limits.batch.bytes_max as usize;
-        let upstream = |subscription: &pipeline::Subscription| UpstreamOptions {
-            source: subscription.to.clone(),
-            demand: subscription.demand,
-            cancel: subscription.cancel,
-            when_full: subscription.when_full,
-        };
-        options.upstreams = settings.subscribe.iter().map(upstream).collect();
-        options.fenced.clone_from(&self.fenced);
-        options.first_seq = self.start.seq;
-        options.checkpoint = settings.checkpoint.filter(|_| self.plugin.has_checkpoint());
-        options.inbox = self.inbox.as_ref().map(|inbox| inbox.position());
-        options.ack = settings.ack;
-        options.retry = settings.retry;
-        options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };
-        options
-    }
 }
 
 struct StageTask {
@@ -227,6 +205,8 @@ struct StageTask {
     owners: watch::Receiver<Owners>,
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
+    requests: mpsc::Receiver<StageRequest>,
+    asking: Asking,
     /// Letters that are being tried again.
     resent: BTreeMap<(StageName, Epoch, Seq), LetterId>,
     inbox: mpsc::Receiver<Input>,
@@ -244,9 +224,10 @@ struct StageTask {
 
 impl StageTask {
     fn new(spec: StageSpec, instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
-        let Inboxes { orders, owners, callers, resends } = inboxes;
+        let Inboxes { orders, owners, callers, resends, requests } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
-        let machine = Stage::new(spec.options());
+        let mut machine = Stage::new(spec.options());
+        machine.handle(Duration::ZERO, Input::Memory { bytes: instance.memory_bytes() });
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
         let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
@@ -260,6 +241,8 @@ impl StageTask {
             owners,
             callers,
             resends,
+            requests,
+            asking: Asking::default(),
             resent: BTreeMap::new(),
             inbox,
             inlet,
@@ -295,6 +278,9 @@ impl StageTask {
             }
             while let Some(notice) = self.machine.poll_notice() {
                 self.notice(notice);
+            }
+            while let Some((no, answer)) = self.machine.poll_answer() {
+                self.asking.end(no, answer);
             }
             self.record();
             // What cannot be put on record now is not waited for.
@@ -375,6 +361,10 @@ impl StageTask {
             Some(recorded) = self.recording.join_next() => self.recorded(recorded),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(resend) = self.resends.recv() => self.resend(resend),
+            Some(request) = self.requests.recv() => {
+                let input = self.asking.begin(request, self.started);
+                self.handle(input);
+            }
             Some(input) = self.inbox.recv() => self.handle(input),
             () = self.spec.tenure.renewed(), if waits => {}
             () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
@@ -403,8 +393,9 @@ impl StageTask {
         }
     }
 
-    fn returned(&mut self, returned: Option<Result<Returned, CallError>>) {
-        let input = match returned {
+    fn returned(&mut self, returned: Option<Return>) {
+        let bytes = returned.as_ref().map_or(0, |returned| returned.memory_bytes);
+        let input = match returned.map(|returned| returned.returned) {
             Some(Ok(returned)) => Input::Returned(returned),
             Some(Err(CallError::Stage(StageError::Retry(why)))) => {
                 self.spec.counters.one(Count::RetriedCalls);
@@ -415,6 +406,7 @@ impl StageTask {
             None => self.failure("the task that ran the guest has ended: a bug of the host".to_owned()),
         };
         self.handle(input);
+        self.handle(Input::Memory { bytes });
     }
 
     fn failure(&mut self, message: String) -> Input {
@@ -527,9 +519,23 @@ impl StageTask {
                 self.spec.counters.one(Count::TrappedCalls);
                 self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));
             }
+            Notice::LostInRequest { why } => {
+                self.spec.counters.one(Count::TrappedCalls);
+                self.count(format!(
+                    "its plugin did not survive a request, and another instance takes its place: {why}"
+                ));
+            }
             Notice::NoSnapshot { why } => {
                 self.spec.counters.one(Count::MissedSnapshots);
                 self.count(format!("its state is not put on record: {why}"));
+            }
+            Notice::Recycled { before_bytes, after_bytes } => {
+                self.spec.counters.one(Count::RecycledInstances);
+                self.report(NodeEvent::Recycled { stage, before_bytes, after_bytes });
+            }
+            Notice::NotRecycled { why } => {
+                self.spec.counters.one(Count::FailedRecyclings);
+                self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
             }
             Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
             Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),

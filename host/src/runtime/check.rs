@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Batch, Bytes, Rejection, Role, SNAPSHOT_BYTES_MAX, StageError, Trap};
+use super::{Batch, Bytes, CALL_BYTES_MAX, Rejection, Role, SNAPSHOT_BYTES_MAX, StageError, Trap};
 
 /// No more events than were asked for.
 pub(super) fn demand(call: &'static str, emitted: &Batch, demand: u32) -> Result<(), Trap> {
@@ -12,6 +12,15 @@ pub(super) fn demand(call: &'static str, emitted: &Batch, demand: u32) -> Result
     let emitted = emitted.len();
     let message = format!("{emitted} events were returned, {demand} were asked for; none was taken");
     Err(Trap::Contract { call, message })
+}
+
+/// No event of a consumer.
+pub(super) fn tick(call: &'static str, role: Role, emitted: &Batch) -> Result<(), Trap> {
+    if role != Role::Consumer || emitted.is_empty() {
+        return Ok(());
+    }
+    let emitted = emitted.len();
+    Err(Trap::Contract { call, message: format!("{emitted} events were returned by a consumer, which emits none") })
 }
 
 /// Every rejection names an event of the batch, and no event is named twice.
@@ -50,6 +59,25 @@ pub(super) fn snapshot(given: Result<Vec<u8>, String>) -> Result<Bytes, StageErr
     Err(StageError::Retry(format!("its snapshot has {bytes} bytes; at most {SNAPSHOT_BYTES_MAX} are taken")))
 }
 
+/// A request that the guest may be asked.
+pub(super) fn request(request: &[u8]) -> Result<(), StageError> {
+    let bytes = request.len();
+    if bytes <= CALL_BYTES_MAX {
+        return Ok(());
+    }
+    Err(StageError::Refused(format!("it has {bytes} bytes; at most {CALL_BYTES_MAX} are taken")))
+}
+
+/// An answer as the guest gave it, if it is not too long.
+pub(super) fn answer(given: Result<Vec<u8>, String>) -> Result<Bytes, StageError> {
+    let answer = given.map_err(|message| StageError::Refused(clean(&message)))?;
+    if answer.len() <= CALL_BYTES_MAX {
+        return Ok(answer.into());
+    }
+    let bytes = answer.len();
+    Err(StageError::Refused(format!("its answer has {bytes} bytes; at most {CALL_BYTES_MAX} are taken")))
+}
+
 /// The most bytes of one text of a guest, after escaping. 8 KiB, as the WIT says for log lines.
 pub(super) const TEXT_BYTES_MAX: usize = 8 << 10;
 
@@ -77,6 +105,7 @@ pub(super) fn clean_error(error: StageError) -> StageError {
     match error {
         StageError::Retry(text) => StageError::Retry(clean(&text)),
         StageError::Fatal(text) => StageError::Fatal(clean(&text)),
+        StageError::Refused(text) => StageError::Refused(clean(&text)),
     }
 }
 

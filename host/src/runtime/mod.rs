@@ -63,6 +63,9 @@ pub enum LineKind {
 /// for positions and counters; a state of another size belongs into a database.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 
+/// The longest request of `handle_call`, and the longest answer. Unit: bytes.
+pub const CALL_BYTES_MAX: usize = forebay_proto::calls::BYTES_MAX;
+
 /// Takes what guests say. Called from within guest calls, so it must not block for long.
 pub trait GuestOutput: Send + Sync + fmt::Debug {
     /// One line, without its end; already cut to 8 KiB, with control characters escaped.
@@ -132,6 +135,9 @@ pub enum StageError {
     /// The stage cannot go on.
     #[error("the stage gave up: {0}")]
     Fatal(String),
+    /// From `handle_call` alone: whoever asked is told, and the stage goes on as before.
+    #[error("the stage refused the request: {0}")]
+    Refused(String),
 }
 
 /// The guest is finished: it trapped, ran out of time, or broke the contract.
@@ -316,6 +322,31 @@ pub trait Instance: Send + fmt::Debug {
         Err(check::not_exported("handle-ingest", "ingest").into())
     }
 
+    /// Lets a guest act by the clock. What comes back is emitted, whether or not anybody asked for it; of a consumer,
+    /// any event is [`Trap::Contract`]. Only of a plugin that [`Plugin::has_timer`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    async fn handle_tick(&mut self) -> Result<Batch, CallError> {
+        Err(check::not_exported("handle-tick", "timer").into())
+    }
+
+    /// Asks a question; request and answer have at most [`CALL_BYTES_MAX`] each. Only of a plugin that
+    /// [`Plugin::has_call`].
+    ///
+    /// # Errors
+    /// [`CallError`]; the guest's own words come as [`StageError::Refused`]. So does a request that is too long,
+    /// which reaches no guest, and an answer that is.
+    async fn handle_call(&mut self, _request: Bytes) -> Result<Bytes, CallError> {
+        Err(check::not_exported("handle-call", "call").into())
+    }
+
+    /// What it takes of [`Limits::memory_bytes`] now. It is 0 of one that is finished, and of built-in stages, which are
+    /// part of the host.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
     /// Tells the guest that it ends, if it wants to know. The last call.
     ///
     /// # Errors
@@ -351,6 +382,16 @@ pub trait Plugin: Send + Sync + fmt::Debug {
 
     /// Whether events can be pushed into it from outside.
     fn has_ingest(&self) -> bool {
+        false
+    }
+
+    /// Whether it acts by the clock.
+    fn has_timer(&self) -> bool {
+        false
+    }
+
+    /// Whether it answers questions.
+    fn has_call(&self) -> bool {
         false
     }
 

@@ -5,11 +5,14 @@
 
 mod inbox;
 mod lines;
+mod print;
+mod sample;
 
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -22,13 +25,47 @@ use super::{
 };
 pub use inbox::inbox;
 pub use lines::lines;
+pub use print::print;
+pub use sample::sample;
+
+/// The names of the built-in stages that need nothing but their config: those that can be deployed.
+pub const NAMES: [&str; 3] = ["inbox", "print", "sample"];
+
+/// One of [`NAMES`].
+pub fn named(name: &str) -> Option<Arc<dyn Plugin>> {
+    match name {
+        "inbox" => Some(inbox()),
+        "print" => Some(print()),
+        "sample" => Some(sample()),
+        _ => None,
+    }
+}
+
+/// The config of a built-in stage; none in the file is an empty table.
+///
+/// # Errors
+/// Names the key.
+fn config<C: serde::de::DeserializeOwned>(spec: &InstanceSpec) -> Result<C, String> {
+    let text = if spec.config == "null" { "{}" } else { &spec.config };
+    serde_json::from_str(text).map_err(|error| format!("`config`: {error}"))
+}
+
+/// A duration in the config of a built-in stage; none is zero.
+///
+/// # Errors
+/// Names the key.
+fn duration(key: &str, text: Option<String>) -> Result<Duration, String> {
+    let Some(text) = text else { return Ok(Duration::ZERO) };
+    humantime::parse_duration(&text)
+        .map_err(|error| format!("`{key}` is {text:?}; expected a duration such as \"500ms\": {error}"))
+}
 
 /// Answers `handle_demand`.
 type Produce = Box<dyn FnMut(u32) -> Result<Produced, StageError> + Send>;
 /// Answers `handle_events`, of a consumer too.
 type Transform = Box<dyn FnMut(GuestDelivery) -> Result<Output, StageError> + Send>;
 
-/// A stage whose state can move to another instance; if it is a producer, events can be pushed into it.
+/// A stage with more than one kind of call. Which of them it has says the constructor, and [`Native`]'s options.
 pub trait Resumable: Send {
     /// Makes up to `demand` events. For a producer.
     ///
@@ -52,6 +89,22 @@ pub trait Resumable: Send {
     /// The stage's own.
     fn handle_ingest(&mut self, events: Batch) -> Result<Batch, StageError> {
         Ok(events)
+    }
+
+    /// Acts by the clock.
+    ///
+    /// # Errors
+    /// The stage's own.
+    fn handle_tick(&mut self) -> Result<Batch, StageError> {
+        Ok(Batch::default())
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// For whoever asked.
+    fn handle_call(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
+        Err(format!("a request of {} bytes for what answers none", request.len()))
     }
 
     /// The whole state.
@@ -90,6 +143,8 @@ type Start = Box<dyn Fn(&InstanceSpec) -> Result<Calls, String> + Send + Sync>;
 pub struct Native {
     has_checkpoint: bool,
     has_ingest: bool,
+    has_timer: bool,
+    has_call: bool,
     role: Role,
     digest: String,
     start: Start,
@@ -132,6 +187,26 @@ impl Native {
         Arc::new(Self::resuming(name, init))
     }
 
+    /// A stage of this role with a timer that answers questions, and nothing to put on record.
+    pub fn ticking<I, R>(name: &str, role: Role, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
+        Arc::new(Self { has_ingest: false, has_timer: true, has_call: true, role, ..Self::resuming(name, init) })
+    }
+
+    /// As [`Native::ticking`], with a checkpoint.
+    pub fn ticking_stateful<I, R>(name: &str, role: Role, init: I) -> Arc<dyn Plugin>
+    where
+        I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
+        R: Resumable + 'static,
+    {
+        let resuming = Self::resuming(name, init);
+        let has_ingest = role == Role::Producer;
+        Arc::new(Self { has_checkpoint: true, has_ingest, has_timer: true, has_call: true, role, ..resuming })
+    }
+
     fn resuming<I, R>(name: &str, init: I) -> Self
     where
         I: Fn(&InstanceSpec) -> Result<R, String> + Send + Sync + 'static,
@@ -139,7 +214,8 @@ impl Native {
     {
         let start: Start = Box::new(move |spec| Ok(Calls::Resume(Box::new(init(spec)?))));
         let digest = format!("builtin:{name}");
-        Self { has_checkpoint: false, has_ingest: true, role: Role::Producer, digest, start }
+        let role = Role::Producer;
+        Self { has_checkpoint: false, has_ingest: true, has_timer: false, has_call: false, role, digest, start }
     }
 
     /// A producer-consumer.
@@ -168,7 +244,9 @@ impl Native {
     }
 
     fn plugin(name: &str, role: Role, start: Start) -> Arc<dyn Plugin> {
-        Arc::new(Self { has_checkpoint: false, has_ingest: false, role, digest: format!("builtin:{name}"), start })
+        let digest = format!("builtin:{name}");
+        let (has_checkpoint, has_ingest, has_timer, has_call) = (false, false, false, false);
+        Arc::new(Self { has_checkpoint, has_ingest, has_timer, has_call, role, digest, start })
     }
 }
 
@@ -194,6 +272,14 @@ impl Plugin for Native {
 
     fn has_ingest(&self) -> bool {
         self.has_ingest
+    }
+
+    fn has_timer(&self) -> bool {
+        self.has_timer
+    }
+
+    fn has_call(&self) -> bool {
+        self.has_call
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
@@ -283,6 +369,32 @@ impl Instance for NativeInstance {
         let outcome = caught(CALL, || resumable.handle_ingest(events))?;
         self.calls = Some(Calls::Resume(resumable));
         Ok(outcome.map_err(check::clean_error)?)
+    }
+
+    async fn handle_tick(&mut self) -> Result<Batch, CallError> {
+        const CALL: &str = "handle-tick";
+        let Calls::Resume(mut resumable) = self.calls(CALL)? else {
+            return Err(check::not_exported(CALL, "timer").into());
+        };
+        let outcome = caught(CALL, || resumable.handle_tick())?;
+        if let Ok(events) = &outcome {
+            check::tick(CALL, self.role, events)?;
+        }
+        self.calls = Some(Calls::Resume(resumable));
+        Ok(outcome.map_err(check::clean_error)?)
+    }
+
+    async fn handle_call(&mut self, request: Bytes) -> Result<Bytes, CallError> {
+        const CALL: &str = "handle-call";
+        let Calls::Resume(mut resumable) = self.calls(CALL)? else {
+            return Err(check::not_exported(CALL, "call").into());
+        };
+        let outcome = match check::request(&request) {
+            Ok(()) => check::answer(caught(CALL, || resumable.handle_call(&request))?),
+            Err(refused) => Err(refused),
+        };
+        self.calls = Some(Calls::Resume(resumable));
+        Ok(outcome?)
     }
 
     async fn terminate(&mut self, _reason: &str) -> Result<(), CallError> {

@@ -69,14 +69,14 @@ impl Desk {
 #[test]
 fn wrong_usage_is_64_and_help_is_0() {
     for args in
-        [&["bogus"][..], &[], &["run"], &["node", "--bogus"], &["demo", "--nodes", "17"], &["demo", "--for", "5"]]
+        [&["bogus"][..], &[], &["call"], &["node", "--bogus"], &["demo", "--nodes", "17"], &["demo", "--for", "5"]]
     {
         let outcome = run(forebay(args));
         assert_eq!(outcome.code, Some(64), "{args:?}: {outcome:#?}");
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 16] = [
+    let expected: [(&[&str], &[&str]); 20] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
@@ -90,9 +90,13 @@ fn wrong_usage_is_64_and_help_is_0() {
             &["node", "--help"],
             &["Usage: forebay node [OPTIONS] forebay node <COMMAND>", "[env: FOREBAY_JOIN]", "SIGTERM"],
         ),
-        (&["run", "--help"], &["Usage: forebay run [OPTIONS] <PIPELINE>", "--input <FILE>"]),
+        (&["run", "--help"], &["Usage: forebay run [OPTIONS] [PIPELINE]", "--input <FILE>"]),
         (&["inspect", "--help"], &["Usage: forebay inspect [OPTIONS] <PLUGIN>"]),
-        (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--debian"]),
+        (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--stage <STAGE>", "--out <DIR>"]),
+        (&["new", "--help"], &["Usage: forebay new [OPTIONS] --lang <LANGUAGE> --role <ROLE> <NAME>"]),
+        (&["dev", "--help"], &["Usage: forebay dev [OPTIONS] [DIR]", "the former version runs on"]),
+        (&["test", "--help"], &["Usage: forebay test [DIR]"]),
+        (&["call", "--help"], &["Usage: forebay call [OPTIONS] <STAGE> <REQUEST>", "Exit code 76", "--within"]),
         (&["cluster", "--help"], &["init", "add-node"]),
         (&["cluster", "init", "--help"], &["Usage: forebay cluster init <DIR>"]),
         (&["cluster", "add-node", "--help"], &["Usage: forebay cluster add-node [OPTIONS]", "--valid-for"]),
@@ -156,7 +160,9 @@ fn a_missing_plugin_pipeline_or_input_is_66() {
     let nowhere = desk.text("nowhere.toml");
     run(forebay(["run", &nowhere])).assert_failed(66, &format!("forebay: cannot read {nowhere}: No such file"));
     let dir = desk.dir.path().display().to_string();
-    run(forebay(["run", &dir])).assert_failed(66, &format!("forebay: {dir} is not a file; name a pipeline file"));
+    run(forebay(["run", &dir])).assert_failed(66, &format!("forebay: {dir} is no file and no project"));
+    // The top of the repository is no project of stages.
+    run(forebay(["run"])).assert_failed(64, "forebay: no pipeline: name a pipeline file, or go into a project");
     let pipeline = desk.write("p.toml", "name = \"p\"\n[stages.s]\nplugin = \"gone.wasm\"\n");
     let gone = desk.text("gone.wasm");
     run(forebay(["run", &pipeline])).assert_failed(66, &format!("forebay: cannot read plugin {gone}: No such file"));
@@ -204,7 +210,7 @@ fn a_wrong_pipeline_file_is_65_with_line_and_column() {
     check("name = \"p\"\nname = \"q\"\n", &["p.toml:2:1: "]);
     check(
         "name = \"p\"\n[stages.s]\nplugin = \"builtin:rows\"\n",
-        &["no built-in stage `rows`; expected one of inbox, lines"],
+        &["no built-in stage `rows`; expected one of lines, inbox, print, sample"],
     );
     let counter = prebuilt("counter").display().to_string();
     check(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows test functions, not helpers")]
 
 mod admin;
+mod cache;
 mod cli;
 mod demo;
 mod deploy;
@@ -17,3 +18,4 @@ mod runtime;
 mod tidy;
 mod trace;
 mod transport;
+mod versions;

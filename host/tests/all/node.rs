@@ -4,6 +4,7 @@
 //! order in which it happened.
 
 mod blobs;
+mod calls;
 mod deploy;
 mod inbox;
 mod ingest;
@@ -11,6 +12,7 @@ mod letters;
 mod links;
 mod owners;
 mod quorum;
+mod recycle;
 mod resume;
 mod shutdown;
 mod supervision;

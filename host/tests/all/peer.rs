@@ -4,6 +4,7 @@
 //! The offender has valid keys and speaks through raw QUIC streams, so that it can send anything.
 
 mod blobs;
+mod calls;
 mod letters;
 mod operators;
 
@@ -28,7 +29,7 @@ use forebay_proto::{
 };
 
 use crate::{
-    node::{Entry, Gate, Log, World, counter_name, counts, took},
+    node::{Entry, Gate, Log, World, counter_name, counts, events, took},
     transport::hostile::{proof, raw_client},
 };
 
@@ -107,6 +108,9 @@ impl Cluster {
     async fn offender(&self) -> Offender {
         let mut offender = Offender::connect(self).await;
         offender.greet(VERSION).await;
+        // It has said Hello; that it is known as a peer comes a moment later.
+        let is_evil = |event: &NodeEvent| matches!(event, NodeEvent::PeerUp(peer) if peer.as_str() == "evil");
+        self.log.until("evil is met", |entries| events(entries).any(|(_, event)| is_evil(event))).await;
         offender
     }
 }

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use forebay::runtime::{
-    CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin, Produced,
-    Rejection, Role, StageError, StartError, Trap, native::Native,
+    CALL_BYTES_MAX, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin,
+    Produced, Rejection, Role, StageError, StartError, Trap,
+    native::{Native, Resumable},
 };
 use forebay_proto::{
     batch::{Batch, BatchLimits, Columns},
@@ -96,6 +98,8 @@ pub(crate) async fn assert_finished(instance: &mut Box<dyn Instance>) {
     };
     finished(instance.handle_demand(1).await.map(drop));
     finished(instance.handle_events(delivery(Batch::default())).await.map(drop));
+    finished(instance.handle_tick().await.map(drop));
+    finished(instance.handle_call(Bytes::new()).await.map(drop));
     finished(instance.terminate("again").await);
 }
 
@@ -105,13 +109,18 @@ struct Kit {
     producer: Arc<dyn Plugin>,
     producer_consumer: Arc<dyn Plugin>,
     consumer: Arc<dyn Plugin>,
+    /// A producer that emits `tick` at each tick, and answers as [`Ticking`] does.
+    ticking: Arc<dyn Plugin>,
+    /// A consumer that emits an event at a tick if its mode says so.
+    ticking_consumer: Arc<dyn Plugin>,
 }
 
 impl Kit {
     async fn wasm() -> Self {
         let (producer, producer_consumer, consumer) =
             (plugin("misbehaver").await, plugin("double").await, plugin("misbehaving-consumer").await);
-        Self { producer, producer_consumer, consumer }
+        let (ticking, ticking_consumer) = (Arc::clone(&producer), Arc::clone(&consumer));
+        Self { producer, producer_consumer, consumer, ticking, ticking_consumer }
     }
 
     fn native() -> Self {
@@ -119,6 +128,10 @@ impl Kit {
             producer: Native::producer("misbehaver", native_producer),
             producer_consumer: Native::producer_consumer("double", |_| Ok(native_double)),
             consumer: Native::consumer("misbehaving-consumer", native_consumer),
+            ticking: Native::ticking("misbehaver", Role::Producer, |_| Ok(Ticking::default())),
+            ticking_consumer: Native::ticking("misbehaving-consumer", Role::Consumer, |spec| {
+                Ok(Ticking { is_silent: !spec.config.contains("tick_emits"), next: 0 })
+            }),
         }
     }
 
@@ -182,6 +195,42 @@ fn native_double(delivery: GuestDelivery) -> Result<Output, StageError> {
     Ok(Output { events: Batch::pack(twice, usize::MAX).remove(0), rejections: vec![] })
 }
 
+/// What the misbehaving guests do at ticks and requests.
+#[derive(Default)]
+struct Ticking {
+    next: u64,
+    is_silent: bool,
+}
+
+impl Resumable for Ticking {
+    fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError> {
+        let numbers = self.next..self.next + u64::from(demand);
+        self.next = numbers.end;
+        Ok(Batch::from_payloads(numbers.map(|number| number.to_string())).into())
+    }
+
+    fn handle_tick(&mut self) -> Result<Batch, StageError> {
+        Ok(if self.is_silent { Batch::default() } else { Batch::from_payloads(["tick"]) })
+    }
+
+    fn handle_call(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
+        match request {
+            b"next" => Ok(self.next.to_string().into_bytes()),
+            b"panic" => panic!("told to panic in a call"),
+            b"huge" => Ok(vec![b'x'; 2 * CALL_BYTES_MAX]),
+            other => Err(format!("unknown request: {}", other.escape_ascii())),
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, String> {
+        Err("it has none".to_owned())
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), String> {
+        Err("it takes none".to_owned())
+    }
+}
+
 /// Runs each fact over both kits.
 macro_rules! suite {
     ($($fact:ident)*) => {
@@ -209,6 +258,13 @@ suite! {
     init_may_refuse
     a_panic_in_init_is_a_trap
     instances_do_not_share_state
+    a_tick_emits_what_nobody_asked_for
+    a_tick_of_a_consumer_emits_nothing
+    a_request_is_answered_between_other_calls
+    what_a_guest_refuses_is_for_whoever_asked
+    requests_and_answers_are_bounded
+    a_panic_in_a_request_ends_the_instance
+    a_plugin_without_timer_and_call_has_neither
 }
 
 fn mode(mode: &str, at: u32) -> String {
@@ -350,4 +406,67 @@ async fn instances_do_not_share_state(kit: Kit) {
     let mut other = started(&kit.producer, "null").await;
     one.handle_demand(3).await.unwrap();
     assert_eq!(texts(&other.handle_demand(1).await.unwrap().events), ["0"]);
+}
+
+async fn a_tick_emits_what_nobody_asked_for(kit: Kit) {
+    assert!(kit.ticking.has_timer());
+    let mut instance = started(&kit.ticking, "null").await;
+    assert_eq!(texts(&instance.handle_tick().await.unwrap()), ["tick"]);
+    assert_eq!(texts(&instance.handle_demand(1).await.unwrap().events), ["0"]);
+    assert_eq!(texts(&instance.handle_tick().await.unwrap()), ["tick"]);
+}
+
+async fn a_tick_of_a_consumer_emits_nothing(kit: Kit) {
+    let mut silent = started(&kit.ticking_consumer, "{}").await;
+    assert!(silent.handle_tick().await.unwrap().is_empty());
+    let mut instance = started(&kit.ticking_consumer, r#"{"mode": "tick_emits"}"#).await;
+    let trap = trap(instance.handle_tick().await.unwrap_err());
+    assert!(matches!(trap, Trap::Contract { call: "handle-tick", .. }), "{trap:?}");
+    assert!(trap.to_string().contains("1 events were returned by a consumer"), "{trap}");
+    assert_finished(&mut instance).await;
+}
+
+async fn a_request_is_answered_between_other_calls(kit: Kit) {
+    assert!(kit.ticking.has_call());
+    let mut instance = started(&kit.ticking, "null").await;
+    assert_eq!(instance.handle_call("next".into()).await.unwrap(), "0");
+    instance.handle_demand(12).await.unwrap();
+    assert_eq!(instance.handle_call("next".into()).await.unwrap(), "12");
+}
+
+async fn what_a_guest_refuses_is_for_whoever_asked(kit: Kit) {
+    let mut instance = started(&kit.ticking, "null").await;
+    let refused = StageError::Refused("unknown request: what\\x1b".into());
+    assert_eq!(instance.handle_call("what\x1b".into()).await.unwrap_err(), CallError::Stage(refused));
+    assert_eq!(instance.handle_call("next".into()).await.unwrap(), "0", "the instance is whole");
+}
+
+async fn requests_and_answers_are_bounded(kit: Kit) {
+    let mut instance = started(&kit.ticking, "null").await;
+    let refusal = |error| match error {
+        CallError::Stage(StageError::Refused(text)) => text,
+        other => panic!("expected a refusal, found {other:?}"),
+    };
+    let long = refusal(instance.handle_call(vec![b'x'; CALL_BYTES_MAX + 1].into()).await.unwrap_err());
+    assert_eq!(long, "it has 1048577 bytes; at most 1048576 are taken");
+    let huge = refusal(instance.handle_call("huge".into()).await.unwrap_err());
+    assert_eq!(huge, "its answer has 2097152 bytes; at most 1048576 are taken");
+    assert_eq!(instance.handle_call("next".into()).await.unwrap(), "0", "the instance is whole");
+}
+
+async fn a_panic_in_a_request_ends_the_instance(kit: Kit) {
+    let mut instance = started(&kit.ticking, "null").await;
+    let trap = trap(instance.handle_call("panic".into()).await.unwrap_err());
+    assert!(matches!(trap, Trap::Guest { call: "handle-call", .. }), "{trap:?}");
+    assert_finished(&mut instance).await;
+}
+
+async fn a_plugin_without_timer_and_call_has_neither(kit: Kit) {
+    assert!(!kit.producer_consumer.has_timer() && !kit.producer_consumer.has_call());
+    let mut instance = started(&kit.producer_consumer, "null").await;
+    let tick = trap(instance.handle_tick().await.unwrap_err());
+    assert_eq!(tick.to_string(), "handle-tick broke the contract: the plugin has no `timer` export");
+    let mut instance = started(&kit.producer_consumer, "null").await;
+    let call = trap(instance.handle_call(Bytes::new()).await.unwrap_err());
+    assert_eq!(call.to_string(), "handle-call broke the contract: the plugin has no `call` export");
 }

@@ -1,5 +1,6 @@
 //! Commands for operators of running nodes: each asks a node, over the socket in its data directory or the network.
 
+mod call;
 mod choice;
 mod client;
 mod deploy;
@@ -20,6 +21,7 @@ use crate::node::admin::wire::{DeployAsked, Request};
 use self::client::Client;
 pub(super) use self::text::harmless;
 pub(super) use self::{
+    call::{Args as CallArgs, call},
     choice::{NodeChoice, Place},
     deploy::{
         ApplyArgs, Args as DeployArgs, DiffArgs, HistoryArgs, PauseArgs, PluginsArgs, RollbackArgs, UndeployArgs,
@@ -49,6 +51,7 @@ fn answer_within(request: &Request) -> Duration {
         Request::Deploy(DeployAsked::Plan(_) | DeployAsked::Start { .. } | DeployAsked::Rollback { .. }) => {
             LOADED_WITHIN
         }
+        Request::Call(call) => Duration::from_millis(call.within_ms).saturating_add(ANSWER_WITHIN),
         _ => ANSWER_WITHIN,
     }
 }

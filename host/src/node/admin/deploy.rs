@@ -69,42 +69,10 @@ impl Desk {
             DeployAsked::Pause { pipeline, paused } => order(quorum, &pipeline, Order::Pause(paused)).await,
             DeployAsked::Undeploy { pipeline } => order(quorum, &pipeline, Order::Undeploy).await,
             DeployAsked::Forget { pipeline } => order(quorum, &pipeline, Order::Forget).await,
-            DeployAsked::State { pipeline } => self.deployments(quorum, pipeline.as_deref()).await,
+            DeployAsked::State { pipeline } => desk.deployments(quorum, pipeline.as_deref()).await,
             DeployAsked::Plugins => Ok(AboutDeploy::Plugins(offered(quorum))),
         }
     }
-
-    async fn deployments(&self, quorum: &QuorumRegistry, pipeline: Option<&str>) -> Result<AboutDeploy, String> {
-        let all = quorum.deployments();
-        let asked = |(name, _): &(&PipelineName, &Deployment)| pipeline.is_none_or(|asked| name.as_str() == asked);
-        let mut told: Vec<_> = all.iter().filter(asked).map(|(name, found)| deployment(name, found)).collect();
-        if let (Some(asked), true) = (pipeline, told.is_empty()) {
-            return Err(unknown(asked, &all));
-        }
-        let present: Vec<_> = quorum.report().members.into_iter().filter(|member| member.connected).collect();
-        for (found, rollout) in
-            told.iter_mut().filter_map(|found| Some((found.revisions.last()?, found.rollout.as_mut()?)))
-        {
-            let blobs = all.values().filter_map(|deployment| deployment.revision(found.number));
-            let blobs = blobs.filter(|known| known.text.digest.to_string() == found.text).flat_map(Revision::blobs);
-            let blobs: Vec<_> = if rollout.at == 0 { blobs.collect() } else { Vec::new() };
-            for member in &present {
-                if !rollout.nodes.contains_key(member.node.as_str()) {
-                    let fetched = fetched(&self.deploys, &member.node, &blobs).await;
-                    let waiting = wire::NodeProgress { said: "waiting".to_owned(), fetched };
-                    rollout.nodes.insert(member.node.to_string(), waiting);
-                }
-            }
-        }
-        Ok(AboutDeploy::State(told))
-    }
-}
-
-/// How much of these a node has, and of how much, if there is anything to fetch.
-async fn fetched(desk: &Option<DeployDesk>, node: &NodeName, blobs: &[BlobInfo]) -> Option<[u64; 2]> {
-    let desk = desk.as_ref().filter(|_| !blobs.is_empty())?;
-    let held = tokio::time::timeout(HELD_WITHIN, desk.blobs.held(node, blobs)).await.ok()??;
-    Some([held, blobs.iter().map(|blob| blob.bytes).sum()])
 }
 
 fn unknown(asked: &str, known: &BTreeMap<PipelineName, Deployment>) -> String {
@@ -127,6 +95,45 @@ fn digest(text: &str) -> Result<Digest, String> {
 }
 
 impl DeployDesk {
+    async fn deployments(&self, quorum: &QuorumRegistry, pipeline: Option<&str>) -> Result<AboutDeploy, String> {
+        let all = quorum.deployments();
+        let asked = |(name, _): &(&PipelineName, &Deployment)| pipeline.is_none_or(|asked| name.as_str() == asked);
+        let found: Vec<_> = all.iter().filter(asked).collect();
+        if let (Some(asked), true) = (pipeline, found.is_empty()) {
+            return Err(unknown(asked, &all));
+        }
+        let present: Vec<_> = quorum.report().members.into_iter().filter(|member| member.connected).collect();
+        let mut told = Vec::new();
+        for (name, found) in found {
+            let mut one = deployment(name, found);
+            if let Some((under_way, rollout)) = found.rollout().zip(one.rollout.as_mut()) {
+                let fetching = found.revision(under_way.revision).filter(|_| under_way.step().is_none());
+                let blobs = fetching.map(Revision::blobs).unwrap_or_default();
+                for member in &present {
+                    if !rollout.nodes.contains_key(member.node.as_str()) {
+                        let fetched = self.fetched(&member.node, &blobs).await;
+                        // With all of it there, compiling is what is left.
+                        let compiles = fetched.is_some_and(|[held, all]| held >= all);
+                        let said = if compiles { "compiling" } else { "waiting" };
+                        let waiting = wire::NodeProgress { said: said.to_owned(), fetched };
+                        rollout.nodes.insert(member.node.to_string(), waiting);
+                    }
+                }
+            }
+            told.push(one);
+        }
+        Ok(AboutDeploy::State(told))
+    }
+
+    /// How much of these a node has, and of how much, if there is anything to fetch.
+    async fn fetched(&self, node: &NodeName, blobs: &[BlobInfo]) -> Option<[u64; 2]> {
+        if blobs.is_empty() {
+            return None;
+        }
+        let held = tokio::time::timeout(HELD_WITHIN, self.blobs.held(node, blobs)).await.ok()??;
+        Some([held, blobs.iter().map(|blob| blob.bytes).sum()])
+    }
+
     fn missing(&self, digests: &[String]) -> Result<AboutDeploy, String> {
         if digests.len() > DIGESTS_MAX {
             return Err(format!("{} digests in one question, at most {DIGESTS_MAX} are answered", digests.len()));

@@ -75,7 +75,7 @@ impl From<IngestError> for NotIngested {
     }
 }
 
-/// Which stages of this node take events, and their inboxes. Does not keep the node up.
+/// What can be given to which stages: events, with their inboxes, and requests. Does not keep the node up.
 #[derive(Clone, Debug)]
 pub(in crate::node) struct Doors {
     node: NodeName,
@@ -83,25 +83,28 @@ pub(in crate::node) struct Doors {
     inboxes: Weak<Inboxes>,
 }
 
-/// What can be pushed into which stages.
+/// What can be given to which stages.
 pub(in crate::node) type DoorTable = BTreeMap<GlobalName, Door>;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::node) struct Door {
-    scope: Scope,
+    pub(super) scope: Scope,
     /// Its plugin exports `ingest`.
     takes_events: bool,
+    /// Its plugin exports `call`.
+    pub(super) answers: bool,
     /// Its labels are those of this node.
-    runs_here: bool,
+    pub(super) runs_here: bool,
 }
 
-/// What can be pushed into the stages of these.
+/// What can be given to the stages of these.
 pub(in crate::node) fn door_table(pipelines: &[RunningPipeline]) -> DoorTable {
     let of = |pipeline: &RunningPipeline| {
         let door = |stage: &Stage| {
             let takes_events = pipeline.takes_events(&stage.name);
             let runs_here = pipeline.stages.contains_key(&stage.name);
-            (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, runs_here })
+            let answers = pipeline.answers(&stage.name);
+            (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, answers, runs_here })
         };
         pipeline.in_order().map(door).collect::<Vec<_>>()
     };
@@ -121,7 +124,7 @@ impl Core {
 
 impl Doors {
     /// The stage that is meant.
-    fn find(&self, stage: &str) -> Result<(GlobalName, Door), String> {
+    pub(super) fn find(&self, stage: &str) -> Result<(GlobalName, Door), String> {
         let stages = self.stages.borrow();
         let is_it = |name: &GlobalName| name.stage.as_str() == stage || name.to_string() == stage;
         let mut found = stages.iter().filter(|(name, _)| is_it(name));

@@ -47,7 +47,7 @@ impl Desk {
         about(&node, answer)
     }
 
-    fn directory_with(&self, node: &NodeName) -> Result<Arc<Directory>, String> {
+    pub(super) fn directory_with(&self, node: &NodeName) -> Result<Arc<Directory>, String> {
         let directory = self.directory.upgrade().ok_or_else(|| "the node has ended".to_owned())?;
         let mut known: Vec<_> = directory.peers();
         let report = self.registry()?.as_quorum().map(|quorum| quorum.report());

@@ -6,10 +6,12 @@
 //! - `channel.rs`: the same questions and answers over the network, from operators elsewhere.
 //! - `report.rs`: what the core and the registry say of themselves.
 //! - `letters.rs`: dead letters of this node and of others, listed, shown, resent and dropped.
+//! - `calls.rs`: requests to stages.
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `deploy.rs`: what is to run.
 //! - `orders.rs`: draining and removing nodes.
 
+mod calls;
 pub mod channel;
 mod deploy;
 mod events;
@@ -26,6 +28,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    calls::{Call, Called},
     deploy::PART_BYTES_MAX,
     events::{IngestEvent, IngestKey},
     ingest::{Ingest, Ingested, NotIngested},

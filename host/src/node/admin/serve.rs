@@ -23,7 +23,7 @@ use super::{
 /// A longer line is refused. Unit: bytes; no question needs a tenth of it.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// A line with events, or with a part of a blob, may be longer. Unit: bytes; a batch as long as an inbox takes, 1 MiB, in Base64 and JSON.
+/// A line with events, with a request to a stage or with a part of a blob may be longer. Unit: bytes; a batch as long as an inbox takes, 1 MiB, in Base64 and JSON.
 pub const INGEST_LINE_BYTES_MAX: usize = 2 << 20;
 
 /// How long a client may take for a line, and to read its answer.
@@ -148,8 +148,8 @@ fn check_length(line: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// What only a line with events, or with a part of a blob, has.
-const LONG: [&[u8]; 2] = [b"\"ingest\"", b"\"upload\""];
+/// What only a line with events, with a request to a stage or with a part of a blob has.
+const LONG: [&[u8]; 3] = [b"\"ingest\"", b"\"call\"", b"\"upload\""];
 
 /// What is answered to a line, however it came. Without the line's end.
 pub(in crate::node) async fn told(desk: &Desk, line: &[u8]) -> Vec<u8> {
@@ -186,6 +186,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Drain { node, drain } => desk.drain(&node, drain).await.map(|()| Answer::Done),
         Request::Deploy(asked) => desk.deploy(asked).await.map(Answer::Deploy),
         Request::DeadLetters(asked) => desk.dead_letters(asked).await.map(Answer::DeadLetters),
+        Request::Call(call) => desk.call(call).await.map(Answer::Called),
         Request::Ingest(ingest) => {
             return desk.ingest(ingest).await.map_or_else(Answer::NotIngested, Answer::Ingested);
         }

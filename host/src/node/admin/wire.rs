@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ingest, Ingested, NotIngested};
+use super::{Call, Called, Ingest, Ingested, NotIngested};
 pub use deploy::{
     AboutDeploy, DeployAsked, Deploying, Deployment, NodeProgress, Offered, Plan, PlannedStage, PluginFile, Revision,
     Rollout,
@@ -63,6 +63,8 @@ pub enum Request {
     },
     /// Put events into a stage's inbox.
     Ingest(Ingest),
+    /// Ask a stage something.
+    Call(Call),
     /// Something about pipelines that are deployed.
     Deploy(DeployAsked),
 }
@@ -90,6 +92,8 @@ pub enum Answer {
     DeadLetters(AboutLetters),
     /// It is agreed on.
     Done,
+    /// To `Call`.
+    Called(Called),
     /// To `Ingest`: the events will not be lost any more.
     Ingested(Ingested),
     /// To `Ingest`: they were not taken, or not surely.

@@ -188,7 +188,7 @@ impl Fitter {
             },
             // What the core does not know of yet cannot be judged.
             Some(_) if !self.is_fitted(books, pipeline, deployment) => Err(LOOK_AGAIN),
-            Some(_) if !self.takes_part(deployment) => Err(LOOK_AGAIN),
+            Some(_) if !rollout.includes(&self.node) => Err(LOOK_AGAIN),
             Some(_) => trial::look(rollout, &self.node, name, &self.standings, |name| self.registry.lookup(name)),
         };
         let said = rollout.reports.contains_key(&self.node);
@@ -220,15 +220,6 @@ impl Fitter {
     fn is_fitted(&self, books: &Books, pipeline: &PipelineName, deployment: &Deployment) -> bool {
         let told = books.told.get(pipeline).filter(|(wanted, _)| *wanted == deployment.wanted(&self.node));
         told.is_some_and(|(_, number)| self.standings.fitted(pipeline) == Some(*number))
-    }
-
-    fn takes_part(&self, deployment: &Deployment) -> bool {
-        use forebay_proto::deploy::Phase;
-        deployment.rollout().is_some_and(|rollout| match &rollout.phase {
-            Phase::Pending => false,
-            Phase::Canary(node) => *node == self.node,
-            Phase::Everywhere => true,
-        })
     }
 
     /// Says which blobs are needed: those of all revisions that can be gone back to, and plugins that have a name.
@@ -290,7 +281,7 @@ async fn load_revision(loader: &dyn Loader, name: &PipelineName, revision: &Revi
         let plugin = loader.plugin(stage, version).await?;
         loaded.insert(stage.name.clone(), (Arc::new(stage.clone()), plugin));
     }
-    let role = |stage: &StageName| loaded.get(stage).map(|(_, plugin)| plugin.role());
-    check_roles(&pipeline, role).map_err(|error| refused(&error))?;
+    let plugin = |stage: &StageName| loaded.get(stage).map(|(_, plugin)| &**plugin);
+    check_roles(&pipeline, plugin).map_err(|error| refused(&error))?;
     Ok(loaded)
 }

@@ -72,9 +72,9 @@ impl Loader for StoreLoader {
 
     async fn plugin(&self, stage: &pipeline::Stage, version: &PluginVersion) -> Result<Arc<dyn Plugin>, LoadFailure> {
         let (blob, signature) = match version {
-            PluginVersion::Builtin(name) if name == "inbox" => return Ok(native::inbox()),
             PluginVersion::Builtin(name) => {
-                return Err(LoadFailure::Refused(format!("this release has no built-in stage `{name}` to deploy")));
+                let refused = || LoadFailure::Refused(format!("this release has no built-in stage `{name}` to deploy"));
+                return native::named(name).ok_or_else(refused);
             }
             PluginVersion::Blob { blob, signature } => (blob, signature.as_deref()),
         };

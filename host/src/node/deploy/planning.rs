@@ -13,7 +13,7 @@ use super::{LoadFailure, Loader};
 use crate::{
     node::pipelines::check_roles,
     registry::quorum::QuorumRegistry,
-    runtime::{Plugin, Role},
+    runtime::{Plugin, native},
 };
 
 /// A version of a pipeline that was looked at, and loads here.
@@ -89,9 +89,10 @@ async fn former(
 fn resolve(pipeline: &Pipeline, quorum: &QuorumRegistry, files: &Files) -> Result<Files, String> {
     let offers = quorum.offers();
     let version = |stage: &Stage| match &stage.plugin {
-        PluginRef::Builtin(name) if name == "inbox" => Ok(PluginVersion::Builtin(name.clone())),
+        PluginRef::Builtin(name) if native::NAMES.contains(&name.as_str()) => Ok(PluginVersion::Builtin(name.clone())),
         PluginRef::Builtin(name) => {
-            Err(format!("`builtin:{name}` cannot be deployed; of the built-in stages only `builtin:inbox` can"))
+            let known = native::NAMES.map(|name| format!("`builtin:{name}`")).join(", ");
+            Err(format!("`builtin:{name}` cannot be deployed; of the built-in stages {known} can"))
         }
         PluginRef::File(path) => files.get(&stage.name).cloned().ok_or_else(|| {
             format!("its plugin {} did not come with the order; deploy with the `forebay` of the node", path.display())
@@ -118,14 +119,14 @@ fn resolve(pipeline: &Pipeline, quorum: &QuorumRegistry, files: &Files) -> Resul
 
 /// All of it must load, and go together.
 async fn load(loader: &dyn Loader, pipeline: &Pipeline, plugins: &Files) -> Result<(), String> {
-    let mut roles: BTreeMap<StageName, Role> = BTreeMap::new();
+    let mut plugins_loaded: BTreeMap<StageName, Arc<dyn Plugin>> = BTreeMap::new();
     for stage in pipeline.stages() {
         let Some(version) = plugins.get(&stage.name) else { continue };
         let loaded: Result<Arc<dyn Plugin>, LoadFailure> = loader.plugin(stage, version).await;
         let plugin = loaded.map_err(|error| format!("stage `{}`: {error}", stage.name))?;
-        roles.insert(stage.name.clone(), plugin.role());
+        plugins_loaded.insert(stage.name.clone(), plugin);
     }
-    check_roles(pipeline, |stage| roles.get(stage).copied()).map_err(|error| error.to_string())
+    check_roles(pipeline, |stage| plugins_loaded.get(stage).map(|plugin| &**plugin)).map_err(|error| error.to_string())
 }
 
 impl Planned {

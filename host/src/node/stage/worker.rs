@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use crate::{
     node::vitals::Vitals,
-    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Rejection, StageError, Trap},
+    runtime::{CallError, GuestDelivery, Instance, InstanceSpec, Plugin, Rejection, Role, StageError, Trap},
 };
 
 /// How long a stage that stops waits for a call in flight before it lets go of the guest.
@@ -16,8 +16,15 @@ const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
 /// The task that owns the instance. One call at a time; the queues hold one each.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
-    pub(super) returns: mpsc::Receiver<Result<Returned, CallError>>,
+    pub(super) returns: mpsc::Receiver<Return>,
     task: JoinHandle<()>,
+}
+
+/// What came of a call.
+pub(super) struct Return {
+    pub(super) returned: Result<Returned, CallError>,
+    /// What the instance takes now.
+    pub(super) memory_bytes: u64,
 }
 
 enum Job {
@@ -68,12 +75,13 @@ struct Guest {
 }
 
 impl Guest {
-    async fn work(mut self, mut todo: mpsc::Receiver<Job>, done: mpsc::Sender<Result<Returned, CallError>>) {
+    async fn work(mut self, mut todo: mpsc::Receiver<Job>, done: mpsc::Sender<Return>) {
         while let Some(job) = todo.recv().await {
             match job {
                 Job::Call(call) => {
                     let returned = self.make(call).await;
-                    if done.send(returned).await.is_err() {
+                    let memory_bytes = self.instance.as_ref().map_or(0, |instance| instance.memory_bytes());
+                    if done.send(Return { returned, memory_bytes }).await.is_err() {
                         return;
                     }
                 }
@@ -83,16 +91,18 @@ impl Guest {
     }
 
     async fn terminate(self, reason: &str) {
-        let Some(mut instance) = self.instance else { return };
-        if let Err(error) = instance.terminate(reason).await {
-            tracing::warn!(role = %self.plugin.role(), %error, "the guest failed in its last call");
+        if let Some(instance) = self.instance {
+            end(instance, self.plugin.role(), reason).await;
         }
     }
 
     async fn make(&mut self, call: Call) -> Result<Returned, CallError> {
-        if call == Call::Renew {
-            return self.renew().await;
+        match call {
+            Call::Renew => return self.renew().await,
+            Call::Recycle => return self.recycle().await,
+            _ => {}
         }
+        let is_request = matches!(call, Call::HandleCall { .. });
         let given = match &call {
             Call::HandleEvents { events, .. } | Call::HandleIngest { events, .. } => Some(events.len()),
             _ => None,
@@ -105,7 +115,7 @@ impl Guest {
             Err(CallError::Trap(trap)) => {
                 self.instance = None;
                 // Which of the events it was is not for a version to find out that may be gone in a moment.
-                let is_tried_again = given.is_some() && !self.vitals.is_on_trial();
+                let is_tried_again = (given.is_some() || is_request) && !self.vitals.is_on_trial();
                 if is_tried_again { Ok(Returned::Trapped(trap.to_string())) } else { Err(trap.into()) }
             }
             Ok(Returned::Snapshot(state)) => {
@@ -137,6 +147,43 @@ impl Guest {
             Err(error) => Err(StageError::Fatal(format!("no other instance starts: {error}")).into()),
         }
     }
+
+    /// Replaces an instance that is whole. It stays until the other one is there, with its state: so nothing is lost if
+    /// that fails, and for a moment there are two.
+    async fn recycle(&mut self) -> Result<Returned, CallError> {
+        let Some(instance) = &mut self.instance else { return Err(Trap::Finished { call: "snapshot" }.into()) };
+        let mut restore = None;
+        if self.plugin.has_checkpoint() {
+            match instance.snapshot().await {
+                Ok(state) => restore = Some(state),
+                Err(CallError::Stage(StageError::Retry(why) | StageError::Fatal(why))) => {
+                    return Ok(Returned::NotRecycled(why));
+                }
+                Err(trap) => {
+                    self.instance = None;
+                    return Err(trap);
+                }
+            }
+        }
+        // The state is not kept: one that is renewed later begins with the last checkpoint, and is given what came since.
+        match self.plugin.start(InstanceSpec { restore, ..self.spec.clone() }).await {
+            Ok(fresh) => {
+                let memory_bytes = fresh.memory_bytes();
+                if let Some(former) = self.instance.replace(fresh) {
+                    end(former, self.plugin.role(), "a fresh instance has taken its place, for the memory it takes")
+                        .await;
+                }
+                Ok(Returned::Recycled { memory_bytes })
+            }
+            Err(error) => Ok(Returned::NotRecycled(format!("no other instance starts: {error}"))),
+        }
+    }
+}
+
+async fn end(mut instance: Box<dyn Instance>, role: Role, reason: &str) {
+    if let Err(error) = instance.terminate(reason).await {
+        tracing::warn!(%role, %error, "the guest failed in its last call");
+    }
 }
 
 async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, CallError> {
@@ -156,11 +203,21 @@ async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, 
             Ok(Returned::Processed { events: output.events, rejected: rejected.collect() })
         }
         Call::HandleIngest { events, .. } => Ok(Returned::Ingested(instance.handle_ingest(events).await?)),
+        Call::HandleTick => Ok(Returned::Ticked(instance.handle_tick().await?)),
+        Call::HandleCall { request, .. } => match instance.handle_call(request).await {
+            Ok(answer) => Ok(Returned::Answered(Ok(answer))),
+            Err(CallError::Stage(StageError::Refused(why))) => Ok(Returned::Answered(Err(why))),
+            Err(error) => Err(error),
+        },
         Call::Snapshot => match instance.snapshot().await {
             Ok(snapshot) => Ok(Returned::Snapshot(snapshot)),
-            Err(CallError::Stage(StageError::Retry(why) | StageError::Fatal(why))) => Ok(Returned::NoSnapshot(why)),
+            Err(CallError::Stage(StageError::Retry(why) | StageError::Fatal(why) | StageError::Refused(why))) => {
+                Ok(Returned::NoSnapshot(why))
+            }
             Err(trap) => Err(trap),
         },
-        Call::Renew => Err(StageError::Fatal("nobody can renew itself: a bug of the host".to_owned()).into()),
+        Call::Renew | Call::Recycle => {
+            Err(StageError::Fatal("nobody can renew itself: a bug of the host".to_owned()).into())
+        }
     }
 }

@@ -48,6 +48,7 @@ struct Source {
 enum Calling {
     Demand(u64),
     Ingest,
+    Tick,
     Events { sub: SubId, source: Text, epoch: Epoch, attempt: u32, runs: Vec<Run>, serials: Vec<Run> },
 }
 
@@ -174,7 +175,8 @@ impl StageTrace {
     pub(in crate::node) fn calling(&mut self, call: &Call) {
         self.call = Some(match call {
             Call::HandleIngest { .. } => Calling::Ingest,
-            Call::Snapshot | Call::Renew => return,
+            Call::HandleTick => Calling::Tick,
+            Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle => return,
             Call::HandleDemand { demand } => Calling::Demand(u64::from(*demand)),
             Call::HandleEvents { sub, epoch, attempt, runs: seqs, events, .. } => {
                 let source = self.sources.get(sub).map_or_else(|| "".into(), |source| source.stage.clone());
@@ -192,6 +194,7 @@ impl StageTrace {
                 self.write(Event::Retry { stage, own, sub: sub.0, attempt, runs });
             }
             (Some(Calling::Ingest), Returned::Ingested(events)) => self.emit(events, None),
+            (Some(Calling::Tick), Returned::Ticked(events)) => self.emit(events, None),
             (Some(Calling::Demand(asked)), Returned::Produced { events, .. }) => self.emit(events, Some(asked)),
             (
                 Some(Calling::Events { sub, source, epoch, attempt, runs, serials }),

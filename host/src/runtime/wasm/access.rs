@@ -50,7 +50,7 @@ pub(super) fn context(grants: &Arc<Grants>, found: &Found, voice: &Voice) -> Res
 }
 
 /// Whether any of WASI's sockets is of use.
-pub(super) fn any_address(grants: &Grants) -> bool {
+fn any_address(grants: &Grants) -> bool {
     !grants.tcp.is_empty() || !grants.udp.is_empty() || grants.resolve
 }
 

@@ -86,6 +86,8 @@ pub(super) struct Contract {
     pub(super) terminate: Option<String>,
     pub(super) checkpoint: Option<String>,
     pub(super) ingest: Option<String>,
+    pub(super) timer: Option<String>,
+    pub(super) call: Option<String>,
 }
 
 impl Names {
@@ -112,10 +114,12 @@ impl Names {
             terminate: optional("terminate"),
             checkpoint: optional("checkpoint"),
             ingest: optional("ingest"),
+            timer: optional("timer"),
+            call: optional("call"),
         })
     }
 
-    /// The imports that a plugin has only if something is granted.
+    /// The imports that are of use only if something is granted.
     pub(super) fn to_be_granted(&self) -> Vec<&str> {
         self.imports.iter().map(String::as_str).filter(|name| grant(name).is_some()).collect()
     }
@@ -176,7 +180,7 @@ impl Names {
     }
 }
 
-/// Whether this host provides an import without being asked.
+/// Whether this host provides an import for whatever a plugin does with it.
 ///
 /// A newer patch of an interface may have functions we lack; linking tells those.
 pub(super) fn is_provided(import: &str) -> bool {
@@ -187,7 +191,7 @@ pub(super) fn is_provided(import: &str) -> bool {
     }
 }
 
-/// The line in a pipeline file that provides an import, if one can.
+/// The line in a pipeline file without which an import refuses everything, if it is such a one.
 pub(super) fn grant(import: &str) -> Option<&'static str> {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     let there = linker::SOCKETS.contains(&interface) && version.starts_with("0.2.");
@@ -227,6 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_serves_older_and_newer_plugins_of_its_line() {
+        let version = |text| Version::parse(text).unwrap();
+        for (plugin, host, is_served) in [
+            ("0.1.0", "0.1.7", true),
+            ("0.1.7", "0.1.0", true),
+            ("0.1.7", "0.2.0", false),
+            ("0.2.0", "0.1.7", false),
+            ("1.0.0", "1.4.2", true),
+            ("1.4.2", "1.0.0", true),
+            ("1.0.0", "2.0.0", false),
+            ("0.1.0", "1.1.0", false),
+        ] {
+            assert_eq!(version(plugin).fits(version(host)), is_served, "plugin {plugin}, host {host}");
+        }
+    }
+
+    #[test]
     fn another_minor_version_is_refused_with_both_named() {
         let error = names(&[], &["forebay:stage/lifecycle@0.2.3"]).contract().unwrap_err();
         assert!(error.contains("forebay:stage 0.2.3") && error.contains("speaks 0.1.0"), "{error}");
@@ -250,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_are_not_provided_and_files_are_only_in_name() {
+    fn sockets_ask_for_a_grant_and_what_is_unknown_is_not_there() {
         let names = names(&["wasi:sockets/tcp@0.2.6", "wasi:filesystem/types@0.2.6", "wasi:io/poll@0.3.0", "x"], &[]);
         assert_eq!(names.to_be_granted(), ["wasi:sockets/tcp@0.2.6"]);
         assert_eq!(names.not_there(), ["wasi:io/poll@0.3.0", "x"]);

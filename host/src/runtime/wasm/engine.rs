@@ -68,7 +68,7 @@ impl Drop for TickingEngine {
 ///
 /// Memory is allocated as instances need it: the pooling allocator would save 0.3 us a call, but
 /// fixes the number of instances and the size of their memories at the start.
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)

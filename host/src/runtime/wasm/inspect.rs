@@ -41,7 +41,7 @@ pub struct Import {
     pub name: String,
     /// Whether every plugin is given it.
     pub provided: bool,
-    /// If it is not provided: the line of a stage in a pipeline file that grants it. Nothing if no grant could.
+    /// If it refuses everything without a grant: the line of a stage in a pipeline file that grants something.
     pub grant: Option<String>,
 }
 
@@ -67,8 +67,8 @@ impl Inspection {
 
 impl Import {
     fn new(name: String) -> Self {
-        let provided = contract::is_provided(&name);
-        let grant = if provided { None } else { contract::grant(&name) };
+        let grant = contract::grant(&name);
+        let provided = grant.is_some() || contract::is_provided(&name);
         Self { name, provided, grant: grant.map(str::to_owned) }
     }
 }

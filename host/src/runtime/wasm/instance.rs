@@ -23,8 +23,8 @@ use super::{
     wit::{
         WitBatch, WitContext, WitDelivery, WitStageError,
         calls::{
-            ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams, ProduceResult,
-            RestoreParams, RestoreResult, SnapshotResult, TerminateParams, TransformResult,
+            CallParams, CallResult, ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams,
+            ProduceResult, RestoreParams, RestoreResult, SnapshotResult, TerminateParams, TransformResult,
         },
     },
 };
@@ -32,6 +32,8 @@ use super::{
 const HANDLE_DEMAND: &str = "handle-demand";
 const HANDLE_EVENTS: &str = "handle-events";
 const HANDLE_INGEST: &str = "handle-ingest";
+const HANDLE_TICK: &str = "handle-tick";
+const HANDLE_CALL: &str = "handle-call";
 const SNAPSHOT: &str = "snapshot";
 
 /// An instance of a component, for as long as it is whole.
@@ -51,6 +53,8 @@ pub(super) struct Running {
     snapshot: Option<TypedFunc<(), SnapshotResult>>,
     restore: Option<TypedFunc<RestoreParams, RestoreResult>>,
     ingest: Option<TypedFunc<IngestParams, ProduceResult>>,
+    timer: Option<TypedFunc<(), ProduceResult>>,
+    answer: Option<TypedFunc<CallParams, CallResult>>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +96,9 @@ impl Running {
         let snapshot = checkpoint.map(|found| instance.get_typed_func(&mut store, found.snapshot)).transpose()?;
         let restore = checkpoint.map(|found| instance.get_typed_func(&mut store, found.restore)).transpose()?;
         let ingest = exports.ingest.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
-        Ok(Self { store, limits, init, main, terminate, snapshot, restore, ingest })
+        let timer = exports.timer.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
+        let answer = exports.call.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
+        Ok(Self { store, limits, init, main, terminate, snapshot, restore, ingest, timer, answer })
     }
 
     /// Calls `restore`.
@@ -117,6 +123,25 @@ impl Running {
             (Ok(batch),) => Ok(Ok(self.batch(HANDLE_INGEST, batch)?)),
             (Err(error),) => Ok(Err(error)),
         }
+    }
+
+    async fn handle_tick(&mut self) -> Result<Result<Batch, WitStageError>, Trap> {
+        let Some(func) = self.timer else { return Err(check::not_exported(HANDLE_TICK, "timer")) };
+        let batch = match self.call(HANDLE_TICK, func, ()).await? {
+            (Ok(batch),) => self.batch(HANDLE_TICK, batch)?,
+            (Err(error),) => return Ok(Err(error)),
+        };
+        check::tick(HANDLE_TICK, self.main.role(), &batch)?;
+        Ok(Ok(batch))
+    }
+
+    async fn handle_call(&mut self, request: &Bytes) -> Result<Result<Bytes, StageError>, Trap> {
+        let Some(func) = self.answer else { return Err(check::not_exported(HANDLE_CALL, "call")) };
+        if let Err(refused) = check::request(request) {
+            return Ok(Err(refused));
+        }
+        let (given,) = self.call(HANDLE_CALL, func, (request.to_vec(),)).await?;
+        Ok(check::answer(given))
     }
 
     /// Calls `init`.
@@ -226,6 +251,24 @@ impl Instance for WasmInstance {
         let outcome = running.handle_ingest(&events).await?;
         self.running = Some(running);
         Ok(outcome.map_err(StageError::from)?)
+    }
+
+    async fn handle_tick(&mut self) -> Result<Batch, CallError> {
+        let mut running = self.take(HANDLE_TICK)?;
+        let outcome = running.handle_tick().await?;
+        self.running = Some(running);
+        Ok(outcome.map_err(StageError::from)?)
+    }
+
+    async fn handle_call(&mut self, request: Bytes) -> Result<Bytes, CallError> {
+        let mut running = self.take(HANDLE_CALL)?;
+        let outcome = running.handle_call(&request).await?;
+        self.running = Some(running);
+        Ok(outcome?)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.running.as_ref().map_or(0, |running| running.store.data().limiter.memory_bytes())
     }
 
     async fn terminate(&mut self, reason: &str) -> Result<(), CallError> {

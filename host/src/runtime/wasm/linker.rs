@@ -18,8 +18,7 @@ use super::{contract, lookup::LookupsData, store::State, wit::WitLevel};
 /// The interfaces of WASI that every plugin has: reading clocks, random numbers, printing.
 ///
 /// `wasi:filesystem` and `wasi:cli/environment` are there because every program of Rust's, C's and
-/// Go's libraries imports them; they show what is granted. Sockets are not: a plugin that wants them
-/// and is granted none should fail when it is loaded, not at its first connection.
+/// Go's libraries imports them; they show what is granted.
 pub(super) const WASI: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -43,7 +42,10 @@ pub(super) const WASI: &[&str] = &[
     "wasi:random/random",
 ];
 
-/// The interfaces of WASI that a plugin has if an address is granted.
+/// The interfaces of WASI that are there for every plugin, and refuse every address but those granted.
+///
+/// To refuse a plugin that imports them and is granted nothing would tell a mistake sooner. But Python's
+/// library imports them whether or not a stage uses them.
 pub(super) const SOCKETS: &[&str] = &[
     "wasi:sockets/instance-network",
     "wasi:sockets/ip-name-lookup",

@@ -7,7 +7,7 @@
 //!            version       found       at a time    output  what guests say
 //! ```
 //!
-//! `access` and `lookup` hold what guests may use of the machine: their grants.
+//! `progress` tells that a compilation takes long. `access` and `lookup` hold what guests may use of the machine: their grants.
 //!
 //! A plugin that cannot work is refused while it is loaded, with every reason that can be known then.
 
@@ -22,6 +22,7 @@ mod linker;
 mod lookup;
 mod output;
 mod plugin;
+pub mod progress;
 mod signature;
 mod store;
 mod trap;
@@ -49,6 +50,7 @@ use self::{
 use super::{LoadError, Plugin};
 pub use file::not_a_component;
 pub use inspect::{Import, Inspection};
+pub use progress::Progress;
 
 /// Loads components. Cheap to clone; one for a node is enough.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ struct Shared {
     engine: Arc<TickingEngine>,
     linker: Linker<State>,
     cache: Option<Cache>,
+    progress: Arc<dyn Progress>,
 }
 
 /// The runtime could not be set up.
@@ -85,17 +88,31 @@ impl fmt::Debug for Wasm {
 
 impl Wasm {
     /// With `cache_dir`, compiled code is kept there for the next start; the folder is made if need
-    /// be, and must belong to this user alone. Blocks for a few system calls.
+    /// be, and must belong to this user alone. What was not used for 30 days goes, and beyond 1 GiB what was used least
+    /// recently. What takes long is written to the log. Blocks for a few system calls.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self, SetupError> {
+        Self::telling(cache_dir, Arc::new(progress::Logged))
+    }
+
+    /// As [`Wasm::new`], with who hears that a compilation takes long.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn telling(cache_dir: Option<PathBuf>, progress: Arc<dyn Progress>) -> Result<Self, SetupError> {
         let failed = |error: wasmtime::Error| SetupError::Engine(format!("{error:#}"));
         let engine = Arc::new(TickingEngine::new().map_err(failed)?);
         let linker = linker::linker(engine.engine()).map_err(failed)?;
         let open = |folder: PathBuf| Cache::open(&folder).map_err(|source| SetupError::Cache { folder, source });
         let cache = cache_dir.map(open).transpose()?;
-        Ok(Self(Arc::new(Shared { engine, linker, cache })))
+        Ok(Self(Arc::new(Shared { engine, linker, cache, progress })))
+    }
+
+    /// Where compiled code is kept.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.cache.as_ref().map(Cache::folder)
     }
 
     /// Reads a component once, compiles it or takes it from the cache, and checks that it is a plugin
@@ -185,17 +202,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 impl Shared {
     fn load(&self, path: &Path, file: &PluginFile, grants: Arc<Grants>) -> Result<WasmPlugin, LoadError> {
         let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
-        let component = self.component(file).map_err(not)?;
+        let component = self.component(path, file).map_err(not)?;
         self.link(path, &component, file.digest, grants)
     }
 
     fn inspect(&self, path: &Path) -> Result<Inspection, LoadError> {
         let file = PluginFile::read(path)?;
         let not = |found| LoadError::NotAPlugin { path: path.to_owned(), found };
-        let component = self.component(&file).map_err(not)?;
-        // With an address granted, so that only what no grant can mend is told.
-        let grants = Arc::new(Grants { resolve: true, ..Grants::default() });
-        let refusal = self.link(path, &component, file.digest, grants).err().map(|error| match error {
+        let component = self.component(path, &file).map_err(not)?;
+        let refusal = self.link(path, &component, file.digest, Arc::default()).err().map(|error| match error {
             LoadError::NotAPlugin { found, .. } => found,
             LoadError::Refused { reason, .. } => reason,
             other => other.to_string(),
@@ -206,7 +221,7 @@ impl Shared {
 
     /// # Errors
     /// What the bytes are, if they are no valid component.
-    fn component(&self, file: &PluginFile) -> Result<Component, String> {
+    fn component(&self, path: &Path, file: &PluginFile) -> Result<Component, String> {
         if let Some(found) = file::not_a_component(&file.bytes) {
             return Err(found);
         }
@@ -214,8 +229,10 @@ impl Shared {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(engine, &file.digest)) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, &file.bytes).map_err(|error| {
-            let (error, size) = (super::check::clean(&format!("{error:#}")), file.bytes.len());
+        let (progress, size) = (&*self.progress, file.bytes.len());
+        let compile = || Component::from_binary(engine, &file.bytes);
+        let component = progress::telling(progress, path, size as u64, compile).map_err(|error| {
+            let error = super::check::clean(&format!("{error:#}"));
             format!("it begins as a component of {size} bytes, but is not valid: {error}; was it cut short or damaged?")
         })?;
         if let Some(cache) = &self.cache {
@@ -235,7 +252,7 @@ impl Shared {
         let refused = |reason| LoadError::Refused { path: path.to_owned(), reason };
         let names = names(component);
         let contract = names.contract().map_err(not)?;
-        check_imports(&names, &grants).map_err(refused)?;
+        check_imports(&names).map_err(refused)?;
         let pre = self.linker.instantiate_pre(component).map_err(|error| {
             let error = super::check::clean(&format!("{error:#}"));
             refused(format!("an import asks for more than this host provides: {error}"))
@@ -248,7 +265,7 @@ impl Shared {
     }
 }
 
-fn check_imports(names: &Names, grants: &Grants) -> Result<(), String> {
+fn check_imports(names: &Names) -> Result<(), String> {
     let missing = names.not_there();
     if let [first, ..] = *missing {
         let instead = match first.starts_with("wasi:http/") {
@@ -262,22 +279,7 @@ fn check_imports(names: &Names, grants: &Grants) -> Result<(), String> {
             contract::quoted(&[contract::full_name("host")]),
         ));
     }
-    let missing = names.to_be_granted();
-    if missing.is_empty() || access::any_address(grants) {
-        return Ok(());
-    }
-    Err(format!(
-        "it imports {}, which is not granted; add to its stage in the pipeline file what it may reach: `{}`",
-        contract::quoted(&missing),
-        grant_line(&missing),
-    ))
-}
-
-/// The line that suits the imports best: libraries import UDP and look-ups together with TCP.
-fn grant_line(missing: &[&str]) -> &'static str {
-    let lines = || missing.iter().filter_map(|name| contract::grant(name));
-    let tcp = missing.iter().find(|name| name.starts_with("wasi:sockets/tcp")).and_then(|name| contract::grant(name));
-    tcp.or_else(|| lines().next()).unwrap_or_default()
+    Ok(())
 }
 
 fn text_of(digest: Digest) -> String {

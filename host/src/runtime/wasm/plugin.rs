@@ -58,6 +58,14 @@ impl Plugin for WasmPlugin {
         self.role == Role::Producer && self.exports.ingest.is_some()
     }
 
+    fn has_timer(&self) -> bool {
+        self.exports.timer.is_some()
+    }
+
+    fn has_call(&self) -> bool {
+        self.exports.call.is_some()
+    }
+
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
         let mut running = self.instantiate(&spec).await?;
         let stage = || spec.stage.clone();

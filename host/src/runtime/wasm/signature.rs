@@ -10,8 +10,8 @@ use super::{
     contract::Contract,
     store::State,
     wit::calls::{
-        ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams, ProduceResult, RestoreParams,
-        RestoreResult, SnapshotResult, TerminateParams, TransformResult,
+        CallParams, CallResult, ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams,
+        ProduceResult, RestoreParams, RestoreResult, SnapshotResult, TerminateParams, TransformResult,
     },
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Exports {
     pub(super) terminate: Option<ComponentExportIndex>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) ingest: Option<ComponentExportIndex>,
+    pub(super) timer: Option<ComponentExportIndex>,
+    pub(super) call: Option<ComponentExportIndex>,
 }
 
 /// The two functions of `checkpoint`.
@@ -34,7 +36,7 @@ impl Exports {
     /// # Errors
     /// A function is missing or has another type; the text has its name and its type in WIT.
     pub(super) fn find(pre: &InstancePre<State>, contract: &Contract) -> Result<Self, String> {
-        let Contract { role, lifecycle, main, terminate, checkpoint, ingest } = contract;
+        let Contract { role, lifecycle, main, terminate, checkpoint, ingest, timer, call } = contract;
         let init = "init: func(ctx: context) -> result<_, string>";
         let init = find::<InitParams, InitResult>(pre, lifecycle, init)?;
         let main = match role {
@@ -56,7 +58,12 @@ impl Exports {
         let checkpoint = checkpoint.as_deref().map(|interface| Checkpoint::find(pre, interface)).transpose()?;
         let wit = "handle-ingest: func(events: batch) -> result<batch, stage-error>";
         let ingest = ingest.as_deref().map(|interface| find::<IngestParams, ProduceResult>(pre, interface, wit));
-        Ok(Self { init, main, terminate: terminate.transpose()?, checkpoint, ingest: ingest.transpose()? })
+        let wit = "handle-tick: func() -> result<batch, stage-error>";
+        let timer = timer.as_deref().map(|interface| find::<(), ProduceResult>(pre, interface, wit));
+        let wit = "handle-call: func(request: list<u8>) -> result<list<u8>, string>";
+        let call = call.as_deref().map(|interface| find::<CallParams, CallResult>(pre, interface, wit));
+        let (terminate, ingest) = (terminate.transpose()?, ingest.transpose()?);
+        Ok(Self { init, main, terminate, checkpoint, ingest, timer: timer.transpose()?, call: call.transpose()? })
     }
 }
 

@@ -137,6 +137,11 @@ impl Limiter {
         let memory = Account::new(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
         Self { memory, table: Account::new(limits.table_elements as usize), refused: false }
     }
+
+    /// What all memories take together.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.used as u64
+    }
 }
 
 impl ResourceLimiter for Limiter {
@@ -183,6 +188,7 @@ mod tests {
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert!(!limiter.refused);
+        assert_eq!(limiter.memory_bytes(), 100);
         assert!(!limiter.memory_growing(60, 61, None).unwrap());
         assert!(limiter.refused);
     }

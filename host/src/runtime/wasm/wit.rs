@@ -180,4 +180,6 @@ pub(super) mod calls {
     pub(in super::super) type RestoreParams = (Vec<u8>,);
     pub(in super::super) type RestoreResult = (Result<(), String>,);
     pub(in super::super) type IngestParams = (WitBatch,);
+    pub(in super::super) type CallParams = (Vec<u8>,);
+    pub(in super::super) type CallResult = (Result<Vec<u8>, String>,);
 }

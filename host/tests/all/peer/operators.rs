@@ -1,7 +1,7 @@
 //! Operators over the network: what a node answers them, and what neither they nor nodes may ask.
 
 use forebay::node::admin::{INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX};
-use forebay_proto::{blob, ids::OperatorName, letters};
+use forebay_proto::{blob, calls, ids::OperatorName, letters};
 use serde_json::Value;
 
 use super::*;
@@ -85,12 +85,15 @@ async fn an_operator_may_not_open_what_peers_open() {
     let hello =
         Hello { version: VERSION, boot: BootId(1), agreement: Agreement::Islands, advertise: None, group: None };
     let list = letters::Request::List { pipeline: None, stage: None, after: None };
+    let (pipeline, stage) = ("p".parse().unwrap(), "s".parse().unwrap());
+    let call = calls::Request { pipeline, stage, within: Duration::ZERO, request: Bytes::new() };
     for frame in [
         Frame::Hello(hello),
         Frame::Names(Names::default()),
         Frame::Ping(1),
         Frame::Agreement(Bytes::from_static(b"\x01\x01")),
         Frame::LettersAsked(list),
+        Frame::CallAsked(call),
         Frame::BlobAsked(blob::Request::List { digest: blob::Digest([1; 32]) }),
         subscribe("counter", cluster.epoch, 10),
         Frame::AdminTold { more: false, part: Bytes::from_static(b"{}") },

@@ -28,9 +28,6 @@ pub(in crate::cli) struct Args {
     /// Undeploy pipelines that have no file in the folder
     #[arg(long)]
     prune: bool,
-    /// Only show what would happen
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     node: NodeChoice,
     #[command(flatten)]
@@ -54,7 +51,7 @@ pub(in crate::cli) fn apply(args: &Args) -> Result<Exit, Failure> {
     let (client, teller) = (args.node.client()?, Teller::new(args.output.output));
     let (mut changed, mut failed) = (0, Vec::new());
     for (file, name) in files.iter().zip(&names) {
-        match bring_in(&client, teller, file, &args.how, args.dry_run) {
+        match bring_in(&client, teller, file, &args.how) {
             Ok(did) => changed += u32::from(did),
             Err(failure) => failed.push((name, failure)),
         }
@@ -78,7 +75,7 @@ pub(in crate::cli) fn apply(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn prune(client: &super::Client, teller: Teller, pipeline: &str, args: &Args) -> Result<(), Failure> {
-    if args.dry_run || !args.how.yes {
+    if args.how.dry_run || !args.how.yes {
         let text = format!("pipeline {pipeline}: has no file and would be undeployed; --yes does it");
         teller.tell("would_undeploy", &json!({ "pipeline": pipeline }), &text);
         return Ok(());

@@ -17,6 +17,8 @@ mod watch;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     path::PathBuf,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::Duration,
 };
 
@@ -46,9 +48,6 @@ pub(in crate::cli) struct Args {
     file: PathBuf,
     #[command(flatten)]
     how: How,
-    /// Only show what would happen
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     node: NodeChoice,
     #[command(flatten)]
@@ -73,22 +72,19 @@ struct How {
     /// A word on why, for the history
     #[arg(long, value_name = "TEXT", default_value = "deployed")]
     why: String,
+    /// Only show what would happen
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(in crate::cli) fn deploy(args: &Args) -> Result<Exit, Failure> {
     let (client, teller) = (args.node.client()?, Teller::new(args.output.output));
-    bring_in(&client, teller, &args.file, &args.how, args.dry_run)?;
+    bring_in(&client, teller, &args.file, &args.how)?;
     Ok(Exit::Done)
 }
 
 /// Brings a version in, to its end unless it is told not to wait. Whether there was anything to do.
-fn bring_in(
-    client: &Client,
-    teller: Teller,
-    file: &std::path::Path,
-    how: &How,
-    dry_run: bool,
-) -> Result<bool, Failure> {
+fn bring_in(client: &Client, teller: Teller, file: &std::path::Path, how: &How) -> Result<bool, Failure> {
     let meant = read::read(file)?;
     upload::upload(client, &meant)?;
     let deploying = Deploying {
@@ -97,12 +93,15 @@ fn bring_in(
         canary_ms: millis(how.canary),
         why: how.why.clone(),
     };
-    let plan = match ask(client, DeployAsked::Plan(deploying.clone()))? {
+    let planned = patiently("the node compiles plugins that it does not know yet ...", || {
+        ask(client, DeployAsked::Plan(deploying.clone()))
+    });
+    let plan = match planned? {
         AboutDeploy::Plan(plan) => plan,
         _ => return Err(something_else()),
     };
     plan::tell(teller, &plan);
-    if plan.stages.is_empty() || dry_run {
+    if plan.stages.is_empty() || how.dry_run {
         return Ok(false);
     }
     confirm(&plan, how, teller)?;
@@ -112,6 +111,23 @@ fn bring_in(
         watch::watch(client, teller, &plan.pipeline, revision)?;
     }
     Ok(true)
+}
+
+/// Tells people what they wait for, if they have to.
+fn patiently<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel::<()>();
+        let watch = move || {
+            if is_done.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{what}");
+            }
+        };
+        // Without a thread for it nothing is told.
+        let _ = thread::Builder::new().spawn_scoped(scope, watch);
+        let outcome = work();
+        drop(done);
+        outcome
+    })
 }
 
 fn confirm(plan: &Plan, how: &How, teller: Teller) -> Result<(), Failure> {

@@ -22,6 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// If it was rolled back, with the reason.
 pub(super) fn watch(client: &Client, teller: Teller, pipeline: &str, revision: u64) -> Result<(), Failure> {
     let began = Instant::now();
+    let mut compiling = Compiling::default();
     let (mut told, mut heard, mut progress) = (String::new(), Instant::now(), Progress::new("fetched"));
     loop {
         let found = match state(client, pipeline) {
@@ -44,11 +45,34 @@ pub(super) fn watch(client: &Client, teller: Teller, pipeline: &str, revision: u
             if held < all {
                 progress.tell(held, all);
             }
+            compiling.look(teller, rollout);
         } else if let Some(ended) = ended(&found, revision) {
             progress.end();
             return end(teller, pipeline, ended, began.elapsed());
         }
         thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Nodes that compile take a moment or many seconds: only the latter are told of.
+#[derive(Default)]
+struct Compiling {
+    since: Option<Instant>,
+    told: Vec<String>,
+}
+
+const COMPILES_LONG: Duration = Duration::from_secs(1);
+
+impl Compiling {
+    fn look(&mut self, teller: Teller, rollout: &Rollout) {
+        let compile = rollout.nodes.iter().filter(|(_, node)| node.said == "compiling");
+        let nodes: Vec<_> = compile.map(|(node, _)| node.clone()).collect();
+        if nodes.is_empty() {
+            self.since = None;
+        } else if self.since.get_or_insert_with(Instant::now).elapsed() > COMPILES_LONG && nodes != self.told {
+            teller.tell("compiling", &json!({ "nodes": nodes }), &format!("compiling on {} ...", nodes.join(", ")));
+            self.told = nodes;
+        }
     }
 }
 

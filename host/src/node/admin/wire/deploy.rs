@@ -214,7 +214,7 @@ pub struct Rollout {
 /// How far a node is.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct NodeProgress {
-    /// `waiting`, `well` or `not here`.
+    /// `waiting`, `compiling`, `well` or `not here`.
     pub said: String,
     /// While it fetches: bytes that it has, and of how many.
     pub fetched: Option<[u64; 2]>,

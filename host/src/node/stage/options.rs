@@ -1,0 +1,42 @@
+//! What a stage's state machine is told of its settings, its plugin and where it begins.
+
+use std::time::Duration;
+
+use forebay_proto::{consumer::UpstreamOptions, pipeline, poison::PoisonLimit, stage::StageOptions};
+
+use super::StageSpec;
+
+impl StageSpec {
+    pub(super) fn options(&self) -> StageOptions {
+        let settings = &*self.settings;
+        let role = self.plugin.role();
+        let mut options = StageOptions::new(self.pipeline.clone(), settings.name.clone(), role);
+        options.epoch = self.epoch;
+        if let Some(size) = settings.buffer.size {
+            options.buffer.size = Some(size);
+        }
+        options.buffer.keep = settings.buffer.keep;
+        options.demand_mode = settings.demand;
+        options.poll = if self.plugin.waits_for_events() { Some(Duration::ZERO) } else { settings.poll };
+        options.call_events_max = settings.limits.batch.events_max;
+        options.message_bytes_max = settings.limits.batch.bytes_max as usize;
+        let upstream = |subscription: &pipeline::Subscription| UpstreamOptions {
+            source: subscription.to.clone(),
+            demand: subscription.demand,
+            cancel: subscription.cancel,
+            when_full: subscription.when_full,
+        };
+        options.tick = settings.tick.filter(|_| self.plugin.has_timer());
+        options.upstreams = settings.subscribe.iter().map(upstream).collect();
+        options.fenced.clone_from(&self.fenced);
+        options.first_seq = self.start.seq;
+        options.checkpoint = settings.checkpoint.filter(|_| self.plugin.has_checkpoint());
+        options.inbox = self.inbox.as_ref().map(|inbox| inbox.position());
+        options.ack = settings.ack;
+        options.retry = settings.retry;
+        let (memory_bytes, has_checkpoint) = (settings.limits.memory_bytes, self.plugin.has_checkpoint());
+        options.recycle = settings.recycle.marks(memory_bytes, role, has_checkpoint);
+        options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };
+        options
+    }
+}
