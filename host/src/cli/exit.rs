@@ -2,9 +2,9 @@
 
 use std::{error::Error, fmt, io, process::ExitCode};
 
+use forebay_author::{AuthorError, rust::BuildError};
 use forebay_proto::pipeline::ManifestError;
 
-use super::build::BuildError;
 use crate::{
     chain::chain,
     config::ConfigError,
@@ -34,6 +34,8 @@ pub enum Exit {
     CannotCreate = 73,
     /// Reading or writing failed.
     Io = 74,
+    /// A stage refused what it was asked.
+    Refused = 76,
     /// Not permitted.
     Permission = 77,
     /// Bad configuration.
@@ -169,12 +171,20 @@ impl From<IdentityError> for Failure {
     }
 }
 
-impl From<BuildError> for Failure {
-    fn from(error: BuildError) -> Self {
+impl From<AuthorError> for Failure {
+    fn from(error: AuthorError) -> Self {
         let exit = match &error {
-            BuildError::NoManifest { .. } | BuildError::NoPackage { .. } => Exit::NoInput,
-            BuildError::NotCdylib { .. } | BuildError::Metadata { .. } | BuildError::Failed { .. } => Exit::Data,
-            _ => Exit::Unavailable,
+            AuthorError::Usage(_) => Exit::Usage,
+            AuthorError::NoProject { .. } => Exit::NoInput,
+            AuthorError::Manifest { .. } | AuthorError::Source { .. } => Exit::Data,
+            AuthorError::Failed { .. } | AuthorError::Component { .. } => Exit::Data,
+            AuthorError::Missing { .. } => Exit::Unavailable,
+            AuthorError::File { source, .. } => Exit::of_io(source, Exit::Io),
+            AuthorError::Cargo(BuildError::NoManifest { .. } | BuildError::NoPackage { .. }) => Exit::NoInput,
+            AuthorError::Cargo(
+                BuildError::NotCdylib { .. } | BuildError::Metadata { .. } | BuildError::Failed { .. },
+            ) => Exit::Data,
+            AuthorError::Cargo(_) => Exit::Unavailable,
         };
         Self::of(exit, &error)
     }

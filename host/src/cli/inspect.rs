@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, Failure, OutputArgs, OutputChoice, output::print_line};
-use crate::runtime::wasm::{Inspection, Wasm};
+use super::{Exit, Failure, OutputArgs, OutputChoice, cache::CacheArgs, output::print_line};
+use crate::runtime::wasm::Inspection;
 
 /// Tell what a plugin is, what it needs and what it offers.
 ///
@@ -15,11 +15,13 @@ pub(super) struct Args {
     #[arg(value_name = "PLUGIN")]
     plugin: PathBuf,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) async fn inspect(args: Args) -> Result<Exit, Failure> {
-    let inspection = Wasm::new(None)?.inspect(&args.plugin).await?;
+    let inspection = args.cache.wasm()?.inspect(&args.plugin).await?;
     match args.output.output {
         OutputChoice::Text => print_line(&text(&inspection)),
         OutputChoice::Json => {
@@ -54,9 +56,9 @@ fn text(inspection: &Inspection) -> String {
         let how = match (&import.grant, import.provided) {
             // Languages import these whether or not they use them.
             (_, true) if shows_grants(&import.name) => "always provided, empty without a grant".to_owned(),
-            (_, true) => "always provided".to_owned(),
-            (Some(grant), false) => format!("needs a grant: {grant}"),
-            (None, false) => "not provided".to_owned(),
+            (Some(grant), true) => format!("always provided, refuses all without a grant: {grant}"),
+            (None, true) => "always provided".to_owned(),
+            (_, false) => "not provided".to_owned(),
         };
         lines.push(format!("  {:<48} {how}", import.name));
     }

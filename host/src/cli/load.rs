@@ -12,7 +12,7 @@ use forebay_proto::{
     pipeline::{FILE_BYTES_MAX, Pipeline, PluginRef, Stage},
 };
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, registry::signature_path};
 use crate::{
     node::LoadedPipeline,
     runtime::{
@@ -29,6 +29,13 @@ pub(super) enum LinesInput {
     Stdin,
     /// A file.
     File(PathBuf),
+}
+
+impl LinesInput {
+    /// `-` is standard input.
+    pub(super) fn of(path: PathBuf) -> Self {
+        if path == Path::new("-") { Self::Stdin } else { Self::File(path) }
+    }
 }
 
 /// Reads a pipeline file and loads all its plugins, if `trusted` takes them. Paths in it count from the file's
@@ -70,9 +77,7 @@ async fn component(
 
 /// The text of `FILE.minisig`. What is too long or no text is given so that it is refused as what it is.
 pub(super) fn signature(plugin: &Path) -> Result<Option<String>, Failure> {
-    let mut name = plugin.as_os_str().to_owned();
-    name.push(".minisig");
-    let path = PathBuf::from(name);
+    let path = signature_path(plugin);
     let failed = |error| Failure::reading(&path, error);
     match std::fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -122,13 +127,12 @@ fn no_store(stage: &Stage, name: &PluginName, file: &Path) -> Failure {
 }
 
 fn builtin(name: &str, input: Option<&LinesInput>) -> Result<Arc<dyn Plugin>, Failure> {
-    match name {
-        "inbox" => return Ok(native::inbox()),
-        "lines" => {}
-        _ => {
-            let expected = "inbox, lines".to_owned();
-            return Err(LoadError::UnknownBuiltin { found: name.to_owned(), expected }.into());
-        }
+    if let Some(plugin) = native::named(name) {
+        return Ok(plugin);
+    }
+    if name != "lines" {
+        let expected = [&["lines"], &native::NAMES[..]].concat().join(", ");
+        return Err(LoadError::UnknownBuiltin { found: name.to_owned(), expected }.into());
     }
     match input {
         Some(LinesInput::Stdin) => Ok(native::lines(|_| Ok(tokio::io::BufReader::new(tokio::io::stdin())))),

@@ -1,6 +1,7 @@
 //! The `forebay` binary's commands, one file each, and what they have in common.
 
-pub mod build;
+mod author;
+mod cache;
 pub mod cluster;
 mod demo;
 mod exit;
@@ -15,7 +16,7 @@ mod push;
 mod registry;
 mod run;
 
-use std::{panic::AssertUnwindSafe, path::PathBuf, process::ExitCode};
+use std::{panic::AssertUnwindSafe, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -29,7 +30,8 @@ Exit codes:
   64  wrong usage                           70  a stage gave up, or a bug of Forebay
   65  bad data: a pipeline file, a plugin   73  a file or socket cannot be made
   66  a file to read is missing             74  reading or writing failed
-  77  not permitted                         78  bad configuration
+  76  a stage refused a request             77  not permitted
+  78  bad configuration
 
 Begin with `forebay demo`. Documentation: README.md, and ARCHITECTURE.md for how it works.";
 
@@ -69,26 +71,19 @@ enum Command {
     #[command(subcommand)]
     Dlq(operate::DlqArgs),
     Ingest(ingest::Args),
+    Call(operate::CallArgs),
     Recover(operate::RecoverArgs),
     Run(run::Args),
+    New(author::NewArgs),
+    Build(author::BuildArgs),
+    Dev(author::DevArgs),
+    Test(author::TestArgs),
     Inspect(inspect::Args),
-    /// Build the Rust stage in a directory into a plugin
-    Build(BuildArgs),
     Push(push::Args),
     Pull(pull::Args),
     /// Make the keys by which the nodes of a cluster know each other, and their operators
     #[command(subcommand)]
     Cluster(Cluster),
-}
-
-#[derive(Debug, clap::Args)]
-struct BuildArgs {
-    /// Directory of the stage's package
-    #[arg(default_value = ".")]
-    dir: PathBuf,
-    /// Build with Debian's packages instead of rustup's target
-    #[arg(long)]
-    debian: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,14 +161,14 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Plugins(args) => operate::plugins(&args),
         Command::Dlq(args) => operate::dlq(&args),
         Command::Ingest(args) => ingest::ingest(&args),
+        Command::Call(args) => operate::call(&args),
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),
-        Command::Build(args) => {
-            let path = build::build(&args.dir, build::BuildOptions { debian: args.debian })?;
-            println!("{}", path.display());
-            Ok(Exit::Done)
-        }
+        Command::New(args) => author::new(&args),
+        Command::Build(args) => author::build(&args),
+        Command::Dev(args) => block_on(author::dev(args)),
+        Command::Test(args) => author::test(&args),
         Command::Push(args) => push::push(&args),
         Command::Pull(args) => pull::pull(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),

@@ -1,6 +1,12 @@
 //! `forebay node`: one node of a cluster, until a signal ends it.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, task::Poll};
+use std::{
+    fs::File,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    task::Poll,
+};
 
 use forebay_blobs::BlobStore;
 use tokio::{
@@ -42,6 +48,10 @@ pub(super) struct Args {
     /// end in good order when it ends
     #[arg(long)]
     orders_on_stdin: bool,
+    /// Directory for compiled plugins, which start faster the next time; several nodes may share one
+    /// [default: DATA/cache]
+    #[arg(long, value_name = "DIRECTORY", verbatim_doc_comment)]
+    cache: Option<PathBuf>,
 }
 
 /// What can be done with a node instead of running it.
@@ -60,7 +70,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         let text = format!("the keys in {data}/tls are those of node `{found}`, not of `{name}`");
         return Err(Failure::new(Exit::Config, format!("{text}; use --name {found}, or keys for `{name}`")));
     }
-    let wasm = Wasm::new(Some(config.data.join("cache")))?;
+    let wasm = Wasm::new(Some(args.cache.unwrap_or_else(|| config.data.join("cache"))))?;
     let mut pipelines = Vec::new();
     for file in &config.pipeline {
         pipelines.push(load::load(file, &wasm, None, &config.trusted_keys).await?);

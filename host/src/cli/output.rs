@@ -66,15 +66,20 @@ struct Text {
     node: NodeName,
 }
 
+/// Under which name lines that stages log are filtered, apart from the host's own.
+const STAGE_LINES: &str = "stage";
+
 impl GuestOutput for Text {
     fn line(&self, stage: &StageName, kind: LineKind, line: &str) {
         let node = &self.node;
         match kind {
             LineKind::Stdout => print_line(line),
-            LineKind::Stderr | LineKind::Log(tracing::Level::WARN) => tracing::warn!(%node, %stage, "{line}"),
-            LineKind::Log(tracing::Level::ERROR) => tracing::error!(%node, %stage, "{line}"),
-            LineKind::Log(tracing::Level::INFO) => tracing::info!(%node, %stage, "{line}"),
-            LineKind::Log(_) => tracing::debug!(%node, %stage, "{line}"),
+            LineKind::Stderr | LineKind::Log(tracing::Level::WARN) => {
+                tracing::warn!(target: STAGE_LINES, %node, %stage, "{line}")
+            }
+            LineKind::Log(tracing::Level::ERROR) => tracing::error!(target: STAGE_LINES, %node, %stage, "{line}"),
+            LineKind::Log(tracing::Level::INFO) => tracing::info!(target: STAGE_LINES, %node, %stage, "{line}"),
+            LineKind::Log(_) => tracing::debug!(target: STAGE_LINES, %node, %stage, "{line}"),
         }
     }
 
@@ -172,6 +177,9 @@ fn event_json(event: &NodeEvent) -> (&'static str, Value) {
             ("unsubscribed", json!({"stage": stage.as_str(), "reason": reason.to_string()}))
         }
         NodeEvent::Counted { stage, what } => ("counted", json!({"stage": stage.as_str(), "text": what})),
+        NodeEvent::Recycled { stage, before_bytes, after_bytes } => {
+            ("recycled", json!({"stage": stage.as_str(), "before_bytes": before_bytes, "after_bytes": after_bytes}))
+        }
         NodeEvent::Finished { stage } => ("finished", json!({"stage": stage.as_str()})),
         NodeEvent::Quorum { holds, why } => ("quorum", json!({"holds": holds, "reason": why})),
         NodeEvent::Fenced { claim, to } => (

@@ -36,7 +36,7 @@ impl Child {
     pub(super) fn start(
         name: &NodeName,
         data: &Path,
-        pipeline: &Path,
+        (pipeline, cache): (&Path, Option<&Path>),
         (join, agreement): (&[SocketAddr], Agreement),
         said: mpsc::Sender<Said>,
     ) -> io::Result<Self> {
@@ -48,6 +48,9 @@ impl Child {
             Agreement::Quorum => "quorum",
         };
         command.args(["--agreement", agreement]);
+        if let Some(cache) = cache {
+            command.arg("--cache").arg(cache);
+        }
         for address in join {
             command.arg("--join").arg(address.to_string());
         }

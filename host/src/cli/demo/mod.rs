@@ -24,7 +24,7 @@ use self::{
     child::{Child, Said},
     story::Story,
 };
-use super::{Exit, Failure, OutputChoice, node::Signals, output};
+use super::{Exit, Failure, OutputChoice, cache::CacheArgs, node::Signals, output};
 use crate::{config::Agreement, transport::identity::ClusterCa};
 
 /// The components of the demo, so that it runs from wherever the binary is.
@@ -68,6 +68,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = humantime::parse_duration)]
     pause: Duration,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     output: super::OutputArgs,
 }
 
@@ -110,6 +112,8 @@ pub(super) async fn demo(args: Args) -> Result<Exit, Failure> {
     let failed = |error: io::Error| Failure::new(Exit::CannotCreate, "cannot set up the demo's files").because(error);
     let dir = tempfile::Builder::new().prefix("forebay-demo-").tempdir().map_err(failed)?;
     let pipeline = write_pipeline(dir.path(), args.pause).map_err(failed)?;
+    // Nodes that cannot use it end: so it is tried here.
+    let cache = args.cache.clone().wasm()?.folder().map(Path::to_owned);
     let ca = ClusterCa::generate()?;
     let (saying, said) = mpsc::channel(SAID_LEN);
     let json = matches!(args.output.output, OutputChoice::Json);
@@ -117,6 +121,7 @@ pub(super) async fn demo(args: Args) -> Result<Exit, Failure> {
         args,
         dir: dir.path().to_owned(),
         pipeline,
+        cache,
         said,
         children: Vec::new(),
         story: Story::new(json),
@@ -155,6 +160,8 @@ struct Demo {
     args: Args,
     dir: PathBuf,
     pipeline: PathBuf,
+    /// Where nodes keep compiled plugins.
+    cache: Option<PathBuf>,
     said: mpsc::Receiver<Said>,
     children: Vec<Child>,
     story: Story,
@@ -172,7 +179,7 @@ impl Demo {
             ca.issue(&name, Duration::from_secs(24 * 3600))?.save(&data)?;
             let join: &[SocketAddr] = if alone.is_zero() { &addresses } else { &[] };
             let how = (join, self.args.agreement);
-            let child = Child::start(&name, &data, &self.pipeline, how, saying.clone());
+            let child = Child::start(&name, &data, (&self.pipeline, self.cache.as_deref()), how, saying.clone());
             let failed = |error| Failure::new(Exit::Unavailable, format!("cannot start node {name}")).because(error);
             self.children.push(child.map_err(failed)?);
             addresses.push(self.listening(&name).await?);
