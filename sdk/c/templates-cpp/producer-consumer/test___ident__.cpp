@@ -1,0 +1,20 @@
+#include <forebay/testing.hpp>
+
+using namespace forebay::testing;
+
+TEST(greets_by_name) {
+    CHECK_OK(start(R"({"greeting": "Good day"})"));
+    CHECK_TEXTS(deliver(TEXTS("Ada", "Grace")), "Good day, Ada!", "Good day, Grace!");
+}
+
+TEST(what_is_no_text_is_rejected) {
+    CHECK_OK(start("null"));
+    auto result = deliver(TEXTS("\xff", "Ada"));
+    CHECK_TEXTS(result, "Hello, Ada!");
+    CHECK(result.rejections_length == 1 && result.rejections[0].index == 0);
+}
+
+TEST(a_number_is_no_greeting) {
+    CHECK_ERROR(start(R"({"greeting": 7})"), FOREBAY_OTHER,
+                "config of stage `stage`: at `greeting`: found number 7, expected text");
+}

@@ -1,0 +1,3 @@
+module forebay.dev/sdk
+
+go 1.25

@@ -1,0 +1,7 @@
+//go:build forebay && !forebay_call
+
+package forebay
+
+type callStage = any
+
+const exportsCall = false

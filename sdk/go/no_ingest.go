@@ -1,0 +1,7 @@
+//go:build forebay && !forebay_ingest
+
+package forebay
+
+type ingestStage = any
+
+const exportsIngest = false

@@ -1,0 +1,7 @@
+//go:build forebay && !forebay_terminate
+
+package forebay
+
+type terminateStage = any
+
+const exportsTerminate = false

@@ -1,0 +1,7 @@
+//go:build forebay && !forebay_timer
+
+package forebay
+
+type timerStage = any
+
+const exportsTimer = false

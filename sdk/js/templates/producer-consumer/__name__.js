@@ -1,0 +1,12 @@
+import { ProducerConsumer, text } from "@forebay/sdk";
+
+export default class __Type__ extends ProducerConsumer({ greeting: text("Hello") }) {
+  /** Pushes what it makes of each event: one, several or none. */
+  handleEvents(delivery, events) {
+    for (const event of delivery) {
+      const name = event.tryText();
+      if (name === undefined) event.reject("a name is UTF-8");
+      else events.push(`${this.config.greeting}, ${name}!`, { key: event.key });
+    }
+  }
+}
