@@ -1,0 +1,48 @@
+#include <forebay/testing.hpp>
+
+using namespace forebay::testing;
+
+TEST(it_logs_what_it_is_given) {
+    CHECK_OK(start("null"));
+    auto result = deliver(TEXTS("a", "go", "no"));
+    CHECK_OK(result);
+    CHECK(result.rejections_length == 1 && result.rejections[0].index == 2 && !result.rejections[0].retry);
+    CHECK_TEXT(result.rejections[0].reason, "no");
+    CHECK_LOGGED(FOREBAY_INFO, "a");
+    CHECK_LOGGED(FOREBAY_INFO, "no");
+}
+
+TEST(it_fails_as_it_is_told_to) {
+    CHECK_OK(start(R"({"mode": "retry"})"));
+    CHECK_ERROR(deliver(TEXTS("go")), FOREBAY_RETRY, "told to");
+    CHECK_OK(start(R"({"mode": "fatal"})"));
+    CHECK_ERROR(deliver(TEXTS("go")), FOREBAY_FATAL, "told to");
+    CHECK_OK(start(R"({"mode": "other"})"));
+    CHECK_ERROR(deliver(TEXTS("go")), FOREBAY_OTHER, "told to");
+    CHECK_ERROR(start(R"({"mode": "init"})"), FOREBAY_FATAL, "told to fail");
+}
+
+TEST(a_panic_ends_the_instance_and_is_logged_with_its_place) {
+    CHECK_OK(start(R"({"mode": "trap"})"));
+    CHECK_ENDS(deliver(TEXTS("go")), "misbehaver.cpp:");
+    CHECK_ENDS(deliver(TEXTS("go")), ": told to trap");
+}
+
+TEST(rejections_a_host_refuses_are_refused) {
+    CHECK_OK(start(R"({"mode": "outside"})"));
+    CHECK_ENDS(deliver(TEXTS("go")), "rejection of event 4294967295, but 1 were delivered");
+    CHECK_OK(start(R"({"mode": "twice"})"));
+    CHECK_ENDS(deliver(TEXTS("a", "go")), "event 1 was rejected twice");
+}
+
+TEST(a_flood_is_ten_thousand_lines) {
+    CHECK_OK(start(R"({"mode": "flood"})"));
+    CHECK_OK(deliver(TEXTS("go")));
+    CHECK(forebay_test_logs() == 10001);
+}
+
+TEST(a_mode_that_is_not_known_is_refused) {
+    CHECK_ERROR(start(R"({"mode": "odd"})"), FOREBAY_OTHER,
+                "config of stage `stage`: `mode` is \"odd\"; expected one of ok, retry, fatal, other, trap, spin, "
+                "allocate, outside, twice, flood, init");
+}

@@ -1,0 +1,37 @@
+// Joins payloads, a number of them at a time; what is left goes out when the clock says so.
+
+import { ProducerConsumer, int } from "@forebay/sdk";
+
+const COMMA = new Uint8Array([0x2c]);
+
+export default class Batcher extends ProducerConsumer({ size: int(3, { min: 1 }) }) {
+  #payloads = [];
+
+  handleEvents(delivery, events) {
+    for (const { payload } of delivery) {
+      this.#payloads.push(payload);
+      if (this.#payloads.length === this.config.size) this.#emit(events);
+    }
+  }
+
+  handleTick(events) {
+    if (this.#payloads.length > 0) this.#emit(events);
+  }
+
+  #emit(events) {
+    events.push(joined(this.#payloads));
+    this.#payloads = [];
+  }
+}
+
+/** The payloads with a comma between each two; they may be other than text. */
+function joined(payloads) {
+  const parts = payloads.flatMap((payload, index) => (index === 0 ? [payload] : [COMMA, payload]));
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let end = 0;
+  for (const part of parts) {
+    bytes.set(part, end);
+    end += part.length;
+  }
+  return bytes;
+}
