@@ -5,16 +5,20 @@
 //! cut into batches of at most `max_demand - min_demand` events; batches never span messages. The
 //! end of a subscription waits in the same queue, behind the events that came before it.
 
+mod fence;
 mod in_hand;
 mod overflow;
+mod subscription;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
+use fence::Fence;
 pub(crate) use in_hand::InHand;
 use in_hand::Recent;
+use subscription::Subscription;
 
 use crate::{
     backoff::Backoff,
@@ -79,35 +83,6 @@ struct Upstream {
     sub: Option<SubId>,
     retry_at: Option<Duration>,
     backoff: Backoff,
-}
-
-#[derive(Debug)]
-struct Subscription {
-    source: StageName,
-    epoch: Epoch,
-    demand: Demand,
-    cancel: CancelMode,
-    when_full: WhenFull,
-    /// Received and neither acknowledged nor dropped; kept only where events are dropped.
-    held: u64,
-    /// All events asked for and received since the start.
-    granted: u64,
-    received: u64,
-    /// Asked for and not processed yet: GenStage's `pending`.
-    pending: u32,
-    /// Processed, and not to be acknowledged yet.
-    held_back: u32,
-    /// Its end waits in the queue: nothing is sent on it any more.
-    ended: bool,
-}
-
-/// What is known of a source of which former owners are fenced.
-#[derive(Debug, Default)]
-struct Fence {
-    /// The highest epoch heard of.
-    epoch: Epoch,
-    /// The latest subscription that was cut off: what still comes on it is of a former owner.
-    cut: Option<SubId>,
 }
 
 #[derive(Debug)]
@@ -246,37 +221,6 @@ impl Consumer {
         let (source, owner) = (options.source.clone(), owner.clone());
         out.notice(Notice::Subscribed { sub, source, owner });
         sub
-    }
-
-    /// Whether a later owner than that of this epoch is known, and matters.
-    fn is_former(&self, source: &StageName, epoch: Epoch) -> bool {
-        self.fences.get(source).is_some_and(|fence| epoch < fence.epoch)
-    }
-
-    /// An owner is known: what came of former ones and is not in hand goes back to them, unacknowledged,
-    /// and they are told.
-    fn fence(&mut self, source: &StageName, epoch: Epoch, out: &mut Outputs) {
-        let Some(fence) = self.fences.get_mut(source).filter(|fence| fence.epoch < epoch) else { return };
-        fence.epoch = epoch;
-        let former = |(_, sub): &(&SubId, &Subscription)| sub.source == *source && sub.epoch < epoch;
-        let former: Vec<SubId> = self.subs.iter().filter(former).map(|(sub, _)| *sub).collect();
-        for sub in former {
-            fence.cut = Some(sub);
-            self.queue.retain(|queued| !matches!(queued, Queued::Events(of, _) if *of == sub));
-            self.current.take_if(|current| current.sub == sub);
-            let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
-                continue;
-            };
-            subscription.ended = true;
-            out.send(sub, subscription.epoch, Message::Cancel(Reason::StaleEpoch));
-            self.queue.push_back(Queued::Ended(sub, Ending::Cancelled, Reason::StaleEpoch));
-        }
-    }
-
-    /// Whether this is a subscription to a former owner that was cut off.
-    pub(crate) fn is_fenced(&self, sub: SubId) -> bool {
-        let cut = self.fences.values().any(|fence| fence.cut == Some(sub));
-        cut || self.subs.get(&sub).is_some_and(|subscription| self.is_former(&subscription.source, subscription.epoch))
     }
 
     fn remember(&mut self, sub: SubId, source: &StageName) {
@@ -522,45 +466,6 @@ impl Consumer {
                 out.send(sub, subscription.epoch, Message::Cancel(reason.clone()));
             }
             out.close(sub);
-        }
-    }
-}
-
-impl Subscription {
-    fn is_with(&self, source: &StageName, epoch: Epoch) -> bool {
-        !self.ended && self.source == *source && self.epoch == epoch
-    }
-
-    fn admit(&mut self, epoch: Epoch, events: &Events) -> Result<(), Reason> {
-        if epoch != self.epoch {
-            return Err(Reason::StaleEpoch);
-        }
-        let received = self.received + events.events.len() as u64;
-        if received > self.granted {
-            // GenStage logs this and goes on; here a grant is what bounds memory on both sides, so a
-            // producer that breaks it is cut off.
-            let excess = received - self.granted;
-            return Err(Reason::Protocol(format!("{excess} events more than asked for")));
-        }
-        self.received = received;
-        Ok(())
-    }
-
-    /// Acknowledged or given back. One that drops has asked for more when they came.
-    fn count_done(&mut self, count: u32) {
-        match self.when_full {
-            WhenFull::Block => self.count_processed(count),
-            WhenFull::DropOldest | WhenFull::DropNewest => self.held = self.held.saturating_sub(count.into()),
-        }
-    }
-
-    /// GenStage's `split_batches`: what was open falls by the batch; at `min` or below, the
-    /// difference to `max` is asked for.
-    fn count_processed(&mut self, count: u32) {
-        self.pending -= count;
-        if self.pending <= self.demand.min() {
-            self.granted += u64::from(self.demand.max() - self.pending);
-            self.pending = self.demand.max();
         }
     }
 }
