@@ -3,9 +3,12 @@
 //!
 //! Messages are handled one after the other, in the order they came, whatever their source. Each is
 //! cut into batches of at most `max_demand - min_demand` events; batches never span messages. The
-//! end of a subscription waits in the same queue, behind the events that came before it.
+//! end of a subscription waits in the same queue, behind the events that came before it. Of a stage that
+//! gathers the events wait in groups beside that queue instead.
 
+mod calls;
 mod fence;
+mod gather;
 mod in_hand;
 mod overflow;
 mod subscription;
@@ -16,6 +19,8 @@ use std::{
 };
 
 use fence::Fence;
+use gather::Gather;
+pub use gather::{GatherBy, Gathering};
 pub(crate) use in_hand::InHand;
 use in_hand::Recent;
 use subscription::Subscription;
@@ -25,7 +30,7 @@ use crate::{
     batch::Batch,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Demand, Events, Message, Reason, SeqRun, Subscribe},
-    stage::{Call, Ending, Letter, Notice, Outputs},
+    stage::{Ending, Letter, Notice, Outputs},
 };
 
 /// What the end of a subscription does to its consumer (GenStage's `:cancel`).
@@ -112,6 +117,9 @@ pub(crate) struct Consumer {
     subs: BTreeMap<SubId, Subscription>,
     queue: VecDeque<Queued>,
     current: Option<Current>,
+    gather: Option<Gather>,
+    /// There will be a call at this time, if nothing happens before.
+    call_at: Option<Duration>,
     in_hand: Option<InHand>,
     recent: BTreeMap<StageName, Recent>,
     /// It ends: what comes in now goes back with the rest.
@@ -129,22 +137,40 @@ impl Consumer {
         let upstreams = upstreams.into_iter().map(upstream).collect();
         let fences = fenced.into_iter().map(|source| (source, Fence::default())).collect();
         let (subs, queue) = (BTreeMap::new(), VecDeque::new());
-        let (recent, draining) = (BTreeMap::new(), false);
-        Self { pipeline, name, upstreams, fences, subs, queue, current: None, in_hand: None, recent, draining }
+        Self {
+            pipeline,
+            name,
+            upstreams,
+            fences,
+            subs,
+            queue,
+            current: None,
+            gather: None,
+            call_at: None,
+            in_hand: None,
+            recent: BTreeMap::new(),
+            draining: false,
+        }
+    }
+
+    /// Calls are made with what was gathered, of so many bytes at most.
+    pub(crate) fn gathering(mut self, options: Option<Gathering>, bytes_max: usize) -> Self {
+        self.gather = options.map(|options| Gather::new(options, bytes_max));
+        self
     }
 
     /// Whether nothing received waits for the guest.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.current.is_none() && self.in_hand.is_none()
+        self.queue.is_empty() && self.current.is_none() && self.in_hand.is_none() && !self.has_gathered()
     }
 
     pub(crate) fn has_sub(&self, sub: SubId) -> bool {
         self.subs.get(&sub).is_some_and(|subscription| !subscription.ended)
     }
 
-    /// Received and not processed yet. Unit: messages.
+    /// Received and not processed yet. Unit: messages, and groups of what is gathered.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.gather.as_ref().map_or(0, Gather::len)
     }
 
     /// When something is to be done without a message.
@@ -214,6 +240,8 @@ impl Consumer {
             granted,
             received: 0,
             pending: demand.max(),
+            // A group may need all that `max_demand` allows.
+            refill_at: if self.gather.is_some() { demand.max() - 1 } else { demand.min() },
             held_back: 0,
             ended: false,
         };
@@ -247,7 +275,7 @@ impl Consumer {
         }
     }
 
-    pub(crate) fn on_events(&mut self, sub: SubId, epoch: Epoch, events: Events, out: &mut Outputs) {
+    pub(crate) fn on_events(&mut self, now: Duration, sub: SubId, epoch: Epoch, events: Events, out: &mut Outputs) {
         let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
             return self.refuse_unknown(sub, epoch, out);
         };
@@ -259,7 +287,10 @@ impl Consumer {
                     upstream.backoff.reset();
                 }
                 let arrived = u32::try_from(events.events.len()).expect("a batch has fewer events than 2^32");
-                self.queue.push_back(Queued::Events(sub, events));
+                match &mut self.gather {
+                    Some(gather) => gather.add(now, sub, events),
+                    None => self.queue.push_back(Queued::Events(sub, events)),
+                }
                 self.make_room(sub, arrived, out);
             }
             Err(reason) => {
@@ -301,38 +332,11 @@ impl Consumer {
         }
     }
 
-    /// The next call to make, if nothing is in hand. `wanted` says whether a new message may be
-    /// taken: always for a consumer, while downstream waits for a producer-consumer.
-    ///
-    /// `Err` says that the end of a subscription stops the stage.
-    pub(crate) fn next_call(&mut self, now: Duration, wanted: bool, out: &mut Outputs) -> Result<Option<Call>, Reason> {
-        while self.current.is_none() {
-            if !wanted || self.in_hand.is_some() {
-                return Ok(None);
-            }
-            match self.queue.pop_front() {
-                None => return Ok(None),
-                Some(Queued::Events(sub, Events { attempt, runs, events })) => {
-                    self.current = Some(Current { sub, attempt, runs: runs.into(), rest: events });
-                }
-                Some(Queued::Ended(sub, ending, reason)) => self.finish(now, sub, ending, reason, out)?,
-                Some(Queued::Resent(letter)) => return Ok(Some(self.take_letter(letter))),
-            }
-        }
-        Ok(self.cut_batch())
-    }
-
     /// A person sends a dead letter to this stage again.
     pub(crate) fn resend(&mut self, letter: Letter) {
         if !self.draining {
             self.queue.push_back(Queued::Resent(letter));
         }
-    }
-
-    fn take_letter(&mut self, Letter { source, epoch, seq, attempts, event, .. }: Letter) -> Call {
-        let (sub, runs) = (SubId::RESENT, vec![SeqRun { first: seq, count: 1 }]);
-        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
-        Call::HandleEvents { sub, source, epoch, attempt: attempts.saturating_add(1), runs, events: event }
     }
 
     /// Takes up a call of these events, which were received before.
@@ -343,21 +347,6 @@ impl Consumer {
     /// Whether the guest works on something.
     pub(crate) fn is_busy(&self) -> bool {
         self.in_hand.is_some()
-    }
-
-    fn cut_batch(&mut self) -> Option<Call> {
-        let current = self.current.as_mut()?;
-        // A subscription stays known until its end comes up in the queue, behind its events.
-        let subscription = self.subs.get(&current.sub)?;
-        let events = current.rest.take_front(subscription.demand.batch_max() as usize);
-        let runs = take_runs(&mut current.runs, events.len());
-        let (sub, attempt) = (current.sub, current.attempt);
-        if current.rest.is_empty() {
-            self.current = None;
-        }
-        let (source, epoch) = (subscription.source.clone(), subscription.epoch);
-        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
-        Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events })
     }
 
     /// The guest has returned from what it had in hand.
@@ -444,7 +433,8 @@ impl Consumer {
     }
 
     /// Ends consuming in good order: what the guest has not begun is not begun any more, and nothing is
-    /// asked for. `stop` gives it back to its producers, once the rest is acknowledged.
+    /// asked for. `stop` gives it back to its producers, once the rest is acknowledged. What was gathered counts as
+    /// begun.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
         self.upstreams.clear();
@@ -461,6 +451,7 @@ impl Consumer {
     pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
         self.queue.clear();
         self.current = None;
+        self.give_up_gathered();
         for (sub, subscription) in std::mem::take(&mut self.subs) {
             if !subscription.ended {
                 out.send(sub, subscription.epoch, Message::Cancel(reason.clone()));

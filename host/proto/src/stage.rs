@@ -34,7 +34,7 @@ pub use words::{Ack, Call, Ending, Input, Letter, LettersNo, Notice, Rejected, R
 use crate::{
     backoff::Backoff,
     checkpoints::{Checkpoints, Commit, Committed},
-    consumer::{Consumer, InHand, SubIds, UpstreamOptions},
+    consumer::{Consumer, Gathering, InHand, SubIds, UpstreamOptions},
     dispatch::{DemandDispatcher, Dispatcher},
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     intake::{Fetch, Intake},
@@ -93,6 +93,8 @@ pub struct StageOptions {
     pub tick: Option<Duration>,
     /// What it consumes.
     pub upstreams: Vec<UpstreamOptions>,
+    /// How its events are gathered for its guest, if they are.
+    pub batch: Option<Gathering>,
     /// Sources of which nothing is taken from an owner once a later one is known: those whose names a
     /// majority gives. Of any other a former owner hands out what it has.
     pub fenced: BTreeSet<StageName>,
@@ -131,6 +133,7 @@ impl StageOptions {
             poll: None,
             tick: None,
             upstreams: Vec::new(),
+            batch: None,
             fenced: BTreeSet::new(),
             call_events_max: 65_536,
             message_bytes_max: 4 << 20,
@@ -236,7 +239,8 @@ impl Stage {
                 demand_mode,
                 options.first_seq,
             ),
-            consumer: Consumer::new(pipeline, name.clone(), upstreams, fenced),
+            consumer: Consumer::new(pipeline, name.clone(), upstreams, fenced)
+                .gathering(options.batch, options.message_bytes_max),
             ids: SubIds::default(),
             out: Outputs::default(),
             calling: None,
@@ -332,7 +336,7 @@ impl Stage {
                 out.notice(Notice::Refused { sub, reason: reason.clone() });
                 self.producer.end(sub, Ending::Cancelled, reason, out);
             }
-            Message::Events(events) => self.consumer.on_events(sub, epoch, events, out),
+            Message::Events(events) => self.consumer.on_events(now, sub, epoch, events, out),
             Message::Cancel(reason) => self.on_ended(sub, Ending::Cancelled, reason),
             Message::Subscribe(_) | Message::Ask { .. } | Message::Retry { .. } | Message::Processed { .. }
                 if epoch != self.producer.epoch() =>
@@ -405,7 +409,7 @@ impl Stage {
         } else if self.wants_snapshot(now) {
             Some(Call::Snapshot)
         } else if self.draining.is_some() {
-            self.last_tick()
+            self.next_flushed(now).or_else(|| self.last_tick())
         } else {
             self.next_in_turn(now)
         };
@@ -429,8 +433,7 @@ impl Stage {
     }
 
     fn next_events(&mut self, now: Duration) -> Option<Call> {
-        let wanted = self.role == Role::Consumer || self.producer.is_wanted();
-        match self.consumer.next_call(now, wanted, &mut self.out) {
+        match self.consumer.next_call(now, self.takes_events(), &mut self.out) {
             Ok(call) => call,
             Err(reason) => {
                 self.out.notice(Notice::Stopping { reason: reason.clone() });
@@ -456,7 +459,9 @@ impl Stage {
         let checkpoint = taken.and_then(|taken| taken.timeout(self.producer.next_seq(), settled));
         let intake = self.intake.as_ref().and_then(Intake::timeout);
         let (tick, request) = (self.next_tick_at().filter(|_| idle), self.requests.timeout());
-        let waits = [held, poll, checkpoint, intake, tick, request, self.consumer.timeout(), self.producer.timeout()];
+        let call = self.consumer.call_at().filter(|_| idle);
+        let waits =
+            [held, poll, checkpoint, intake, tick, request, call, self.consumer.timeout(), self.producer.timeout()];
         waits.into_iter().flatten().min()
     }
 

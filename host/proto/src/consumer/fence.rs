@@ -33,6 +33,9 @@ impl Consumer {
             fence.cut = Some(sub);
             self.queue.retain(|queued| !matches!(queued, Queued::Events(of, _) if *of == sub));
             self.current.take_if(|current| current.sub == sub);
+            if let Some(gather) = &mut self.gather {
+                gather.forget(sub);
+            }
             let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
                 continue;
             };

@@ -39,8 +39,11 @@ impl Consumer {
         out.send(sub, subscription.epoch, Message::Ask { granted: subscription.granted, acked: dropped });
     }
 
-    /// Takes so many events of a subscription off the queue, or all there are; their numbers.
+    /// Takes so many events of a subscription off what waits, or all there are; their numbers.
     fn take_from_queue(&mut self, sub: SubId, mut excess: usize, when_full: WhenFull) -> Vec<SeqRun> {
+        if let Some(gather) = &mut self.gather {
+            return gather.drop_events(sub, excess, when_full);
+        }
         let mut taken = Vec::new();
         let mut take = |events: &mut Events| {
             let count = excess.min(events.events.len());

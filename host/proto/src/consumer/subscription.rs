@@ -21,6 +21,8 @@ pub(super) struct Subscription {
     pub(super) received: u64,
     /// Asked for and not processed yet: GenStage's `pending`.
     pub(super) pending: u32,
+    /// At so many pending events or fewer the difference to `max` is asked for.
+    pub(super) refill_at: u32,
     /// Processed, and not to be acknowledged yet.
     pub(super) held_back: u32,
     /// Its end waits in the queue: nothing is sent on it any more.
@@ -55,11 +57,12 @@ impl Subscription {
         }
     }
 
-    /// GenStage's `split_batches`: what was open falls by the batch; at `min` or below, the
+    /// GenStage's `split_batches`: what was open falls by the batch; at `min` or below (just below `max`, if it
+    /// gathers), the
     /// difference to `max` is asked for.
     pub(super) fn count_processed(&mut self, count: u32) {
         self.pending -= count;
-        if self.pending <= self.demand.min() {
+        if self.pending <= self.refill_at {
             self.granted += u64::from(self.demand.max() - self.pending);
             self.pending = self.demand.max();
         }

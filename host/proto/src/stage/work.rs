@@ -275,6 +275,10 @@ impl Stage {
     /// Another guest takes its place before the next call; after a pause, if that happens often.
     pub(super) fn on_guest_lost(&mut self, now: Duration) {
         self.renew = true;
+        // A stage that ends has no other guest.
+        if self.draining.is_some() {
+            self.consumer.give_up_gathered();
+        }
         if let Some(pause) = self.suspects.pause(now) {
             self.held = Some(Held { until: now + pause, call: None });
         }
@@ -311,6 +315,22 @@ impl Stage {
         let part = self.suspects.next()?;
         self.take_up(&part);
         Some(part)
+    }
+
+    /// Of a stage that ends: what was gathered for its guest. If nobody waits for what is made of it, it goes back
+    /// instead.
+    pub(super) fn next_flushed(&mut self, now: Duration) -> Option<Call> {
+        let call = if self.takes_events() { self.next_events(now) } else { None };
+        if call.is_none() && self.consumer.has_gathered() {
+            self.consumer.give_up_gathered();
+            self.pay();
+        }
+        call
+    }
+
+    /// Whether the guest may be given events now: of a producer-consumer, whether somebody waits for what it makes.
+    pub(super) fn takes_events(&self) -> bool {
+        self.role == Role::Consumer || self.producer.is_wanted()
     }
 
     pub(super) fn wants_snapshot(&self, now: Duration) -> bool {
@@ -362,6 +382,9 @@ impl Stage {
         }
         self.requests.end();
         self.draining = Some(reason);
+        if self.renew || !self.takes_events() {
+            self.consumer.give_up_gathered();
+        }
         if self.held.is_some() {
             self.abandon_call();
         }
@@ -377,6 +400,7 @@ impl Stage {
         }
         if let Some(reason) = &self.draining
             && !self.consumer.is_busy()
+            && !self.consumer.has_gathered()
             && self.owed.is_empty()
             && self.letters.is_empty()
             && self.checkpoints.as_ref().is_none_or(Checkpoints::covers_all)
