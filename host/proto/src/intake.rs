@@ -97,6 +97,11 @@ impl Intake {
         self.arrived.push_back((first, events));
     }
 
+    /// Whether there are events for the guest.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+
     /// The next events for the guest.
     pub(crate) fn take(&mut self) -> Option<(u64, Batch)> {
         self.arrived.pop_front()

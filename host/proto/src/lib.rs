@@ -20,6 +20,7 @@ mod owed;
 pub mod pipeline;
 pub mod poison;
 pub mod producer;
+pub mod rate;
 pub mod recycle;
 pub mod requests;
 pub mod stage;

@@ -19,6 +19,7 @@
 //!
 //! Time is a [`Duration`] since any fixed moment; it only has to rise.
 
+mod flow;
 mod turns;
 mod words;
 mod work;
@@ -42,6 +43,7 @@ use crate::{
     owed::Owed,
     poison::{PoisonLimit, Suspects},
     producer::{BufferOptions, DemandMode, Producer},
+    rate::{Limiter, RateLimit},
     recycle::{Marks, Recycler},
     requests::{Answer, RequestNo, Requests},
     ticks::Ticks,
@@ -98,6 +100,8 @@ pub struct StageOptions {
     /// Sources of which nothing is taken from an owner once a later one is known: those whose names a
     /// majority gives. Of any other a former owner hands out what it has.
     pub fenced: BTreeSet<StageName>,
+    /// How many events it makes, or gives to its guest, in a time; `None`: as many as it can.
+    pub rate_limit: Option<RateLimit>,
     /// The most events one guest call is asked for.
     pub call_events_max: u32,
     /// Larger messages are split. Unit: bytes.
@@ -135,6 +139,7 @@ impl StageOptions {
             upstreams: Vec::new(),
             batch: None,
             fenced: BTreeSet::new(),
+            rate_limit: None,
             call_events_max: 65_536,
             message_bytes_max: 4 << 20,
             first_seq: Seq(0),
@@ -190,6 +195,9 @@ pub struct Stage {
     role: Role,
     poll: Option<Duration>,
     call_events_max: u32,
+    /// What a call takes that is not made with less. Unit: events.
+    batch_events: u32,
+    limiter: Option<Limiter>,
     producer: Producer,
     consumer: Consumer,
     ids: SubIds,
@@ -227,10 +235,13 @@ impl Stage {
     pub fn new(options: StageOptions) -> Self {
         let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, fenced, .. } =
             options;
+        let batch_events = options.batch.as_ref().map_or(0, |batch| batch.size);
         Self {
             role,
             poll: options.poll,
             call_events_max: options.call_events_max,
+            batch_events,
+            limiter: options.rate_limit.map(|limit| Limiter::new(limit, batch_events)),
             producer: Producer::new(
                 epoch,
                 dispatcher,
@@ -297,7 +308,11 @@ impl Stage {
             Input::Cancel { sub, reason } => consumer.cancel(sub, reason, out),
             Input::Returned(returned) => self.on_returned(now, returned),
             Input::Memory { bytes } => self.recycler.iter_mut().for_each(|recycler| recycler.on_memory(bytes)),
-            Input::Emit(events) => self.producer.emit(events, out),
+            Input::Emit(events) => {
+                self.producer.emit(events.clone(), out);
+                self.count_made(now, events.len());
+            }
+            Input::SetRate(limit) => self.set_rate(now, limit),
             Input::Request { no, request, until } => self.requests.add(no, request, until),
             Input::SetDemandMode(mode) => self.producer.set_mode(mode, out),
             Input::Drain(reason) => self.drain(reason),
@@ -393,6 +408,9 @@ impl Stage {
         if let Some(ticks) = &mut self.ticks {
             ticks.start(now);
         }
+        if let Some(limiter) = &mut self.limiter {
+            limiter.start(now);
+        }
         if self.calling.is_some() || self.stopped.is_some() {
             return None;
         }
@@ -413,34 +431,9 @@ impl Stage {
         } else {
             self.next_in_turn(now)
         };
+        self.count_given(now, call.as_ref());
         self.calling.clone_from(&call);
         call
-    }
-
-    fn next_demand(&mut self, now: Duration) -> Option<Call> {
-        if self.finished {
-            return None;
-        }
-        let limited = |events: u64| u32::try_from(events).unwrap_or(u32::MAX).min(self.call_events_max);
-        let unasked = limited(self.producer.unasked());
-        if unasked > 0 {
-            self.producer.count_asked(unasked);
-            return Some(Call::HandleDemand { demand: unasked });
-        }
-        let overdue = limited(self.producer.overdue());
-        let due = self.poll_at.is_some_and(|at| at <= now);
-        (due && overdue > 0).then_some(Call::HandleDemand { demand: overdue })
-    }
-
-    fn next_events(&mut self, now: Duration) -> Option<Call> {
-        match self.consumer.next_call(now, self.takes_events(), &mut self.out) {
-            Ok(call) => call,
-            Err(reason) => {
-                self.out.notice(Notice::Stopping { reason: reason.clone() });
-                self.stop(reason);
-                None
-            }
-        }
     }
 
     /// When to call `handle` with [`Input::Timeout`] and to poll again, if nothing comes before.
@@ -451,7 +444,7 @@ impl Stage {
         // A guest may be replaced before the call that it wants again; that return calls for a look by itself.
         let held = self.held.as_ref().filter(|_| self.calling.is_none()).map(|held| held.until);
         let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
-        let poll = self.poll_at.filter(|_| idle && self.producer.overdue() > 0);
+        let poll = self.next_made_at().filter(|_| idle);
         // A stage that ends takes its last checkpoint when it is settled, whatever the time.
         let may_take = self.calling.is_none() && self.held.is_none() && self.draining.is_none();
         let taken = self.checkpoints.as_ref().filter(|_| may_take);
@@ -479,7 +472,8 @@ impl Stage {
     /// What is to be read from the stage's inbox; [`Input::Arrived`] brings it.
     pub fn poll_fetch(&mut self) -> Option<Fetch> {
         let intake = self.intake.as_mut().filter(|_| self.stopped.is_none() && self.draining.is_none())?;
-        intake.poll_fetch(self.producer.wanted().min(self.call_events_max))
+        let at_once = self.limiter.as_ref().map_or(u32::MAX, Limiter::at_once);
+        intake.poll_fetch(self.producer.wanted().min(self.call_events_max).min(at_once))
     }
 
     /// Up to which position the inbox is processed, when that is to be put on record;

@@ -7,6 +7,7 @@ use crate::{
     batch::Batch,
     ids::SubId,
     message::{Events, Reason, SeqRun},
+    rate::Limiter,
     stage::{Call, Letter, Outputs},
 };
 
@@ -14,18 +15,26 @@ impl Consumer {
     /// The next call to make, if nothing is in hand. `wanted` says whether a new message may be
     /// taken: always for a consumer, while downstream waits for a producer-consumer.
     ///
+    /// `limiter` says how many events a call may have, and whether there may be one.
+    ///
     /// `Err` says that the end of a subscription stops the stage.
-    pub(crate) fn next_call(&mut self, now: Duration, wanted: bool, out: &mut Outputs) -> Result<Option<Call>, Reason> {
+    pub(crate) fn next_call(
+        &mut self,
+        now: Duration,
+        wanted: bool,
+        limiter: Option<&Limiter>,
+        out: &mut Outputs,
+    ) -> Result<Option<Call>, Reason> {
         self.call_at = None;
         while self.current.is_none() {
             if !wanted || self.in_hand.is_some() {
                 return Ok(None);
             }
             if let Some(no) = self.gathered_before_the_end() {
-                return Ok(self.call_gathered(no));
+                return Ok(self.call_gathered(now, no, limiter));
             }
             match self.queue.pop_front() {
-                None => return Ok(self.next_gathered(now)),
+                None => return Ok(self.next_gathered(now, limiter)),
                 Some(Queued::Events(sub, Events { attempt, runs, events })) => {
                     self.current = Some(Current { sub, attempt, runs: runs.into(), rest: events });
                 }
@@ -33,7 +42,7 @@ impl Consumer {
                 Some(Queued::Resent(letter)) => return Ok(Some(self.take_letter(letter))),
             }
         }
-        Ok(self.cut_batch())
+        Ok(self.cut_batch(now, limiter))
     }
 
     /// When there will be a call, if nothing happens before.
@@ -47,10 +56,19 @@ impl Consumer {
         Call::HandleEvents { sub, source, epoch, attempt: attempts.saturating_add(1), runs, events: event }
     }
 
-    fn cut_batch(&mut self) -> Option<Call> {
+    fn cut_batch(&mut self, now: Duration, limiter: Option<&Limiter>) -> Option<Call> {
         let current = self.current.as_mut()?;
         let subscription = self.subs.get(&current.sub)?;
-        let events = current.rest.take_front(subscription.demand.batch_max() as usize);
+        let mut count = current.rest.len().min(subscription.demand.batch_max() as usize);
+        if let Some(limiter) = limiter {
+            let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+            let Some(allowed) = limiter.allowed(now, wanted) else {
+                self.call_at = Some(limiter.allowed_at(wanted));
+                return None;
+            };
+            count = allowed as usize;
+        }
+        let events = current.rest.take_front(count);
         let runs = take_runs(&mut current.runs, events.len());
         let (sub, attempt) = (current.sub, current.attempt);
         if current.rest.is_empty() {
@@ -77,14 +95,14 @@ impl Consumer {
         self.gather.as_ref()?.oldest_of(*sub)
     }
 
-    fn next_gathered(&mut self, now: Duration) -> Option<Call> {
+    fn next_gathered(&mut self, now: Duration, limiter: Option<&Limiter>) -> Option<Call> {
         let gather = self.gather.as_ref()?;
         let last = gather.oldest().filter(|_| self.draining);
         let Some(no) = last.or_else(|| gather.ready(now)).or_else(|| self.stalled()) else {
             self.call_at = gather.deadline();
             return None;
         };
-        self.call_gathered(no)
+        self.call_gathered(now, no, limiter)
     }
 
     /// A group that would wait in vain: all that was asked for on its subscription has come and waits in groups.
@@ -97,8 +115,14 @@ impl Consumer {
         stalled.find_map(|(sub, _)| gather.oldest_of(*sub))
     }
 
-    fn call_gathered(&mut self, no: u64) -> Option<Call> {
-        let Gathered { sub, attempt, runs, events } = self.gather.as_mut()?.take(no)?;
+    fn call_gathered(&mut self, now: Duration, no: u64, limiter: Option<&Limiter>) -> Option<Call> {
+        let gather = self.gather.as_mut()?;
+        let count = gather.call_events(no);
+        if let Some(limiter) = limiter.filter(|limiter| !limiter.allows_all(now, count)) {
+            self.call_at = Some(limiter.allows_all_at(count));
+            return None;
+        }
+        let Gathered { sub, attempt, runs, events } = gather.take(no)?;
         self.call(sub, attempt, runs, events)
     }
 

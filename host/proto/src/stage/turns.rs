@@ -48,14 +48,16 @@ impl Stage {
     }
 
     fn next_of_events(&mut self, now: Duration) -> Option<Call> {
-        if let Some(call) = self.next_ingest() {
+        if let Some(call) = self.next_ingest(now) {
             return Some(call);
         }
         if self.role == Role::Producer { self.next_demand(now) } else { self.next_events(now) }
     }
 
     fn next_tick(&mut self, now: Duration) -> Option<Call> {
-        self.next_tick_at()?;
+        if self.next_tick_at()? > now {
+            return None;
+        }
         self.ticks.as_mut()?.take(now).then_some(Call::HandleTick)
     }
 
@@ -64,10 +66,12 @@ impl Stage {
     }
 
     /// When the guest is to tick next. Not while as much waits as the buffer holds: what a tick emits is kept, so that
-    /// whoever does not ask for events holds the ticks up.
+    /// whoever does not ask for events holds the ticks up. Nor while a producer has made more than its limit allows.
     pub(super) fn next_tick_at(&self) -> Option<Duration> {
         let may = !self.finished && self.producer.has_room();
-        self.ticks.as_ref().filter(|_| may).and_then(Ticks::timeout)
+        let at = self.ticks.as_ref().filter(|_| may).and_then(Ticks::timeout)?;
+        let limiter = self.limiter.as_ref().filter(|_| self.role == Role::Producer);
+        Some(limiter.map_or(at, |limiter| at.max(limiter.out_of_debt_at())))
     }
 
     /// A stage that ends lets its guest tick once more after its last events: what it keeps to pass on together is

@@ -12,6 +12,7 @@ use crate::{
     ids::{Epoch, NodeName, Seq, StageName, SubId},
     message::{Envelope, Reason, SeqRun},
     producer::DemandMode,
+    rate::RateLimit,
     requests::RequestNo,
 };
 
@@ -64,6 +65,8 @@ pub enum Input {
     Emit(Batch),
     /// Hold demand back, or let it through.
     SetDemandMode(DemandMode),
+    /// No more events than this in a time from now on (Broadway's `update_rate_limiting`); `None`: as many as it can.
+    SetRate(Option<RateLimit>),
     /// A person sends a dead letter to its stage again, as one more attempt. [`Notice::Resent`] says when it was
     /// processed; until then the letter stays.
     Resend(Letter),

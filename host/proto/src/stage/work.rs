@@ -33,10 +33,14 @@ impl Stage {
                     }
                 }
             }
-            (Call::HandleIngest { .. }, Returned::Ingested(events)) => self.on_ingested(events),
+            (Call::HandleIngest { .. }, Returned::Ingested(events)) => {
+                self.count_made(now, events.len());
+                self.on_ingested(events);
+            }
             (Call::Snapshot, Returned::NoSnapshot(why)) => self.on_no_snapshot(now, why),
             (Call::HandleTick, Returned::Ticked(events)) => {
                 self.touch();
+                self.count_made(now, events.len());
                 self.producer.emit_unasked(events, &mut self.out);
             }
             (Call::HandleCall { no, .. }, Returned::Answered(answer)) => {
@@ -52,6 +56,7 @@ impl Stage {
             (Call::Recycle, Returned::NotRecycled(why)) => self.on_not_recycled(now, why),
             (call, Returned::Retry) => self.hold(now, call),
             (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
+                self.count_made(now, events.len());
                 self.producer.emit(events, &mut self.out);
                 self.poll_at = self.poll.map(|poll| now + poll);
                 if finished && !self.finished {
@@ -111,8 +116,9 @@ impl Stage {
     }
 
     /// The next events of the inbox, if somebody waits for what is made of them.
-    pub(super) fn next_ingest(&mut self) -> Option<Call> {
-        let intake = self.intake.as_mut().filter(|_| self.producer.is_wanted())?;
+    pub(super) fn next_ingest(&mut self, now: Duration) -> Option<Call> {
+        let allowed = self.limiter.as_ref().is_none_or(|limiter| limiter.allowed(now, 1).is_some());
+        let intake = self.intake.as_mut().filter(|_| allowed && self.producer.is_wanted())?;
         let (first, events) = intake.take()?;
         let call = Call::HandleIngest { first, events };
         self.take_up(&call);
