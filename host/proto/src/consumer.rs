@@ -6,6 +6,7 @@
 //! end of a subscription waits in the same queue, behind the events that came before it.
 
 mod in_hand;
+mod options;
 mod overflow;
 
 use std::{
@@ -15,52 +16,16 @@ use std::{
 
 pub(crate) use in_hand::InHand;
 use in_hand::Recent;
+pub use options::{CancelMode, UpstreamOptions, WhenFull};
 
 use crate::{
     backoff::Backoff,
     batch::Batch,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Demand, Events, Message, Reason, SeqRun, Subscribe},
+    select::InstanceId,
     stage::{Call, Ending, Letter, Notice, Outputs},
 };
-
-/// What the end of a subscription does to its consumer (GenStage's `:cancel`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum CancelMode {
-    /// The consumer stops, whatever the reason.
-    Permanent,
-    /// The consumer stops unless the reason is normal or a shutdown.
-    Transient,
-    /// The consumer goes on, and subscribes again once the source has an owner. Our default, unlike
-    /// GenStage's: there a supervisor restarts the consumer to get the same.
-    #[default]
-    Temporary,
-}
-
-/// What happens when a stage cannot keep up with a source.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum WhenFull {
-    /// The source is asked for less: nothing is lost.
-    #[default]
-    Block,
-    /// The source is asked all the same; of more than `max_demand` events that wait the oldest are dropped.
-    DropOldest,
-    /// The same, and the newest are dropped.
-    DropNewest,
-}
-
-/// How a stage consumes from one source.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct UpstreamOptions {
-    /// The stage to subscribe to.
-    pub source: StageName,
-    /// How much to ask for.
-    pub demand: Demand,
-    /// What its end does.
-    pub cancel: CancelMode,
-    /// What happens when the stage cannot keep up.
-    pub when_full: WhenFull,
-}
 
 /// Who owns a source at present.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -132,6 +97,7 @@ struct Current {
 pub(crate) struct Consumer {
     pipeline: PipelineName,
     name: StageName,
+    instance: InstanceId,
     upstreams: Vec<Upstream>,
     fences: BTreeMap<StageName, Fence>,
     subs: BTreeMap<SubId, Subscription>,
@@ -147,6 +113,7 @@ impl Consumer {
     pub(crate) fn new(
         pipeline: PipelineName,
         name: StageName,
+        instance: InstanceId,
         upstreams: Vec<UpstreamOptions>,
         fenced: impl IntoIterator<Item = StageName>,
     ) -> Self {
@@ -155,7 +122,19 @@ impl Consumer {
         let fences = fenced.into_iter().map(|source| (source, Fence::default())).collect();
         let (subs, queue) = (BTreeMap::new(), VecDeque::new());
         let (recent, draining) = (BTreeMap::new(), false);
-        Self { pipeline, name, upstreams, fences, subs, queue, current: None, in_hand: None, recent, draining }
+        Self {
+            pipeline,
+            name,
+            instance,
+            upstreams,
+            fences,
+            subs,
+            queue,
+            current: None,
+            in_hand: None,
+            recent,
+            draining,
+        }
     }
 
     /// Whether nothing received waits for the guest.
@@ -220,7 +199,9 @@ impl Consumer {
             pipeline: self.pipeline.clone(),
             producer: options.source.clone(),
             consumer: self.name.clone(),
+            instance: self.instance.clone(),
             demand: overflow::stated(demand, options.when_full),
+            select: options.select.clone(),
         };
         out.open(sub, owner.node.clone());
         out.send(sub, owner.epoch, Message::Subscribe(subscribe));

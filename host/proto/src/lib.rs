@@ -22,6 +22,7 @@ pub mod poison;
 pub mod producer;
 pub mod recycle;
 pub mod requests;
+pub mod select;
 pub mod stage;
 pub mod supervise;
 mod ticks;

@@ -35,7 +35,7 @@ use crate::{
     backoff::Backoff,
     checkpoints::{Checkpoints, Commit, Committed},
     consumer::{Consumer, InHand, SubIds, UpstreamOptions},
-    dispatch::{DemandDispatcher, Dispatcher},
+    dispatch::DispatcherOptions,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     intake::{Fetch, Intake},
     message::{Envelope, Message, Reason},
@@ -44,6 +44,7 @@ use crate::{
     producer::{BufferOptions, DemandMode, Producer},
     recycle::{Marks, Recycler},
     requests::{Answer, RequestNo, Requests},
+    select::InstanceId,
     ticks::Ticks,
 };
 use turns::Turn;
@@ -80,8 +81,13 @@ pub struct StageOptions {
     pub role: Role,
     /// The epoch of its claim; stamped on all it sends as a producer.
     pub epoch: Epoch,
+    /// The instance that it is. A name of its own is needed wherever its stage runs on more than one node, or more than
+    /// once on one: what sources keep for one that was lost waits for this one.
+    pub instance: InstanceId,
     /// Who gets which events.
-    pub dispatcher: Box<dyn Dispatcher>,
+    pub dispatcher: DispatcherOptions,
+    /// For what its dispatcher draws by lot.
+    pub seed: u64,
     /// Events nobody asks for.
     pub buffer: BufferOptions,
     /// Whether demand reaches the guest from the start.
@@ -125,7 +131,9 @@ impl StageOptions {
             name,
             role,
             epoch: Epoch::default(),
-            dispatcher: Box::new(DemandDispatcher::default()),
+            instance: InstanceId::first_on("local".parse().expect("letters are a name")),
+            dispatcher: DispatcherOptions::default(),
+            seed: 0,
             buffer: BufferOptions { size, ..BufferOptions::default() },
             demand_mode: DemandMode::default(),
             poll: None,
@@ -222,21 +230,20 @@ pub struct Stage {
 impl Stage {
     /// A stage at its start. It does nothing before the first input.
     pub fn new(options: StageOptions) -> Self {
-        let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, fenced, .. } =
-            options;
+        let StageOptions { pipeline, name, role, epoch, buffer, demand_mode, upstreams, fenced, .. } = options;
         Self {
             role,
             poll: options.poll,
             call_events_max: options.call_events_max,
             producer: Producer::new(
                 epoch,
-                dispatcher,
+                options.dispatcher.build(options.seed, buffer),
                 buffer,
                 options.message_bytes_max,
                 demand_mode,
                 options.first_seq,
             ),
-            consumer: Consumer::new(pipeline, name.clone(), upstreams, fenced),
+            consumer: Consumer::new(pipeline, name.clone(), options.instance, upstreams, fenced),
             ids: SubIds::default(),
             out: Outputs::default(),
             calling: None,
@@ -274,6 +281,7 @@ impl Stage {
         if self.stopped.is_some() {
             return;
         }
+        self.producer.at(now);
         let (consumer, out) = (&mut self.consumer, &mut self.out);
         match input {
             Input::Owner { source, owner } => {
@@ -300,7 +308,7 @@ impl Stage {
             Input::Stop(reason) => self.stop(reason),
             Input::Timeout => {
                 consumer.on_timeout(now, &mut self.ids, out);
-                self.producer.on_timeout(now, out);
+                self.producer.on_timeout(out);
                 self.requests.expire(now);
             }
             // The group cannot be reached: a stage that ends does not wait for it.

@@ -13,6 +13,7 @@ use crate::{
     message::{Envelope, Reason, SeqRun},
     producer::DemandMode,
     requests::RequestNo,
+    select::InstanceId,
 };
 
 /// Something happened.
@@ -343,6 +344,27 @@ pub enum Notice {
     },
     /// The buffer overflowed and dropped events.
     Discarded {
+        /// How many.
+        count: u64,
+    },
+    /// Events were settled that no consumer selects.
+    Unwanted {
+        /// How many.
+        count: u64,
+    },
+    /// Events were settled that belong to no partition.
+    Unroutable {
+        /// How many.
+        count: u64,
+        /// What was found of the first.
+        found: String,
+    },
+    /// Copies were discarded that waited for a consumer that was lost: it was away for too long, or there were too many.
+    GivenUp {
+        /// The stage.
+        consumer: StageName,
+        /// Which instance of it; `None`: they share.
+        instance: Option<InstanceId>,
         /// How many.
         count: u64,
     },
