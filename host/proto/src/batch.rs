@@ -8,6 +8,8 @@
 //! topics    "x" "y"              topic_of  0 1        event 0 has topic "x"
 //! ```
 
+mod topics;
+
 use std::{fmt, ops::Range, sync::Arc};
 
 /// What one batch may be at most. Checked where a batch enters the host, from a guest or the network.

@@ -89,6 +89,47 @@ impl Chunks {
         front
     }
 
+    /// Takes the last `count` events off, or all there are.
+    pub(crate) fn take_back(&mut self, count: usize) -> Self {
+        let kept = self.take_front(self.len.saturating_sub(count));
+        std::mem::replace(self, kept)
+    }
+
+    /// The number of the first in the row; the lowest, where the row was only ever merged or appended to in order.
+    pub(crate) fn front(&self) -> Option<Seq> {
+        self.chunks.front().map(|chunk| chunk.first)
+    }
+
+    /// The number after that of the last in the row.
+    pub(crate) fn end(&self) -> Option<Seq> {
+        self.chunks.back().map(|chunk| chunk.run().end())
+    }
+
+    /// How many events the first, and how many the last piece of the row has.
+    pub(crate) fn outer_lens(&self) -> Option<(usize, usize)> {
+        Some((self.chunks.front()?.events.len(), self.chunks.back()?.events.len()))
+    }
+
+    /// Cuts the row into stretches by what `of` says of each piece: keys with ranges that cover it, in order. What is
+    /// consecutive and has equal keys stays together.
+    pub(crate) fn cut<K: PartialEq>(self, mut of: impl FnMut(&Batch) -> Vec<(K, Range<usize>)>) -> Vec<(K, Self)> {
+        let mut stretches: Vec<(K, Self)> = Vec::new();
+        for chunk in self.chunks {
+            for (key, range) in of(&chunk.events) {
+                let part = chunk.slice(range);
+                match stretches.last_mut() {
+                    Some((last, stretch)) if *last == key => stretch.push(part),
+                    _ => {
+                        let mut stretch = Self::default();
+                        stretch.push(part);
+                        stretches.push((key, stretch));
+                    }
+                }
+            }
+        }
+        stretches
+    }
+
     /// Takes events off as long as they were delivered equally often, `count` at most.
     pub(crate) fn take_front_alike(&mut self, count: usize) -> Self {
         let Some(attempts) = self.chunks.front().map(|chunk| chunk.attempts) else { return Self::default() };

@@ -6,10 +6,12 @@
 //! end of a subscription waits in the same queue, behind the events that came before it. Of a stage that
 //! gathers the events wait in groups beside that queue instead.
 
+mod asking;
 mod calls;
 mod fence;
 mod gather;
 mod in_hand;
+mod options;
 mod overflow;
 mod subscription;
 
@@ -23,53 +25,17 @@ use gather::Gather;
 pub use gather::{GatherBy, Gathering};
 pub(crate) use in_hand::InHand;
 use in_hand::Recent;
+pub use options::{AskMode, CancelMode, UpstreamOptions, WhenFull};
 use subscription::Subscription;
 
 use crate::{
     backoff::Backoff,
     batch::Batch,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
-    message::{Demand, Events, Message, Reason, SeqRun, Subscribe},
+    message::{Events, Message, Reason, SeqRun, Subscribe},
+    select::InstanceId,
     stage::{Ending, Letter, Notice, Outputs},
 };
-
-/// What the end of a subscription does to its consumer (GenStage's `:cancel`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum CancelMode {
-    /// The consumer stops, whatever the reason.
-    Permanent,
-    /// The consumer stops unless the reason is normal or a shutdown.
-    Transient,
-    /// The consumer goes on, and subscribes again once the source has an owner. Our default, unlike
-    /// GenStage's: there a supervisor restarts the consumer to get the same.
-    #[default]
-    Temporary,
-}
-
-/// What happens when a stage cannot keep up with a source.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum WhenFull {
-    /// The source is asked for less: nothing is lost.
-    #[default]
-    Block,
-    /// The source is asked all the same; of more than `max_demand` events that wait the oldest are dropped.
-    DropOldest,
-    /// The same, and the newest are dropped.
-    DropNewest,
-}
-
-/// How a stage consumes from one source.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct UpstreamOptions {
-    /// The stage to subscribe to.
-    pub source: StageName,
-    /// How much to ask for.
-    pub demand: Demand,
-    /// What its end does.
-    pub cancel: CancelMode,
-    /// What happens when the stage cannot keep up.
-    pub when_full: WhenFull,
-}
 
 /// Who owns a source at present.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -112,6 +78,7 @@ struct Current {
 pub(crate) struct Consumer {
     pipeline: PipelineName,
     name: StageName,
+    instance: InstanceId,
     upstreams: Vec<Upstream>,
     fences: BTreeMap<StageName, Fence>,
     subs: BTreeMap<SubId, Subscription>,
@@ -122,6 +89,10 @@ pub(crate) struct Consumer {
     call_at: Option<Duration>,
     in_hand: Option<InHand>,
     recent: BTreeMap<StageName, Recent>,
+    /// What guests asked for, by source, while there was nobody to ask. Unit: events.
+    unsent_asks: BTreeMap<StageName, u32>,
+    /// Nothing is asked for, and the guest is given nothing.
+    suspended: bool,
     /// It ends: what comes in now goes back with the rest.
     draining: bool,
 }
@@ -130,6 +101,7 @@ impl Consumer {
     pub(crate) fn new(
         pipeline: PipelineName,
         name: StageName,
+        instance: InstanceId,
         upstreams: Vec<UpstreamOptions>,
         fenced: impl IntoIterator<Item = StageName>,
     ) -> Self {
@@ -140,6 +112,7 @@ impl Consumer {
         Self {
             pipeline,
             name,
+            instance,
             upstreams,
             fences,
             subs,
@@ -149,6 +122,8 @@ impl Consumer {
             call_at: None,
             in_hand: None,
             recent: BTreeMap::new(),
+            unsent_asks: BTreeMap::new(),
+            suspended: false,
             draining: false,
         }
     }
@@ -221,30 +196,21 @@ impl Consumer {
             pipeline: self.pipeline.clone(),
             producer: options.source.clone(),
             consumer: self.name.clone(),
+            instance: self.instance.clone(),
             demand: overflow::stated(demand, options.when_full),
+            select: options.select.clone(),
         };
         out.open(sub, owner.node.clone());
         out.send(sub, owner.epoch, Message::Subscribe(subscribe));
         if let Some(recent) = self.recent.get(&options.source).filter(|recent| recent.epoch == owner.epoch) {
             out.send(sub, owner.epoch, Message::Processed { runs: recent.runs.iter().copied().collect() });
         }
-        let granted = u64::from(demand.max());
-        out.send(sub, owner.epoch, Message::Ask { granted, acked: Vec::new() });
-        let subscription = Subscription {
-            source: options.source.clone(),
-            epoch: owner.epoch,
-            demand,
-            cancel: options.cancel,
-            when_full: options.when_full,
-            held: 0,
-            granted,
-            received: 0,
-            pending: demand.max(),
-            // A group may need all that `max_demand` allows.
-            refill_at: if self.gather.is_some() { demand.max() - 1 } else { demand.min() },
-            held_back: 0,
-            ended: false,
-        };
+        let granted = self.first_ask(options);
+        if granted > 0 {
+            out.send(sub, owner.epoch, Message::Ask { granted: granted.into(), acked: Vec::new() });
+        }
+        let mut subscription = Subscription::new(options, owner.epoch, granted, self.gather.is_some());
+        subscription.refills &= !self.suspended;
         self.subs.insert(sub, subscription);
         let (source, owner) = (options.source.clone(), owner.clone());
         out.notice(Notice::Subscribed { sub, source, owner });
@@ -296,7 +262,7 @@ impl Consumer {
             Err(reason) => {
                 out.notice(Notice::Refused { sub, reason: reason.clone() });
                 out.send(sub, epoch, Message::Cancel(reason.clone()));
-                self.on_ended(sub, Ending::Cancelled, reason);
+                self.on_ended(sub, Ending::Cancelled, reason, out);
             }
         }
     }
@@ -322,9 +288,11 @@ impl Consumer {
     }
 
     /// The producer cancelled, or the way to it is gone.
-    pub(crate) fn on_ended(&mut self, sub: SubId, ending: Ending, reason: Reason) {
+    pub(crate) fn on_ended(&mut self, sub: SubId, ending: Ending, reason: Reason, out: &mut Outputs) {
         if let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) {
             subscription.ended = true;
+            let coming = subscription.coming();
+            self.keep_asked(sub, coming, out);
             // One that ends takes nothing more off the queue.
             if !self.draining {
                 self.queue.push_back(Queued::Ended(sub, ending, reason));
@@ -395,15 +363,16 @@ impl Consumer {
     pub(crate) fn give_back(&mut self, again: InHand, after: Duration, out: &mut Outputs) {
         let count = again.count();
         let Some(subscription) = self.subs.get_mut(&again.sub).filter(|subscription| !subscription.ended) else {
-            return;
+            return self.keep_asked(again.sub, count, out);
         };
         out.send(again.sub, subscription.epoch, Message::Retry { after, runs: again.runs });
         let granted = subscription.granted;
         subscription.count_done(count);
         if subscription.granted > granted {
-            let ask = Message::Ask { granted: subscription.granted, acked: Vec::new() };
-            out.send(again.sub, subscription.epoch, ask);
+            subscription.send_ask(again.sub, out);
         }
+        // Its guest has asked for them, and is not to do so again.
+        self.keep_asked(again.sub, count, out);
     }
 
     fn finish(

@@ -83,6 +83,10 @@ name! {
     /// A plugin in the cluster's store.
     PluginName
 }
+name! {
+    /// A partition of what a stage emits: its number, or the name it was given.
+    PartitionName
+}
 
 /// One start of a node's process. A connection belongs to a (node, boot).
 ///

@@ -23,6 +23,7 @@ pub mod producer;
 pub mod rate;
 pub mod recycle;
 pub mod requests;
+pub mod select;
 pub mod stage;
 pub mod supervise;
 mod ticks;

@@ -18,6 +18,7 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 use crate::{
     batch::Batch,
     ids::{Epoch, PipelineName, Seq, StageName},
+    select::{InstanceId, Selection},
 };
 
 /// Consecutive event numbers: `first`, `first + 1`, ... `count` of them.
@@ -119,6 +120,8 @@ pub enum Reason {
     Protocol(String),
     /// The stage failed; the text says how.
     Failed(String),
+    /// The producer does not give what the subscription wants; the text says why.
+    Refused(String),
 }
 
 impl Reason {
@@ -142,6 +145,7 @@ impl fmt::Display for Reason {
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
             Self::Protocol(how) => write!(f, "protocol broken: {how}"),
             Self::Failed(how) => write!(f, "failed: {how}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
         }
     }
 }
@@ -155,8 +159,25 @@ pub struct Subscribe {
     pub producer: StageName,
     /// The consuming stage.
     pub consumer: StageName,
+    /// Which instance of it.
+    pub instance: InstanceId,
     /// How much it will ask for.
     pub demand: Demand,
+    /// What it wants.
+    pub select: Selection,
+}
+
+impl Subscribe {
+    /// A subscription that wants everything.
+    pub fn new(
+        pipeline: PipelineName,
+        producer: StageName,
+        consumer: StageName,
+        instance: InstanceId,
+        demand: Demand,
+    ) -> Self {
+        Self { pipeline, producer, consumer, instance, demand, select: Selection::default() }
+    }
 }
 
 /// Events on their way to a consumer.

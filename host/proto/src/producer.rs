@@ -1,32 +1,36 @@
 //! The producing half of a stage: numbers events, hands them out, keeps them until acknowledged.
 //!
-//! An event is in one place at a time:
+//! An event, or each of its copies where the dispatcher makes some, is in one place at a time:
 //!
 //! ```text
-//!  emit -> buffer ----dispatch----> unacked of one subscription ---ack---> gone
-//!                                        |            ^
-//!                                        | lost       | dispatch
-//!                                        v            |
-//!                                       again --------+        (before the buffer, oldest first)
-//!                                         ^
-//!                   later, for a pause ---+        what a consumer could not process
+//!  emit -> buffer --take--> dispatcher --next--> unacked of one subscription ---ack---> gone
+//!                                ^                       |
+//!                                |  lost, or given back  |
+//!                                +-----------------------+
 //! ```
 //!
-//! An event is settled once it is acknowledged, or was discarded.
+//! An event is settled once every copy is acknowledged, or was discarded.
 //!
-//! Invariants: the buffer and `again` are empty while a subscription has open demand; a
-//! subscription is never sent more than it granted; the guest is never asked for more than is open.
+//! Invariants: the buffer is empty while the dispatcher has room, and nothing waits in the dispatcher for a
+//! subscription that has open demand; a subscription is never sent more than it granted; the guest is never asked for
+//! more than is open.
+
+mod downstream;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     batch::Batch,
     chunks::Chunks,
-    dispatch::Dispatcher,
+    dispatch::{Dispatcher, Ledger, Parting},
     ids::{Epoch, Seq, SubId},
-    message::{Demand, Message, Reason, SeqRun, Subscribe},
+    message::{Message, Reason, SeqRun, Subscribe},
     stage::{Ending, Notice, Outputs},
 };
+pub(crate) use downstream::Downstream;
+
+/// The consumers, by their subscriptions.
+pub(crate) type Subs = BTreeMap<SubId, Downstream>;
 
 /// Which end of an overflowing buffer survives (GenStage's `:buffer_keep`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -51,6 +55,11 @@ pub struct BufferOptions {
 impl BufferOptions {
     /// GenStage's default for a producer, in events.
     pub const SIZE_DEFAULT: u64 = 10_000;
+
+    /// How many events are kept where there must be a limit: at least one.
+    pub(crate) fn size_max(&self) -> usize {
+        usize::try_from(self.size.unwrap_or(Self::SIZE_DEFAULT).max(1)).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for BufferOptions {
@@ -69,17 +78,6 @@ pub enum DemandMode {
     Accumulate,
 }
 
-#[derive(Debug)]
-struct Downstream {
-    demand: Demand,
-    /// All events asked for, sent and acknowledged since the start.
-    granted: u64,
-    sent: u64,
-    acked: u64,
-    /// Sent and not acknowledged, in the order of sending. Never more than `demand.max()` events.
-    unacked: Chunks,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Producer {
@@ -89,14 +87,11 @@ pub(crate) struct Producer {
     /// Unit: bytes.
     message_bytes_max: usize,
     mode: DemandMode,
-    subs: BTreeMap<SubId, Downstream>,
-    again: Chunks,
-    /// To be delivered again, not before then.
-    later: Vec<(Duration, Chunks)>,
+    subs: Subs,
+    /// Emitted, and not taken by the dispatcher yet.
     buffer: Chunks,
     next_seq: Seq,
-    /// Since they were last taken.
-    settled: Vec<SeqRun>,
+    ledger: Ledger,
     /// Asked of the guest and not emitted since. Anything it emits counts, asked for or not.
     asked: u64,
 }
@@ -116,12 +111,10 @@ impl Producer {
             buffer_options,
             message_bytes_max,
             mode,
-            subs: BTreeMap::new(),
-            again: Chunks::default(),
-            later: Vec::new(),
+            subs: Subs::new(),
             buffer: Chunks::default(),
             next_seq,
-            settled: Vec::new(),
+            ledger: Ledger::default(),
             asked: 0,
         }
     }
@@ -152,48 +145,50 @@ impl Producer {
         Some(skipped)
     }
 
+    /// The time is this; told before anything else is.
+    pub(crate) fn at(&mut self, now: Duration) {
+        self.dispatcher.at(now, &mut self.ledger, &self.subs);
+    }
+
     /// The lowest number that is not settled: all before it are.
     pub(crate) fn first_unsettled(&self) -> Seq {
-        let waiting = self.later.iter().map(|(_, events)| events).chain([&self.again, &self.buffer]);
-        let all = self.subs.values().map(|sub| &sub.unacked).chain(waiting);
-        all.filter_map(Chunks::first).min().unwrap_or(self.next_seq)
+        let first = match self.dispatcher.copies() {
+            true => self.ledger.first_unsettled(),
+            false => {
+                let unacked = self.subs.values().filter_map(|sub| sub.unacked().first());
+                unacked.chain(self.dispatcher.first()).min()
+            }
+        };
+        first.into_iter().chain(self.buffer.first()).min().unwrap_or(self.next_seq)
     }
 
     /// What was settled since the last call.
     pub(crate) fn take_settled(&mut self) -> Vec<SeqRun> {
-        std::mem::take(&mut self.settled)
+        self.ledger.take_settled()
     }
 
     /// When something is to be done without a message.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        self.later.iter().map(|(due, _)| *due).min()
+        self.dispatcher.timeout()
     }
 
     /// Hands out what was to wait until now.
-    pub(crate) fn on_timeout(&mut self, now: Duration, out: &mut Outputs) {
-        for (_, events) in self.later.extract_if(.., |(due, _)| *due <= now) {
-            self.again.merge(events);
-        }
+    pub(crate) fn on_timeout(&mut self, out: &mut Outputs) {
         self.flush(out);
     }
 
     pub(crate) fn buffered(&self) -> usize {
-        self.buffer.len() + self.again.len() + self.later.iter().map(|(_, events)| events.len()).sum::<usize>()
-    }
-
-    /// What can be sent as soon as somebody asks.
-    fn ready(&self) -> usize {
-        self.buffer.len() + self.again.len()
+        self.buffer.len() + self.dispatcher.waiting()
     }
 
     /// Whether every event emitted was acknowledged.
     pub(crate) fn is_drained(&self) -> bool {
-        self.buffered() == 0 && self.subs.values().all(|sub| sub.unacked.is_empty())
+        self.buffered() == 0 && self.subs.values().all(|sub| sub.unacked().is_empty())
     }
 
     /// Sent and not acknowledged, over all subscriptions.
     pub(crate) fn unacked(&self) -> usize {
-        self.subs.values().map(|sub| sub.unacked.len()).sum()
+        self.subs.values().map(|sub| sub.unacked().len()).sum()
     }
 
     pub(crate) fn has_sub(&self, sub: SubId) -> bool {
@@ -241,11 +236,15 @@ impl Producer {
             out.send(sub, self.epoch, Message::Cancel(Reason::DuplicatedSubscription));
             return;
         }
-        self.dispatcher.subscribe(sub);
-        let unacked = Chunks::default();
-        let downstream = Downstream { demand: subscribe.demand, granted: 0, sent: 0, acked: 0, unacked };
-        self.subs.insert(sub, downstream);
+        if let Err(reason) = self.dispatcher.subscribe(sub, subscribe, &mut self.ledger, &self.subs) {
+            out.notice(Notice::Refused { sub, reason: reason.clone() });
+            out.send(sub, self.epoch, Message::Cancel(reason));
+            return out.close(sub);
+        }
+        self.subs.insert(sub, Downstream::new(subscribe.demand));
         out.notice(Notice::ConsumerJoined { sub, consumer: subscribe.consumer.clone() });
+        // Partitions may have found a holder.
+        self.flush(out);
     }
 
     pub(crate) fn on_ask(&mut self, sub: SubId, granted: u64, acked: &[SeqRun], out: &mut Outputs) {
@@ -253,16 +252,14 @@ impl Producer {
             out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
             return;
         };
-        let asked = downstream.on_ask(granted, acked);
-        if asked.is_ok() {
-            self.settled.extend_from_slice(acked);
-        }
-        match asked {
-            Ok(0) => {}
+        match downstream.on_ask(granted, acked) {
             Ok(more) => {
-                if let Some(above) = self.dispatcher.ask(sub, more) {
-                    out.notice(Notice::DemandAboveMax(above));
+                for &run in acked {
+                    self.ledger.settle(run);
+                    self.dispatcher.released(sub, run, &mut self.ledger);
                 }
+                let above = if more > 0 { self.dispatcher.ask(sub, more) } else { None };
+                above.into_iter().for_each(|above| out.notice(Notice::DemandAboveMax(above)));
                 self.flush(out);
             }
             Err(broken) => self.refuse(sub, broken, out),
@@ -282,7 +279,13 @@ impl Producer {
             return;
         };
         match downstream.take_back(runs) {
-            Ok(events) => self.later.push((now + after.min(RETRY_AFTER_MAX), events)),
+            Ok(events) => {
+                self.dispatcher.put_later(sub, now + after.min(RETRY_AFTER_MAX), events);
+                for &run in runs {
+                    self.dispatcher.released(sub, run, &mut self.ledger);
+                }
+                self.flush(out);
+            }
             Err(broken) => self.refuse(sub, broken, out),
         }
     }
@@ -294,12 +297,9 @@ impl Producer {
         }
         for &run in runs {
             // Sent to it again, it will be acknowledged again.
-            let waiting = self.later.iter_mut().map(|(_, events)| events).chain([&mut self.again]);
-            for events in waiting {
-                self.settled.extend(events.extract(run).runs());
-            }
+            self.dispatcher.processed(sub, run, &mut self.ledger);
         }
-        self.later.retain(|(_, events)| !events.is_empty());
+        self.flush(out);
     }
 
     /// The subscription is over; its unacknowledged events go to whoever has open demand.
@@ -307,18 +307,18 @@ impl Producer {
     /// The consumer is told even if it is down, as GenStage does: it may be the link that is.
     pub(crate) fn end(&mut self, sub: SubId, ending: Ending, reason: Reason, out: &mut Outputs) {
         let Some(downstream) = self.subs.remove(&sub) else { return };
-        self.dispatcher.cancel(sub);
+        let has_left = ending == Ending::Cancelled && reason.is_graceful();
+        let parting = if has_left { Parting::Left } else { Parting::Lost };
         out.send(sub, self.epoch, Message::Cancel(reason.clone()));
         out.close(sub);
         out.notice(Notice::Ended { sub, ending, reason });
-        self.again.merge(downstream.unacked);
+        self.dispatcher.end(sub, parting, downstream.into_unacked(), &mut self.ledger, &self.subs);
         self.flush(out);
     }
 
     /// The stage stops: every consumer is told.
     pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
         for sub in std::mem::take(&mut self.subs).into_keys() {
-            self.dispatcher.cancel(sub);
             out.send(sub, self.epoch, Message::Cancel(reason.clone()));
             out.close(sub);
         }
@@ -346,96 +346,50 @@ impl Producer {
 
     /// Whether fewer events wait that nobody asked for than the buffer holds.
     pub(crate) fn has_room(&self) -> bool {
-        let size = self.buffer_options.size.unwrap_or(BufferOptions::SIZE_DEFAULT);
-        (self.buffer.len() as u64) < size.max(1)
+        self.buffer.len() + self.dispatcher.queued() < self.buffer_options.size_max()
     }
 
-    /// Sends what waits to whoever has open demand: redeliveries first, then the buffer.
+    /// Sends what waits to whoever has open demand: what the dispatcher has, then what it takes of the buffer.
     fn flush(&mut self, out: &mut Outputs) {
-        while self.is_wanted() && self.ready() > 0 {
-            let open = usize::try_from(self.dispatcher.open()).unwrap_or(usize::MAX);
-            let source = if self.again.is_empty() { &mut self.buffer } else { &mut self.again };
-            let ready = source.take_front_alike(open);
-            self.dispatch(ready, out);
-        }
-    }
-
-    fn dispatch(&mut self, mut ready: Chunks, out: &mut Outputs) {
-        ready.count_attempt();
-        for share in self.dispatcher.dispatch(&ready.batches()) {
-            let part = ready.slice(share.events);
-            let downstream = self.subs.get_mut(&share.sub).expect("the dispatcher knows only live subscriptions");
-            downstream.sent += part.len() as u64;
-            for message in part.to_messages(self.message_bytes_max) {
-                out.send(share.sub, self.epoch, Message::Events(message));
+        while self.mode == DemandMode::Forward {
+            while let Some((sub, events)) = self.dispatcher.next() {
+                self.send(sub, events, out);
             }
-            downstream.unacked.append(part);
+            let room = self.dispatcher.room();
+            if room == 0 || self.buffer.is_empty() {
+                break;
+            }
+            self.dispatcher.take(self.buffer.take_front(room), &mut self.ledger);
         }
+        self.ledger.take_notices().into_iter().for_each(|notice| out.notice(notice));
     }
 
-    /// Discards of the buffer what it does not hold; no more than has come in with the last `added`.
+    fn send(&mut self, sub: SubId, mut events: Chunks, out: &mut Outputs) {
+        events.count_attempt();
+        for message in events.to_messages(self.message_bytes_max) {
+            out.send(sub, self.epoch, Message::Events(message));
+        }
+        let downstream = self.subs.get_mut(&sub).expect("the dispatcher knows only live subscriptions");
+        downstream.sent(events);
+    }
+
+    /// Discards of what nobody asks for what the buffer does not hold; no more than has come in with the last `added`.
     fn trim_buffer(&mut self, added: usize, out: &mut Outputs) {
-        let Some(size) = self.buffer_options.size else { return };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let excess = self.buffer.len().saturating_sub(size).min(added);
-        if excess == 0 {
-            return;
-        }
-        let discarded = match self.buffer_options.keep {
-            Keep::Last => self.buffer.take_front(excess),
-            Keep::First => {
-                let kept = self.buffer.take_front(self.buffer.len() - excess);
-                std::mem::replace(&mut self.buffer, kept)
+        if let Some(size) = self.buffer_options.size {
+            let excess = self.buffer.len().saturating_sub(usize::try_from(size).unwrap_or(usize::MAX)).min(added);
+            let discarded = match self.buffer_options.keep {
+                Keep::Last => self.buffer.take_front(excess),
+                Keep::First => self.buffer.take_back(excess),
+            };
+            discarded.runs().into_iter().for_each(|run| self.ledger.settle(run));
+            if excess > 0 {
+                out.notice(Notice::Discarded { count: excess as u64 });
             }
-        };
-        self.settled.extend(discarded.runs());
-        out.notice(Notice::Discarded { count: excess as u64 });
+        }
+        self.dispatcher.trim(added, &mut self.ledger);
+        self.ledger.take_notices().into_iter().for_each(|notice| out.notice(notice));
     }
 }
 
 /// The longest pause a consumer can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-
-fn not_sent(run: SeqRun, known: u64, what: &str) -> String {
-    format!("{} events from {} on {what}, {known} of them were sent", run.count, run.first.0)
-}
-
-impl Downstream {
-    /// What was sent and is to be sent again.
-    fn take_back(&mut self, runs: &[SeqRun]) -> Result<Chunks, String> {
-        let mut taken = Chunks::default();
-        for &run in runs {
-            let part = self.unacked.extract(run);
-            let known = part.len() as u64;
-            taken.append(part);
-            if known != u64::from(run.count) {
-                self.unacked.merge(taken);
-                return Err(not_sent(run, known, "given back"));
-            }
-            self.acked += known;
-        }
-        Ok(taken)
-    }
-
-    /// Takes acknowledgements and new demand; says how much is new, or how the protocol was broken.
-    fn on_ask(&mut self, granted: u64, acked: &[SeqRun]) -> Result<u32, String> {
-        for &run in acked {
-            let known = self.unacked.remove(run);
-            if known != u64::from(run.count) {
-                return Err(not_sent(run, known, "acknowledged"));
-            }
-            self.acked += known;
-        }
-        let before = self.granted;
-        let Some(more) = granted.checked_sub(before) else {
-            return Err(format!("demand fell from {before} to {granted}; it only rises"));
-        };
-        let open = granted - self.acked;
-        let max = self.demand.max();
-        if open > u64::from(max) {
-            return Err(format!("{open} events asked for and not acknowledged, max_demand is {max}"));
-        }
-        self.granted = granted;
-        Ok(u32::try_from(more).expect("no more than max_demand, as just checked"))
-    }
-}

@@ -36,7 +36,7 @@ use crate::{
     backoff::Backoff,
     checkpoints::{Checkpoints, Commit, Committed},
     consumer::{Consumer, Gathering, InHand, SubIds, UpstreamOptions},
-    dispatch::{DemandDispatcher, Dispatcher},
+    dispatch::DispatcherOptions,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     intake::{Fetch, Intake},
     message::{Envelope, Message, Reason},
@@ -46,6 +46,7 @@ use crate::{
     rate::{Limiter, RateLimit},
     recycle::{Marks, Recycler},
     requests::{Answer, RequestNo, Requests},
+    select::InstanceId,
     ticks::Ticks,
 };
 use turns::Turn;
@@ -82,8 +83,13 @@ pub struct StageOptions {
     pub role: Role,
     /// The epoch of its claim; stamped on all it sends as a producer.
     pub epoch: Epoch,
+    /// The instance that it is. A name of its own is needed wherever its stage runs on more than one node, or more than
+    /// once on one: what sources keep for one that was lost waits for this one.
+    pub instance: InstanceId,
     /// Who gets which events.
-    pub dispatcher: Box<dyn Dispatcher>,
+    pub dispatcher: DispatcherOptions,
+    /// For what its dispatcher draws by lot.
+    pub seed: u64,
     /// Events nobody asks for.
     pub buffer: BufferOptions,
     /// Whether demand reaches the guest from the start.
@@ -131,7 +137,9 @@ impl StageOptions {
             name,
             role,
             epoch: Epoch::default(),
-            dispatcher: Box::new(DemandDispatcher::default()),
+            instance: InstanceId::first_on("local".parse().expect("letters are a name")),
+            dispatcher: DispatcherOptions::default(),
+            seed: 0,
             buffer: BufferOptions { size, ..BufferOptions::default() },
             demand_mode: DemandMode::default(),
             poll: None,
@@ -233,8 +241,7 @@ pub struct Stage {
 impl Stage {
     /// A stage at its start. It does nothing before the first input.
     pub fn new(options: StageOptions) -> Self {
-        let StageOptions { pipeline, name, role, epoch, dispatcher, buffer, demand_mode, upstreams, fenced, .. } =
-            options;
+        let StageOptions { pipeline, name, role, epoch, buffer, demand_mode, upstreams, fenced, .. } = options;
         let batch_events = options.batch.as_ref().map_or(0, |batch| batch.size);
         Self {
             role,
@@ -244,13 +251,13 @@ impl Stage {
             limiter: options.rate_limit.map(|limit| Limiter::new(limit, batch_events)),
             producer: Producer::new(
                 epoch,
-                dispatcher,
+                options.dispatcher.build(options.seed, buffer),
                 buffer,
                 options.message_bytes_max,
                 demand_mode,
                 options.first_seq,
             ),
-            consumer: Consumer::new(pipeline, name.clone(), upstreams, fenced)
+            consumer: Consumer::new(pipeline, name.clone(), options.instance, upstreams, fenced)
                 .gathering(options.batch, options.message_bytes_max),
             ids: SubIds::default(),
             out: Outputs::default(),
@@ -289,6 +296,7 @@ impl Stage {
         if self.stopped.is_some() {
             return;
         }
+        self.producer.at(now);
         let (consumer, out) = (&mut self.consumer, &mut self.out);
         match input {
             Input::Owner { source, owner } => {
@@ -313,13 +321,17 @@ impl Stage {
                 self.count_made(now, events.len());
             }
             Input::SetRate(limit) => self.set_rate(now, limit),
+            Input::Asked { source, count } => consumer.on_asked(&source, count, out),
+            Input::Suspend | Input::Resume if self.role == Role::Producer => out.notice(Notice::NothingToSuspend),
+            Input::Suspend => consumer.suspend(),
+            Input::Resume => consumer.resume(out),
             Input::Request { no, request, until } => self.requests.add(no, request, until),
             Input::SetDemandMode(mode) => self.producer.set_mode(mode, out),
             Input::Drain(reason) => self.drain(reason),
             Input::Stop(reason) => self.stop(reason),
             Input::Timeout => {
                 consumer.on_timeout(now, &mut self.ids, out);
-                self.producer.on_timeout(now, out);
+                self.producer.on_timeout(out);
                 self.requests.expire(now);
             }
             // The group cannot be reached: a stage that ends does not wait for it.
@@ -378,7 +390,7 @@ impl Stage {
         if self.producer.has_sub(sub) {
             self.producer.end(sub, ending, reason, &mut self.out);
         } else {
-            self.consumer.on_ended(sub, ending, reason);
+            self.consumer.on_ended(sub, ending, reason, &mut self.out);
         }
     }
 
@@ -539,6 +551,11 @@ impl Stage {
     /// Whether demand reaches the guest.
     pub fn demand_mode(&self) -> DemandMode {
         self.producer.mode()
+    }
+
+    /// Whether the guest is given no events.
+    pub fn is_suspended(&self) -> bool {
+        self.consumer.is_suspended()
     }
 
     /// Whether this subscription is live, on either side.

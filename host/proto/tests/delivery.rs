@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
+    consumer::{Owner, UpstreamOptions},
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
+    select::InstanceId,
     stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 
@@ -38,12 +39,13 @@ fn ask(stage: &mut Stage, sub: SubId, granted: u64, acked: &[SeqRun]) {
 /// A consumer with room for ten events that has asked for `granted` of them.
 fn consumer_of(stage: &mut Stage, granted: u64) -> SubId {
     let sub = stage.accept();
-    let subscribe = Subscribe {
-        pipeline: "p".parse().unwrap(),
-        producer: "s".parse().unwrap(),
-        consumer: "c".parse().unwrap(),
-        demand: Demand::new(10, Some(0)).unwrap(),
-    };
+    let subscribe = Subscribe::new(
+        "p".parse().unwrap(),
+        "s".parse().unwrap(),
+        "c".parse().unwrap(),
+        InstanceId::first_on("n".parse().unwrap()),
+        Demand::new(10, Some(0)).unwrap(),
+    );
     say(stage, sub, EPOCH, Message::Subscribe(subscribe));
     ask(stage, sub, granted, &[]);
     sub
@@ -155,12 +157,7 @@ fn a_consumer_that_breaks_its_bounds_is_cut_off_and_its_events_are_kept() {
 fn subscribed() -> (Stage, SubId) {
     let mut consumer = stage(Role::Consumer);
     let demand = Demand::new(10, Some(5)).unwrap();
-    let options = UpstreamOptions {
-        source: "source".parse().unwrap(),
-        demand,
-        cancel: CancelMode::Temporary,
-        when_full: WhenFull::Block,
-    };
+    let options = UpstreamOptions::new("source".parse().unwrap(), demand);
     let owner = Owner { node: "n".parse().unwrap(), epoch: EPOCH };
     consumer.handle(NOW, Input::Subscribe { options, owner });
     let (sub, _) = sent(&mut consumer)[0];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
+    consumer::{Owner, UpstreamOptions},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
     stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
@@ -25,8 +25,7 @@ fn epoch(lamport: u32) -> Epoch {
 /// A consumer of one source, in batches of two.
 fn consumer(fenced: bool) -> Stage {
     let demand = Demand::new(4, Some(2)).unwrap();
-    let upstream =
-        UpstreamOptions { source: source(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let upstream = UpstreamOptions::new(source(), demand);
     let mut options = StageOptions::new("p".parse().unwrap(), "stage".parse().unwrap(), Role::Consumer);
     options.upstreams = vec![upstream];
     options.fenced.extend(fenced.then(source));

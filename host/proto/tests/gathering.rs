@@ -9,7 +9,7 @@ use std::{
 
 use forebay_proto::{
     batch::{Batch, BatchLimits, Columns},
-    consumer::{CancelMode, GatherBy, Gathering, Owner, UpstreamOptions, WhenFull},
+    consumer::{GatherBy, Gathering, Owner, UpstreamOptions},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
     stage::{Call, Input, Rejected, Returned, Role, Stage, StageOptions, Transmit},
@@ -41,8 +41,7 @@ fn options(size: u32, by: Option<GatherBy>) -> StageOptions {
 fn begin(options: StageOptions, max: u32, min: u32) -> Stage {
     let mut stage = Stage::new(options);
     let demand = Demand::new(max, Some(min)).unwrap();
-    let (cancel, when_full) = (CancelMode::Temporary, WhenFull::Block);
-    let upstream = UpstreamOptions { source: source(), demand, cancel, when_full };
+    let upstream = UpstreamOptions::new(source(), demand);
     let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
     stage.handle(Duration::ZERO, Input::Subscribe { options: upstream, owner });
     asks(&mut stage);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
+    consumer::{Owner, UpstreamOptions, WhenFull},
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, SeqRun},
     stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
@@ -23,7 +23,7 @@ fn run(first: u64, count: u32) -> SeqRun {
 fn consumer(when_full: WhenFull) -> Stage {
     let demand = Demand::new(4, Some(2)).unwrap();
     let source = "source".parse().unwrap();
-    let options = UpstreamOptions { source, demand, cancel: CancelMode::Temporary, when_full };
+    let options = UpstreamOptions { when_full, ..UpstreamOptions::new(source, demand) };
     let mut stage = Stage::new(StageOptions::new("p".parse().unwrap(), "s".parse().unwrap(), Role::Consumer));
     let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
     stage.handle(NOW, Input::Subscribe { options, owner });

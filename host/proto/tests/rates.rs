@@ -8,10 +8,11 @@ use std::time::Duration;
 use forebay_proto::{
     batch::Batch,
     checkpoints::Committed,
-    consumer::{CancelMode, Gathering, Owner, UpstreamOptions, WhenFull},
+    consumer::{Gathering, Owner, UpstreamOptions},
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, SeqRun, Subscribe},
     rate::RateLimit,
+    select::InstanceId,
     stage::{Call, Input, Returned, Role, Stage, StageOptions, Transmit},
 };
 
@@ -50,8 +51,7 @@ impl World {
     fn new(options: StageOptions) -> Self {
         let mut stage = Stage::new(options);
         let demand = Demand::new(u32::try_from(OPEN).unwrap(), None).unwrap();
-        let (cancel, when_full) = (CancelMode::Temporary, WhenFull::Block);
-        let upstream = UpstreamOptions { source: "source".parse().unwrap(), demand, cancel, when_full };
+        let upstream = UpstreamOptions::new("source".parse().unwrap(), demand);
         let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
         stage.handle(Duration::ZERO, Input::Subscribe { options: upstream, owner });
         let now = Duration::ZERO;
@@ -72,7 +72,9 @@ impl World {
         while world.stage.poll_transmit().is_some() {}
         let (producer, consumer) = ("s".parse().unwrap(), "c".parse().unwrap());
         let demand = Demand::new(u32::try_from(OPEN).unwrap(), None).unwrap();
-        world.say(Message::Subscribe(Subscribe { pipeline: "p".parse().unwrap(), producer, consumer, demand }));
+        let instance = InstanceId::first_on("n".parse().unwrap());
+        let subscribe = Subscribe::new("p".parse().unwrap(), producer, consumer, instance, demand);
+        world.say(Message::Subscribe(subscribe));
         world.granted = OPEN;
         world.say(Message::Ask { granted: OPEN, acked: Vec::new() });
         world

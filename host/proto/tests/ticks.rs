@@ -8,11 +8,12 @@ use bytes::Bytes;
 use forebay_proto::{
     batch::Batch,
     checkpoints::Committed,
-    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
+    consumer::{Owner, UpstreamOptions},
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
     producer::{BufferOptions, Keep},
     requests::{Answer, RequestNo, WAITING_MAX},
+    select::InstanceId,
     stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 
@@ -27,12 +28,7 @@ fn options(role: Role) -> StageOptions {
     options.epoch = EPOCH;
     options.tick = Some(millis(100));
     if role != Role::Producer {
-        options.upstreams = vec![UpstreamOptions {
-            source: "source".parse().unwrap(),
-            demand: Demand::new(10, Some(9)).unwrap(),
-            cancel: CancelMode::Temporary,
-            when_full: WhenFull::Block,
-        }];
+        options.upstreams = vec![UpstreamOptions::new("source".parse().unwrap(), Demand::new(10, Some(9)).unwrap())];
     }
     options
 }
@@ -57,12 +53,13 @@ fn say(stage: &mut Stage, sub: SubId, message: Message) {
 /// A consumer that has asked for `granted` events.
 fn consumer_of(stage: &mut Stage, granted: u64) -> SubId {
     let sub = stage.accept();
-    let subscribe = Subscribe {
-        pipeline: "p".parse().unwrap(),
-        producer: "s".parse().unwrap(),
-        consumer: "c".parse().unwrap(),
-        demand: Demand::new(10, Some(0)).unwrap(),
-    };
+    let subscribe = Subscribe::new(
+        "p".parse().unwrap(),
+        "s".parse().unwrap(),
+        "c".parse().unwrap(),
+        InstanceId::first_on("n".parse().unwrap()),
+        Demand::new(10, Some(0)).unwrap(),
+    );
     say(stage, sub, Message::Subscribe(subscribe));
     say(stage, sub, Message::Ask { granted, acked: Vec::new() });
     sub

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use forebay_proto::{
     backoff::Backoff,
     batch::Batch,
-    consumer::{Owner, UpstreamOptions, WhenFull},
+    consumer::{Owner, UpstreamOptions},
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
+    select::InstanceId,
     stage::{Call, Input, Returned, Role, Stage, StageOptions},
 };
 use rand::{RngExt, seq::IndexedRandom};
@@ -152,13 +153,12 @@ impl Node {
         });
         let me = Instance { no: env.new_instance(), node: self.no, stage: plan.no, epoch };
         let upstreams = plan.upstreams.iter().map(|&(source, demand, cancel)| UpstreamOptions {
-            source: stage_name(source),
-            demand,
             cancel,
-            when_full: WhenFull::Block,
+            ..UpstreamOptions::new(stage_name(source), demand)
         });
         let recorded = self.records.remove(&plan.no);
         let options = StageOptions {
+            instance: InstanceId::first_on(node_name(self.no)),
             epoch,
             first_seq: recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq),
             checkpoint: plan.checkpoint,

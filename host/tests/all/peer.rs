@@ -25,6 +25,7 @@ use forebay_proto::{
     ids::{BootId, Epoch, Seq},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
     names::Claim,
+    select::InstanceId,
     wire::{self, Agreement, Frame, Hello, Names, VERSION},
 };
 
@@ -185,7 +186,9 @@ impl Offender {
 fn subscribe(to: &str, epoch: Epoch, max_demand: u32) -> Frame {
     let demand = Demand::new(max_demand, Some(0)).unwrap();
     let (producer, consumer) = (to.parse().unwrap(), "sink".parse().unwrap());
-    stage(epoch, Message::Subscribe(Subscribe { pipeline: "numbers".parse().unwrap(), producer, consumer, demand }))
+    let instance = InstanceId::first_on("peer".parse().unwrap());
+    let subscribe = Subscribe::new("numbers".parse().unwrap(), producer, consumer, instance, demand);
+    stage(epoch, Message::Subscribe(subscribe))
 }
 
 fn stage(epoch: Epoch, message: Message) -> Frame {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Consumer, Current, InHand, Queued, WhenFull, gather::Gathered, take_runs};
+use super::{AskMode, Consumer, Current, InHand, Queued, WhenFull, gather::Gathered, take_runs};
 use crate::{
     batch::Batch,
     ids::SubId,
@@ -59,7 +59,10 @@ impl Consumer {
     fn cut_batch(&mut self, now: Duration, limiter: Option<&Limiter>) -> Option<Call> {
         let current = self.current.as_mut()?;
         let subscription = self.subs.get(&current.sub)?;
-        let mut count = current.rest.len().min(subscription.demand.batch_max() as usize);
+        let mut count = match subscription.ask {
+            AskMode::Auto => current.rest.len().min(subscription.demand.batch_max() as usize),
+            AskMode::Manual => current.rest.len(),
+        };
         if let Some(limiter) = limiter {
             let wanted = u32::try_from(count).unwrap_or(u32::MAX);
             let Some(allowed) = limiter.allowed(now, wanted) else {

@@ -29,19 +29,25 @@ impl Consumer {
         fence.epoch = epoch;
         let former = |(_, sub): &(&SubId, &Subscription)| sub.source == *source && sub.epoch < epoch;
         let former: Vec<SubId> = self.subs.iter().filter(former).map(|(sub, _)| *sub).collect();
+        fence.cut = former.last().copied().or(fence.cut);
         for sub in former {
-            fence.cut = Some(sub);
-            self.queue.retain(|queued| !matches!(queued, Queued::Events(of, _) if *of == sub));
-            self.current.take_if(|current| current.sub == sub);
-            if let Some(gather) = &mut self.gather {
-                gather.forget(sub);
+            let mut dropped = self.gather.as_mut().map_or(0, |gather| gather.forget(sub) as usize);
+            self.queue.retain(|queued| match queued {
+                Queued::Events(of, events) if *of == sub => {
+                    dropped += events.events.len();
+                    false
+                }
+                _ => true,
+            });
+            dropped += self.current.take_if(|current| current.sub == sub).map_or(0, |current| current.rest.len());
+            let mut lost = u32::try_from(dropped).unwrap_or(u32::MAX);
+            if let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) {
+                subscription.ended = true;
+                lost = lost.saturating_add(subscription.coming());
+                out.send(sub, subscription.epoch, Message::Cancel(Reason::StaleEpoch));
+                self.queue.push_back(Queued::Ended(sub, Ending::Cancelled, Reason::StaleEpoch));
             }
-            let Some(subscription) = self.subs.get_mut(&sub).filter(|subscription| !subscription.ended) else {
-                continue;
-            };
-            subscription.ended = true;
-            out.send(sub, subscription.epoch, Message::Cancel(Reason::StaleEpoch));
-            self.queue.push_back(Queued::Ended(sub, Ending::Cancelled, Reason::StaleEpoch));
+            self.keep_asked(sub, lost, out);
         }
     }
 

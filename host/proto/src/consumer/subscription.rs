@@ -1,9 +1,10 @@
 //! One subscription as its consumer counts it: what was asked for, came, and is done with.
 
-use super::{CancelMode, WhenFull};
+use super::{AskMode, CancelMode, UpstreamOptions, WhenFull};
 use crate::{
-    ids::{Epoch, StageName},
-    message::{Demand, Events, Reason},
+    ids::{Epoch, StageName, SubId},
+    message::{Demand, Events, Message, Reason},
+    stage::Outputs,
 };
 
 /// See the module's documentation.
@@ -14,6 +15,9 @@ pub(super) struct Subscription {
     pub(super) demand: Demand,
     pub(super) cancel: CancelMode,
     pub(super) when_full: WhenFull,
+    pub(super) ask: AskMode,
+    /// More is asked for when enough is done: by itself, and not while the stage is suspended.
+    pub(super) refills: bool,
     /// Received and neither acknowledged nor dropped; kept only where events are dropped.
     pub(super) held: u64,
     /// All events asked for and received since the start.
@@ -30,6 +34,48 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// One that has `granted` events at its start. `gathers`: its events are gathered in groups, of which one may need
+    /// all that `max_demand` allows.
+    pub(super) fn new(options: &UpstreamOptions, epoch: Epoch, granted: u32, gathers: bool) -> Self {
+        let UpstreamOptions { source, demand, cancel, when_full, ask, .. } = options;
+        Self {
+            source: source.clone(),
+            epoch,
+            demand: *demand,
+            cancel: *cancel,
+            when_full: if *ask == AskMode::Manual { WhenFull::Block } else { *when_full },
+            ask: *ask,
+            refills: *ask == AskMode::Auto,
+            held: 0,
+            granted: granted.into(),
+            received: 0,
+            pending: granted,
+            refill_at: if gathers { demand.max() - 1 } else { demand.min() },
+            held_back: 0,
+            ended: false,
+        }
+    }
+
+    /// Asked for, and not come yet. Unit: events.
+    pub(super) fn coming(&self) -> u32 {
+        u32::try_from(self.granted.saturating_sub(self.received)).unwrap_or(u32::MAX)
+    }
+
+    /// How much more may be asked for. Unit: events.
+    pub(super) fn room(&self) -> u32 {
+        self.demand.max().saturating_sub(self.pending)
+    }
+
+    /// Says what is granted, and acknowledges nothing.
+    pub(super) fn send_ask(&self, sub: SubId, out: &mut Outputs) {
+        out.send(sub, self.epoch, Message::Ask { granted: self.granted, acked: Vec::new() });
+    }
+
+    pub(super) fn grant(&mut self, count: u32) {
+        self.granted += u64::from(count);
+        self.pending += count;
+    }
+
     pub(super) fn is_with(&self, source: &StageName, epoch: Epoch) -> bool {
         !self.ended && self.source == *source && self.epoch == epoch
     }
@@ -62,9 +108,13 @@ impl Subscription {
     /// difference to `max` is asked for.
     pub(super) fn count_processed(&mut self, count: u32) {
         self.pending -= count;
-        if self.pending <= self.refill_at {
-            self.granted += u64::from(self.demand.max() - self.pending);
-            self.pending = self.demand.max();
+        self.refill();
+    }
+
+    /// Asks for what is missing to `max`, if so much is missing that it is time.
+    pub(super) fn refill(&mut self) {
+        if self.refills && self.pending <= self.refill_at {
+            self.grant(self.room());
         }
     }
 }

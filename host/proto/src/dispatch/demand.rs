@@ -1,154 +1,147 @@
 //! Each event to one subscription, largest open demand first (GenStage's `DemandDispatcher`).
 
-use super::{AboveMax, Dispatcher, Share};
-use crate::{batch::Batch, ids::SubId};
+use std::time::Duration;
+
+use super::{AWAY_DEFAULT, AboveMax, Dispatcher, Ledger, Parting, SETTLING, pool::Pool};
+use crate::{
+    chunks::Chunks,
+    ids::{Seq, SubId},
+    message::{Reason, SeqRun, Subscribe},
+    producer::{BufferOptions, Subs},
+    stage::Notice,
+};
 
 /// Serves the subscription with the largest open demand first; of equal ones that which reached the
 /// figure first.
 ///
 /// Unlike the original it keeps no count of demand left behind by cancelled subscriptions: the
 /// producer counts what it asked its guest for, which says the same and cannot strand events.
-#[derive(Debug, Default)]
-pub struct DemandDispatcher {
-    /// Sorted by open demand, largest first.
-    demands: Vec<(u64, SubId)>,
+///
+/// While nobody selects by topic it takes events only for whoever has demand, and the producer's buffer holds the
+/// others. As soon as somebody does it takes all, and holds them itself by who selects them.
+#[derive(Debug)]
+pub(super) struct Demand {
+    pool: Pool,
     /// Expected of one ask at most.
     max: Option<u32>,
     /// Shuffle once, before the first dispatch.
     shuffle_seed: Option<u64>,
+    buffer: BufferOptions,
+    now: Duration,
+    /// What nobody wants waits until then.
+    settling: Option<Duration>,
 }
 
-impl DemandDispatcher {
-    /// `max`: asks above it are reported; by default the first ask sets it.
-    ///
-    /// `shuffle_seed`: serve the first dispatch in an order drawn from this seed rather than by
-    /// demand (GenStage's `shuffle_demands_on_first_dispatch`), so that the first consumer to
-    /// subscribe does not get all of a short input.
-    pub fn new(max: Option<u32>, shuffle_seed: Option<u64>) -> Self {
-        Self { demands: Vec::new(), max, shuffle_seed }
+impl Demand {
+    pub(super) fn new(max: Option<u32>, shuffle_seed: Option<u64>, buffer: BufferOptions) -> Self {
+        let pool = Pool::that_outlives_its_members();
+        Self { pool, max, shuffle_seed, buffer, now: Duration::ZERO, settling: None }
     }
+}
 
-    fn insert(&mut self, demand: u64, sub: SubId) {
-        let at = self.demands.iter().position(|&(other, _)| demand > other).unwrap_or(self.demands.len());
-        self.demands.insert(at, (demand, sub));
+/// What nobody wants is done with.
+fn settle_unwanted(unwanted: &Chunks, ledger: &mut Ledger) {
+    if !unwanted.is_empty() {
+        unwanted.runs().into_iter().for_each(|run| ledger.settle(run));
+        ledger.notice(Notice::Unwanted { count: unwanted.len() as u64 });
     }
+}
 
-    fn remove(&mut self, sub: SubId) -> u64 {
-        match self.demands.iter().position(|&(_, other)| other == sub) {
-            Some(at) => self.demands.remove(at).0,
-            None => 0,
+impl Dispatcher for Demand {
+    fn at(&mut self, now: Duration, ledger: &mut Ledger, _: &Subs) {
+        self.now = now;
+        let settling = *self.settling.get_or_insert(now + SETTLING);
+        let was_settling = std::mem::replace(&mut self.pool.keeps_all, now < settling);
+        if was_settling && !self.pool.keeps_all && !self.pool.is_plain() {
+            settle_unwanted(&self.pool.sort_anew(), ledger);
         }
+        settle_unwanted(&self.pool.at(now), ledger);
     }
 
-    /// Fisher and Yates. Subscriptions without demand go last: in the original one of them in front
-    /// stops the first dispatch although others are waiting.
-    fn shuffle(&mut self, mut seed: u64) {
-        for at in (1..self.demands.len()).rev() {
-            let other = next_random(&mut seed) % (at as u64 + 1);
-            self.demands.swap(at, usize::try_from(other).expect("below the length"));
-        }
-        self.demands.sort_by_key(|&(demand, _)| demand == 0);
+    fn timeout(&self) -> Option<Duration> {
+        let settling =
+            self.settling.filter(|_| self.pool.keeps_all && !self.pool.is_plain() && self.pool.waiting() > 0);
+        self.pool.timeout().into_iter().chain(settling).min()
     }
-}
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-impl Dispatcher for DemandDispatcher {
-    fn subscribe(&mut self, sub: SubId) {
-        self.insert(0, sub);
+    fn subscribe(&mut self, sub: SubId, subscribe: &Subscribe, ledger: &mut Ledger, _: &Subs) -> Result<(), Reason> {
+        settle_unwanted(&self.pool.join(sub, &subscribe.select.topics, false), ledger);
+        Ok(())
     }
 
     fn ask(&mut self, sub: SubId, count: u32) -> Option<AboveMax> {
         let max = *self.max.get_or_insert(count);
-        let open = self.remove(sub);
-        self.insert(open + u64::from(count), sub);
+        self.pool.ask(sub, count);
         (count > max).then_some(AboveMax { max, asked: count })
     }
 
-    fn cancel(&mut self, sub: SubId) {
-        self.remove(sub);
+    fn released(&mut self, _: SubId, _: SeqRun, _: &mut Ledger) {}
+
+    fn put_later(&mut self, _: SubId, due: Duration, events: Chunks) {
+        self.pool.put_later(due, events);
     }
 
+    fn processed(&mut self, _: SubId, run: SeqRun, ledger: &mut Ledger) {
+        self.pool.extract_again(run).runs().into_iter().for_each(|run| ledger.settle(run));
+    }
+
+    fn end(&mut self, sub: SubId, parting: Parting, unacked: Chunks, ledger: &mut Ledger, _: &Subs) {
+        let away = (parting == Parting::Lost).then_some(self.now + AWAY_DEFAULT);
+        // Where nobody selects there is nothing to wait for: whoever is there gets all.
+        let away = away.filter(|_| !self.pool.is_plain());
+        settle_unwanted(&self.pool.leave(sub, away), ledger);
+        settle_unwanted(&self.pool.put_again(unacked), ledger);
+    }
+
+    /// What waits for consumers without demand is bounded by the buffer's size: no more is asked for than fits, if
+    /// all of it were for them.
     fn open(&self) -> u64 {
-        self.demands.iter().map(|&(demand, _)| demand).sum()
-    }
-
-    fn dispatch(&mut self, events: &[Batch]) -> Vec<Share> {
-        if let Some(seed) = self.shuffle_seed.take() {
-            self.shuffle(seed);
+        let demand = self.pool.demand();
+        if self.pool.is_plain() {
+            return demand;
         }
-        let count: usize = events.iter().map(Batch::len).sum();
-        let mut shares = Vec::new();
-        let mut start = 0;
-        while start < count {
-            let (demand, sub) = self.demands[0];
-            assert!(demand > 0, "dispatched {count} events for an open demand of {start}");
-            let share = usize::try_from(demand).unwrap_or(usize::MAX).min(count - start);
-            self.remove(sub);
-            self.insert(demand - share as u64, sub);
-            shares.push(Share { sub, events: start..start + share });
-            start += share;
+        demand.min(self.buffer.size_max().saturating_sub(self.pool.queued()) as u64)
+    }
+
+    fn room(&self) -> usize {
+        match self.pool.is_plain() {
+            true => usize::try_from(self.pool.demand()).unwrap_or(usize::MAX),
+            false if self.pool.has_members() => usize::MAX,
+            false => 0,
         }
-        shares
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn take(&mut self, events: Chunks, ledger: &mut Ledger) {
+        settle_unwanted(&self.pool.put(events), ledger);
+    }
 
-    fn asked(demands: &[(u64, u32)]) -> DemandDispatcher {
-        let mut dispatcher = DemandDispatcher::default();
-        for &(sub, count) in demands {
-            dispatcher.subscribe(SubId(sub));
-            dispatcher.ask(SubId(sub), count);
+    fn next(&mut self) -> Option<(SubId, Chunks)> {
+        if self.shuffle_seed.is_some() && self.pool.is_ready() {
+            self.shuffle_seed.take().into_iter().for_each(|seed| self.pool.shuffle(seed));
         }
-        dispatcher
+        self.pool.next()
     }
 
-    fn dispatch(dispatcher: &mut DemandDispatcher, count: usize) -> Vec<(u64, usize)> {
-        let events = [Batch::from_payloads(vec![""; count])];
-        dispatcher.dispatch(&events).into_iter().map(|share| (share.sub.0, share.events.len())).collect()
-    }
-
-    #[test]
-    fn the_largest_demand_is_served_first() {
-        let mut dispatcher = asked(&[(1, 2), (2, 5)]);
-        assert_eq!(dispatch(&mut dispatcher, 6), [(2, 5), (1, 1)]);
-        assert_eq!(dispatcher.open(), 1);
-    }
-
-    #[test]
-    fn of_equal_demands_the_earlier_is_served_first() {
-        let mut dispatcher = asked(&[(3, 4), (1, 4), (2, 4)]);
-        assert_eq!(dispatch(&mut dispatcher, 1), [(3, 1)]);
-        assert_eq!(dispatch(&mut dispatcher, 9), [(1, 4), (2, 4), (3, 1)]);
-    }
-
-    #[test]
-    fn the_demand_of_a_cancelled_subscription_is_gone() {
-        let mut dispatcher = asked(&[(1, 9), (2, 1)]);
-        dispatcher.cancel(SubId(1));
-        assert_eq!(dispatcher.open(), 1);
-        assert_eq!(dispatch(&mut dispatcher, 1), [(2, 1)]);
-    }
-
-    #[test]
-    fn a_shuffle_never_puts_a_consumer_without_demand_in_front() {
-        for seed in 0..50 {
-            let mut dispatcher = DemandDispatcher::new(None, Some(seed));
-            for sub in 1..=3 {
-                dispatcher.subscribe(SubId(sub));
-            }
-            dispatcher.ask(SubId(2), 4);
-            assert_eq!(dispatch(&mut dispatcher, 1), [(2, 1)], "seed {seed}");
+    fn trim(&mut self, added: usize, ledger: &mut Ledger) {
+        let Some(size) = self.buffer.size else { return };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let excess = self.pool.queued().saturating_sub(size).min(added);
+        let discarded = self.pool.trim(excess, self.buffer.keep, false);
+        if !discarded.is_empty() {
+            discarded.runs().into_iter().for_each(|run| ledger.settle(run));
+            ledger.notice(Notice::Discarded { count: discarded.len() as u64 });
         }
+    }
+
+    fn queued(&self) -> usize {
+        self.pool.queued()
+    }
+
+    fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    fn first(&self) -> Option<Seq> {
+        self.pool.first()
     }
 }

@@ -14,7 +14,7 @@ use super::{
     fields::{Fields, Node},
     grants, graph, json, plugin,
     problem::{Found, Problems, nearest, quote},
-    syntax, units,
+    routing, syntax, units,
 };
 use crate::{
     batch::BatchLimits,
@@ -51,6 +51,7 @@ fn read(mut file: Fields<'_>, problems: &mut Problems) -> Option<Pipeline> {
     }
     let (name, stages) = (name?, stages?);
     let edges = check_subscriptions(&stages, problems);
+    check_wishes(&stages, problems);
     if !problems.is_empty() {
         return None;
     }
@@ -62,7 +63,13 @@ fn read(mut file: Fields<'_>, problems: &mut Problems) -> Option<Pipeline> {
 struct ReadStage<'d> {
     stage: Stage,
     /// One for each of `stage.subscribe`.
-    targets: Vec<Node<'d>>,
+    targets: Vec<Target<'d>>,
+}
+
+/// Where a subscription's keys stand.
+struct Target<'d> {
+    to: Node<'d>,
+    wishes: routing::Wishes<'d>,
 }
 
 fn stages<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<Vec<ReadStage<'d>>> {
@@ -100,6 +107,7 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let labels = fields.optional(problems, "labels", labels);
     let config = fields.optional(problems, "config", json::from_table);
     let subscribe = fields.optional(problems, "subscribe", subscriptions).unwrap_or_default();
+    let dispatcher = fields.optional(problems, "dispatcher", routing::dispatcher);
     let buffer = fields.optional(problems, "buffer", buffer);
     let restart = fields.optional(problems, "restart", restart);
     let limits = fields.optional(problems, "limits", limits);
@@ -126,6 +134,7 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         labels: labels.unwrap_or_default(),
         config: config.unwrap_or_else(|| "{}".to_owned()),
         subscribe,
+        dispatcher: dispatcher.unwrap_or_default(),
         buffer: buffer.unwrap_or_default(),
         restart: restart.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
@@ -170,12 +179,12 @@ fn labels(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<String>> {
     Some(elements.iter().filter_map(label).collect())
 }
 
-fn subscriptions<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<Vec<(Subscription, Node<'d>)>> {
+fn subscriptions<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<Vec<(Subscription, Target<'d>)>> {
     let elements = node.elements(problems, "an array of tables, as in [{ to = \"counter\" }]")?;
     Some(elements.iter().filter_map(|element| subscription(element, problems)).collect())
 }
 
-fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscription, Node<'d>)> {
+fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscription, Target<'d>)> {
     let mut fields = node.fields(problems, "a table, as in { to = \"counter\" }")?;
     let to = fields.required(problems, "to", "the name of the stage to subscribe to", |node, problems| {
         let name = name(node, problems)?;
@@ -191,6 +200,7 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         use WhenFull::*;
         node.choice(problems, &[("block", Block), ("drop-oldest", DropOldest), ("drop-newest", DropNewest)])
     });
+    let (select, wishes) = routing::selection(&mut fields, problems);
     fields.finish(problems);
     let demand = match Demand::new(max.unwrap_or(Demand::MAX_DEFAULT), min) {
         Ok(demand) => demand,
@@ -199,11 +209,9 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
             return node.problem(problems, found, "a min_demand below max_demand, which is 1000 by default");
         }
     };
-    let (to, target) = to?;
-    Some((
-        Subscription { to, demand, cancel: cancel.unwrap_or_default(), when_full: when_full.unwrap_or_default() },
-        target,
-    ))
+    let (name, to) = to?;
+    let (cancel, when_full) = (cancel.unwrap_or_default(), when_full.unwrap_or_default());
+    Some((Subscription { to: name, demand, cancel, when_full, select }, Target { to, wishes }))
 }
 
 fn buffer(node: &Node<'_>, problems: &mut Problems) -> Option<Buffer> {
@@ -334,7 +342,7 @@ fn producers(
     problems: &mut Problems,
 ) -> Vec<usize> {
     let mut producers = BTreeMap::new();
-    for (subscription, node) in stage.subscribe.iter().zip(targets) {
+    for (subscription, Target { to: node, .. }) in stage.subscribe.iter().zip(targets) {
         if problems.is_full() {
             break;
         }
@@ -354,6 +362,20 @@ fn producers(
         }
     }
     producers.into_keys().collect()
+}
+
+/// Notes what subscriptions want and their producers do not give.
+fn check_wishes(stages: &[ReadStage<'_>], problems: &mut Problems) {
+    let mut taken = Vec::new();
+    for ReadStage { stage, targets } in stages {
+        for (subscription, target) in stage.subscribe.iter().zip(targets) {
+            let producer = stages.iter().find(|producer| producer.stage.name == subscription.to);
+            if let Some(producer) = producer.filter(|_| !problems.is_full()) {
+                routing::check_fit(subscription, &target.wishes, &producer.stage, problems);
+                routing::check_taken(&mut taken, subscription, &target.wishes, stage, problems);
+            }
+        }
+    }
 }
 
 fn unknown_stage(node: &Node<'_>, to: &str, own: &StageName, index_of: &HashMap<&str, usize>, problems: &mut Problems) {
@@ -383,7 +405,7 @@ fn check_cycle(stages: &[ReadStage<'_>], edges: &[Vec<usize>], problems: &mut Pr
     path.push(name(0));
     let from = &stages[cycle[first]];
     let edge = from.stage.subscribe.iter().position(|subscription| subscription.to.as_str() == name(1));
-    let node = &from.targets[edge.expect("the cycle follows subscriptions")];
+    let node = &from.targets[edge.expect("the cycle follows subscriptions")].to;
     let found = format!("part of a cycle: {}", path.join(" subscribes to "));
     node.problem(problems, found, "subscriptions that lead to a source")
 }

@@ -39,6 +39,7 @@ mod json;
 mod manifest;
 mod plugin;
 mod problem;
+mod routing;
 mod syntax;
 mod units;
 
@@ -51,10 +52,12 @@ use crate::{
     batch::BatchLimits,
     blob::Digest,
     consumer::{CancelMode, WhenFull},
+    dispatch::DispatcherOptions,
     ids::{PipelineName, PluginName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
     recycle::Recycle,
+    select::Selection,
     stage::{Ack, RetryPolicy},
     supervise::RestartPolicy,
 };
@@ -137,6 +140,8 @@ pub struct Stage {
     pub config: String,
     /// Whom it asks for events; each producer at most once, never itself.
     pub subscribe: Vec<Subscription>,
+    /// Who gets which of its events.
+    pub dispatcher: DispatcherOptions,
     /// Where events wait that nobody asked for.
     pub buffer: Buffer,
     /// What happens when it ends.
@@ -208,6 +213,8 @@ pub struct Subscription {
     pub cancel: CancelMode,
     /// What happens when the consumer cannot keep up.
     pub when_full: WhenFull,
+    /// What is wanted of the producer: it fits its dispatcher.
+    pub select: Selection,
 }
 
 /// Where events wait that nobody asked for.

@@ -8,6 +8,7 @@ use super::*;
 use crate::{producer::BufferOptions, supervise::When};
 
 mod plugins;
+mod routing;
 
 const MINIMAL: &str = "name = \"p\"\n[stages.a]\nplugin = \"a.wasm\"\n";
 
@@ -89,7 +90,13 @@ fn every_setting_is_read() {
     let demand = Demand::new(9, Some(3)).unwrap();
     assert_eq!(
         a.subscribe,
-        [Subscription { to: name("z"), demand, cancel: CancelMode::Transient, when_full: WhenFull::DropOldest }]
+        [Subscription {
+            to: name("z"),
+            demand,
+            cancel: CancelMode::Transient,
+            when_full: WhenFull::DropOldest,
+            select: Selection::default(),
+        }]
     );
 }
 
@@ -137,7 +144,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
             "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, \
-             `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+             `config`, `subscribe`, `dispatcher`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
@@ -157,7 +164,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `dispatcher`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -368,20 +375,34 @@ fn rows() -> Vec<[&'static str; 3]> {
 /// A file in which one key stands with a value, the keys it needs beside it.
 fn with_key(key: &str, value: &str) -> String {
     let key = key.strip_prefix("stages.NAME.").expect("the key of a stage");
+    if let Some(setting) = key.strip_prefix("dispatcher.").filter(|setting| *setting != "kind") {
+        return with_key("stages.NAME.dispatcher", &format!("{{ {}, {setting} = {value} }}", kind_of(setting)));
+    }
     let line = match key.rsplit_once("[].") {
         Some(("subscribe", key)) => format!("subscribe = [{{ to = \"b\", {key} = {value} }}]"),
         Some((list, "write")) => format!("{list} = [{{ host = \"/a\", guest = \"/b\", write = {value} }}]"),
         Some((list, key)) => format!("{list} = [{{ {key} = {value} }}]"),
         None => format!("{key} = {value}"),
     };
-    format!("{MINIMAL}{line}\n[stages.b]\nplugin = \"b\"\n")
+    let of_b = if key.ends_with("deliver") { "dispatcher = \"broadcast\"" } else { "" };
+    format!("{MINIMAL}{line}\n[stages.b]\nplugin = \"b\"\n{of_b}\n")
+}
+
+/// The kind of dispatcher that has a setting.
+fn kind_of(setting: &str) -> &'static str {
+    match setting {
+        "shuffle" => "kind = \"demand\"",
+        "away" => "kind = \"broadcast\"",
+        _ => "kind = \"partition\"",
+    }
 }
 
 #[test]
 fn the_table_holds_every_key_and_no_other() {
     let grants = "grants = { dirs = [{}] }";
-    let text =
-        format!("{MINIMAL}{grants}\nsubscribe = [{{}}]\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n");
+    let text = format!(
+        "{MINIMAL}{grants}\nsubscribe = [{{}}]\ndispatcher = {{}}\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n"
+    );
     let asked = manifest::keys_asked_for(&text);
     let asked: BTreeSet<_> =
         asked.iter().map(|key| key.replace("stages.a", "stages.NAME").replace("[0]", "[]")).collect();
@@ -412,6 +433,16 @@ fn every_default_in_the_table_is_the_real_one() {
             );
             explicit.stages[0].buffer.size = None;
         }
+        if let Some(setting) = key.strip_prefix("stages.NAME.dispatcher.") {
+            let same = parse(&with_key("stages.NAME.dispatcher", &format!("{{ {} }}", kind_of(setting)))).unwrap();
+            let differs = setting == "kind" && explicit == absent;
+            assert!(differs || explicit == same, "{key}");
+            continue;
+        }
+        if key.ends_with(".deliver") {
+            assert_eq!(explicit.stages[0], implicit.stages[0], "{key}");
+            continue;
+        }
         let same = match key.split_once("[].") {
             Some((_, "write")) => &granted,
             Some(_) => &implicit,
@@ -440,7 +471,7 @@ fn every_range_in_the_table_is_the_real_one() {
         assert!(expected.contains(&bounds), "{key}: `{bounds}` is not in `{expected}`");
         checked += 1;
     }
-    assert_eq!(checked, 19);
+    assert_eq!(checked, 21);
 }
 
 #[test]

@@ -55,6 +55,9 @@ impl Stage {
 
     /// What a consumer's guest is given now.
     pub(super) fn next_events(&mut self, now: Duration) -> Option<Call> {
+        if self.consumer.is_suspended() {
+            return None;
+        }
         match self.consumer.next_call(now, self.takes_events(), self.limiter.as_ref(), &mut self.out) {
             Ok(call) => call,
             Err(reason) => {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     batch::Batch,
-    consumer::{CancelMode, Owner, WhenFull},
+    consumer::Owner,
     ids::Seq,
     message::{Demand, Events, SeqRun, Subscribe},
 };
@@ -33,7 +33,8 @@ fn producer(granted: u32) -> Stage {
 fn subscribe(stage: &mut Stage, granted: u32) {
     let (producer, consumer) = ("stage".parse().unwrap(), "consumer".parse().unwrap());
     let demand = Demand::new(granted, None).unwrap();
-    let subscribe = Subscribe { pipeline: "p".parse().unwrap(), producer, consumer, demand };
+    let subscribe =
+        Subscribe::new("p".parse().unwrap(), producer, consumer, InstanceId::first_on("n".parse().unwrap()), demand);
     stage.handle(Duration::ZERO, received(Message::Subscribe(subscribe)));
     stage.handle(Duration::ZERO, received(Message::Ask { granted: granted.into(), acked: Vec::new() }));
 }
@@ -75,12 +76,7 @@ fn a_guest_that_wants_to_be_asked_again_is_asked_for_what_is_wanted_then() {
 fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not_hold_it_up() {
     let mut stage = Stage::new(options(Role::Consumer));
     let demand = Demand::new(5, Some(0)).unwrap();
-    let options = UpstreamOptions {
-        source: "source".parse().unwrap(),
-        demand,
-        cancel: CancelMode::Temporary,
-        when_full: WhenFull::Block,
-    };
+    let options = UpstreamOptions::new("source".parse().unwrap(), demand);
     let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
     stage.handle(millis(0), Input::Subscribe { options, owner });
     let events = |first| {
@@ -101,8 +97,7 @@ fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not
 fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() {
     let source: StageName = "source".parse().unwrap();
     let demand = Demand::default();
-    let upstream =
-        UpstreamOptions { source: source.clone(), demand, cancel: CancelMode::Temporary, when_full: WhenFull::Block };
+    let upstream = UpstreamOptions::new(source.clone(), demand);
     let mut stage = Stage::new(StageOptions { upstreams: vec![upstream], ..options(Role::Consumer) });
     let owner = |node: &str, lamport| {
         let epoch = Epoch { lamport, tag: 0 };

@@ -14,6 +14,7 @@ use crate::{
     producer::DemandMode,
     rate::RateLimit,
     requests::RequestNo,
+    select::InstanceId,
 };
 
 /// Something happened.
@@ -65,6 +66,19 @@ pub enum Input {
     Emit(Batch),
     /// Hold demand back, or let it through.
     SetDemandMode(DemandMode),
+    /// The guest asks a source for more (GenStage's `ask/3`), during a call or after it. What is more than `max_demand`
+    /// allows is cut off; what is asked for while the source has no owner is asked of the next.
+    Asked {
+        /// Of a subscription with [`AskMode::Manual`](crate::consumer::AskMode::Manual).
+        source: StageName,
+        /// Unit: events.
+        count: u32,
+    },
+    /// Give the guest no more events and ask for none, until [`Input::Resume`]. The batch that it works on is finished;
+    /// what else is here stays.
+    Suspend,
+    /// Go on after [`Input::Suspend`].
+    Resume,
     /// No more events than this in a time from now on (Broadway's `update_rate_limiting`); `None`: as many as it can.
     SetRate(Option<RateLimit>),
     /// A person sends a dead letter to its stage again, as one more attempt. [`Notice::Resent`] says when it was
@@ -349,6 +363,27 @@ pub enum Notice {
         /// How many.
         count: u64,
     },
+    /// Events were settled that no consumer selects.
+    Unwanted {
+        /// How many.
+        count: u64,
+    },
+    /// Events were settled that belong to no partition.
+    Unroutable {
+        /// How many.
+        count: u64,
+        /// What was found of the first.
+        found: String,
+    },
+    /// Copies were discarded that waited for a consumer that was lost: it was away for too long, or there were too many.
+    GivenUp {
+        /// The stage.
+        consumer: StageName,
+        /// Which instance of it; `None`: they share.
+        instance: Option<InstanceId>,
+        /// How many.
+        count: u64,
+    },
     /// The guest could not process events.
     Rejected {
         /// On which subscription they came.
@@ -403,6 +438,24 @@ pub enum Notice {
     },
     /// A consumer was told to hold demand back; nothing came of it.
     NotAProducer,
+    /// A producer was told to suspend its consumption; nothing came of it.
+    NothingToSuspend,
+    /// The guest asked for more than `max_demand` allows.
+    AskCut {
+        /// Of this source.
+        source: StageName,
+        /// So much.
+        asked: u32,
+        /// So much of it was asked for.
+        granted: u32,
+    },
+    /// The guest asked a source that it cannot ask; nothing came of it.
+    AskRefused {
+        /// Which.
+        source: StageName,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// The end of a subscription stops the stage.
     Stopping {
         /// Why.

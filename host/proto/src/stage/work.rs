@@ -334,9 +334,10 @@ impl Stage {
         call
     }
 
-    /// Whether the guest may be given events now: of a producer-consumer, whether somebody waits for what it makes.
+    /// Whether the guest may be given events now: not while it is suspended, and a producer-consumer's only while somebody
+    /// waits for what it makes.
     pub(super) fn takes_events(&self) -> bool {
-        self.role == Role::Consumer || self.producer.is_wanted()
+        !self.consumer.is_suspended() && (self.role == Role::Consumer || self.producer.is_wanted())
     }
 
     pub(super) fn wants_snapshot(&self, now: Duration) -> bool {

@@ -9,6 +9,7 @@ mod blobs;
 mod calls;
 mod letters;
 mod read;
+mod subscribe;
 mod write;
 
 #[cfg(test)]
@@ -266,9 +267,9 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
         writer.u64(epoch.to_u64());
     };
     match message {
-        Message::Subscribe(subscribe) => {
+        Message::Subscribe(message) => {
             begin(writer, kind::SUBSCRIBE);
-            writer.subscribe(subscribe);
+            subscribe::write(writer, message);
         }
         Message::Ask { granted, acked } => {
             begin(writer, kind::ASK);
@@ -342,7 +343,7 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
 
 fn decode_message(kind: u8, reader: &mut Reader<'_>, limits: &BatchLimits) -> Result<Message, WireError> {
     match kind {
-        kind::SUBSCRIBE => Ok(Message::Subscribe(reader.subscribe()?)),
+        kind::SUBSCRIBE => Ok(Message::Subscribe(subscribe::read(reader)?)),
         kind::ASK => Ok(Message::Ask { granted: reader.u64("granted")?, acked: reader.runs("acked")? }),
         kind::EVENTS => batch::read_events(reader, limits).map(Message::Events),
         kind::RETRY => {

@@ -11,7 +11,7 @@ use super::{Agreement, Checkpoint, Hello, REASON_BYTES_MAX, WireError};
 use crate::{
     blob::{BLOB_BYTES_MAX, BlobInfo, Digest},
     ids::{BootId, Epoch, NameError, Seq},
-    message::{Demand, Reason, SeqRun, Subscribe},
+    message::{Reason, SeqRun},
     names::{Claim, GlobalName, quorum::GroupId},
 };
 
@@ -241,19 +241,6 @@ impl<'a> Reader<'a> {
         Ok(Checkpoint { name, epoch, seq: Seq(seq), snapshot: self.blob("state")? })
     }
 
-    pub(crate) fn subscribe(&mut self) -> Result<Subscribe, WireError> {
-        let pipeline = self.parsed_name("pipeline")?;
-        let producer = self.parsed_name("producer")?;
-        let consumer = self.parsed_name("consumer")?;
-        let (max, min) = (self.u32("max_demand")?, self.u32("min_demand")?);
-        if max > Demand::MAX_ALLOWED {
-            return Err(wrong("max_demand", &max, "at most 10,000,000"));
-        }
-        let demand = Demand::new(max, Some(min))
-            .map_err(|_| wrong("min_demand", &format!("{min} with max_demand {max}"), "less than max_demand"))?;
-        Ok(Subscribe { pipeline, producer, consumer, demand })
-    }
-
     pub(crate) fn runs(&mut self, field: &'static str) -> Result<Vec<SeqRun>, WireError> {
         self.list(field, |reader| {
             let run = SeqRun { first: Seq(reader.u64(field)?), count: reader.u32(field)? };
@@ -283,7 +270,8 @@ impl<'a> Reader<'a> {
             7 => Reason::Unreachable(text),
             8 => Reason::Protocol(text),
             9 => Reason::Failed(text),
-            other => return Err(wrong("reason", &other, "a code from 0 to 9")),
+            10 => Reason::Refused(text),
+            other => return Err(wrong("reason", &other, "a code from 0 to 10")),
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     blob::{CHUNK_BYTES, CHUNKS_MAX, Digest},
     letters::{DROP_MAX, LetterId, Line, Outcome, PAGE_LETTERS, PART_BYTES, Part, RESEND_MAX, tests::line},
     message::{Demand, Events, Reason, SeqRun, Subscribe},
+    select::{Deliver, InstanceId, Selection},
 };
 
 const EPOCH: Epoch = Epoch { lamport: 2, tag: 0xabcd };
@@ -52,11 +53,21 @@ fn rich_batch() -> Batch {
 
 /// (its name in the document, the frame, its bytes as in the document)
 fn golden() -> Vec<(&'static str, Frame, &'static str)> {
-    let subscribe = Subscribe {
-        pipeline: "counter".parse().unwrap(),
-        producer: "c".parse().unwrap(),
-        consumer: "p".parse().unwrap(),
-        demand: Demand::new(5, Some(0)).unwrap(),
+    let subscribe = Subscribe::new(
+        "counter".parse().unwrap(),
+        "c".parse().unwrap(),
+        "p".parse().unwrap(),
+        InstanceId::first_on("b".parse().unwrap()),
+        Demand::new(5, Some(0)).unwrap(),
+    );
+    let choosy = Subscribe {
+        instance: InstanceId { number: 2, ..subscribe.instance.clone() },
+        select: Selection {
+            deliver: Deliver::Shared,
+            topics: vec!["a.*".parse().unwrap(), "b".parse().unwrap()],
+            partitions: vec!["0".parse().unwrap(), "odd".parse().unwrap()],
+        },
+        ..subscribe.clone()
     };
     let bare = Events { attempt: 1, runs: vec![run(10, 2)], events: Batch::from_payloads(["1010", "1011"]) };
     let rich = Events { attempt: 2, runs: vec![run(3, 1), run(8, 1)], events: rich_batch() };
@@ -99,7 +110,13 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
         (
             "subscribe",
             stage(Message::Subscribe(subscribe)),
-            "10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 00000000",
+            "10 cdab000002000000 07 636f756e746572 01 63 01 70 01 62 05000000 00000000 00",
+        ),
+        (
+            "subscribe with every wish",
+            stage(Message::Subscribe(choosy)),
+            "10 cdab000002000000 07 636f756e746572 01 63 01 70 01 62 05000000 00000000 0f 02000000 \
+             02000000 03000000 612e2a 01000000 62 02000000 01 30 03 6f6464",
         ),
         (
             "ask",
@@ -319,22 +336,44 @@ fn lengths_that_lie_are_refused_before_anything_is_allocated() {
 fn what_a_field_may_not_hold_is_named() {
     let refused = |text: &str| read(&hex(text)).unwrap_err().to_string();
     assert_eq!(
-        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 05000000 05000000"),
+        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 01 62 05000000 05000000 00"),
         "field `min_demand` holds 5 with max_demand 5, expected less than max_demand"
     );
     assert_eq!(
-        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 ffffffff 00000000"),
+        refused("10 cdab000002000000 07 636f756e746572 01 63 01 70 01 62 ffffffff 00000000 00"),
         "field `max_demand` holds 4294967295, expected at most 10,000,000"
     );
-    assert_eq!(refused("13 cdab000002000000 63 00000000"), "field `reason` holds 99, expected a code from 0 to 9");
+    assert_eq!(refused("13 cdab000002000000 63 00000000"), "field `reason` holds 99, expected a code from 0 to 10");
     assert_eq!(
-        refused("10 cdab000002000000 01 2f 01 63 01 70 05000000 00000000"),
+        refused("10 cdab000002000000 01 2f 01 63 01 70 01 62 05000000 00000000 00"),
         "field `pipeline` holds `/`, expected a name"
     );
     assert_eq!(
         refused("12 cdab000002000000 01000000 00000000 00 01000000 01000000 01000000 61"),
         "field `runs` holds 0 numbers for 1 events, expected one number for each event"
     );
+}
+
+#[test]
+fn what_a_subscription_wants_is_bounded_and_written_one_way() {
+    let refused = |wants: &str| {
+        let frame = format!("10 cdab000002000000 07 636f756e746572 01 63 01 70 01 62 05000000 00000000 {wants}");
+        read(&hex(&frame)).unwrap_err().to_string()
+    };
+    assert_eq!(refused("10"), "field `wants` holds 0x10, expected no bits but 1, 2, 4 and 8");
+    assert_eq!(refused("01 00000000"), "field `instance` holds 0, expected at least 1, as 0 is not written");
+    assert_eq!(refused("04 00000000"), "field `topics` holds nothing, expected at least one, as none is not written");
+    assert!(refused("04 01000000 03000000 612e2e").starts_with("field `topics` holds `a..`, expected words with"));
+    assert!(refused("08 01000000 01 2f").starts_with("field `partition` holds `/`"));
+    let many = |count: usize, item: &str| format!("{} {}", hex_of(count), item.repeat(count));
+    assert!(refused(&format!("04 {}", many(257, "01000000 61"))).contains("more than 256"));
+    assert!(refused(&format!("08 {}", many(1025, "01 30"))).contains("more than 1024"));
+    let long = format!("04 01000000 {} {}", hex_of(256), "61".repeat(256));
+    assert!(refused(&long).starts_with("field `topics` holds `aaa"));
+}
+
+fn hex_of(count: usize) -> String {
+    (count as u32).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Agreement, Hello, REASON_BYTES_MAX};
 use crate::{
     blob::{BlobInfo, Digest},
-    message::{Reason, SeqRun, Subscribe},
+    message::{Reason, SeqRun},
     names::{Claim, GlobalName},
 };
 
@@ -143,14 +143,6 @@ impl Writer {
         self.u64(claim.progress.0);
     }
 
-    pub(crate) fn subscribe(&mut self, subscribe: &Subscribe) {
-        self.name(subscribe.pipeline.as_str());
-        self.name(subscribe.producer.as_str());
-        self.name(subscribe.consumer.as_str());
-        self.u32(subscribe.demand.max());
-        self.u32(subscribe.demand.min());
-    }
-
     pub(crate) fn runs(&mut self, runs: &[SeqRun]) {
         self.list(runs, |writer, run| {
             writer.u64(run.first.0);
@@ -170,6 +162,7 @@ impl Writer {
             Reason::Unreachable(why) => (7, &**why),
             Reason::Protocol(how) => (8, &**how),
             Reason::Failed(how) => (9, &**how),
+            Reason::Refused(why) => (10, &**why),
         };
         self.u8(code);
         self.text(&text[..text.floor_char_boundary(REASON_BYTES_MAX)]);

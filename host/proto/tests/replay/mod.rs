@@ -11,11 +11,12 @@ use std::{
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions, WhenFull},
-    dispatch::DemandDispatcher,
+    consumer::{CancelMode, Owner, UpstreamOptions},
+    dispatch::DispatcherOptions,
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
     producer::DemandMode,
+    select::{InstanceId, Selection},
     stage::{Ack, Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 use serde_json::Value;
@@ -291,12 +292,20 @@ impl World {
     fn made_up(&mut self, name: &str, input: &Value) -> Message {
         let raw = self.raw.entry(name.to_owned()).or_default();
         match input["type"].as_str().unwrap() {
-            "subscribe" => Message::Subscribe(Subscribe {
-                pipeline: "replay".parse().unwrap(),
-                producer: "p".parse().unwrap(),
-                consumer: "c".parse().unwrap(),
-                demand: demand(&input["opts"]),
-            }),
+            "subscribe" => {
+                let (producer, consumer) = ends(name);
+                let name = |text: &str| text.to_lowercase().parse().unwrap();
+                Message::Subscribe(Subscribe {
+                    select: selection(&input["opts"]),
+                    ..Subscribe::new(
+                        "replay".parse().unwrap(),
+                        name(&producer),
+                        name(&consumer),
+                        InstanceId::first_on("n".parse().unwrap()),
+                        demand(&input["opts"]),
+                    )
+                })
+            }
             "ask" => {
                 raw.granted += input["n"].as_u64().unwrap();
                 Message::Ask { granted: raw.granted, acked: Vec::new() }
@@ -492,11 +501,17 @@ impl Player {
             Notice::DemandAboveMax(_) => Some("log demand_above_dispatcher_max".into()),
             Notice::Discarded { count } => Some(format!("log buffer_discarded {count}")),
             Notice::NotAConsumer { .. } => Some("log producer_cannot_subscribe".into()),
+            Notice::AskCut { asked, granted, .. } => Some(format!("log ask_cut {asked} {granted}")),
             Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
             Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
             Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Finished => None,
             Notice::Rejected { .. }
+            | Notice::AskRefused { .. }
+            | Notice::NothingToSuspend
             | Notice::Dropped { .. }
+            | Notice::Unwanted { .. }
+            | Notice::Unroutable { .. }
+            | Notice::GivenUp { .. }
             | Notice::Resent { .. }
             | Notice::Trapped { .. }
             | Notice::LostInRequest { .. }
@@ -537,7 +552,11 @@ fn upstream(source: StageName, options: &Value) -> UpstreamOptions {
         Some("transient") => CancelMode::Transient,
         Some(_) => CancelMode::Temporary,
     };
-    UpstreamOptions { source, demand: demand(options), cancel, when_full: WhenFull::Block }
+    UpstreamOptions { cancel, select: selection(options), ..UpstreamOptions::new(source, demand(options)) }
+}
+
+fn selection(_options: &Value) -> Selection {
+    Selection::default()
 }
 
 fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
@@ -551,7 +570,8 @@ fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
     let dispatcher = &config["dispatcher_options"];
     let max = dispatcher["max_demand"].as_u64().map(|max| u32::try_from(max).unwrap());
     let shuffles = dispatcher["shuffle_demands_on_first_dispatch"] == true;
-    options.dispatcher = Box::new(DemandDispatcher::new(max, shuffles.then_some(shuffle_seed)));
+    options.dispatcher = DispatcherOptions::Demand { max, shuffle: shuffles };
+    options.seed = shuffle_seed;
     options.epoch = EPOCH;
     options.ack = Ack::Early;
     if let Some(size) = config["buffer_size"].as_u64() {

@@ -25,7 +25,9 @@ impl StageSpec {
             demand: subscription.demand,
             cancel: subscription.cancel,
             when_full: subscription.when_full,
+            select: subscription.select.clone(),
         };
+        options.dispatcher.clone_from(&settings.dispatcher);
         options.tick = settings.tick.filter(|_| self.plugin.has_timer());
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
