@@ -60,12 +60,14 @@ pub(super) struct Broadcast {
     history: History,
     /// Who has got, or will get, all that is in the history.
     known: Vec<Key>,
+    /// Who has refused some of what was taken last.
+    refusing: Vec<Key>,
 }
 
 impl Broadcast {
     pub(super) fn new(away: Duration, buffer: BufferOptions) -> Self {
         let (groups, known, history) = (Vec::new(), Vec::new(), History::new(away, buffer));
-        Self { groups, away, buffer, now: Duration::ZERO, history, known }
+        Self { groups, away, buffer, now: Duration::ZERO, history, known, refusing: Vec::new() }
     }
 
     fn at_of(&self, sub: SubId) -> Option<usize> {
@@ -198,15 +200,10 @@ impl Dispatcher for Broadcast {
         let held = 1 + u32::from(self.history.is_firm());
         let groups = u32::try_from(self.groups.len()).expect("fewer groups than 2^32");
         runs.iter().for_each(|run| ledger.begin(*run, groups + held, is_kept));
-        let mut refusing = Vec::new();
         for group in &mut self.groups {
             let unwanted = group.pool.put(events.clone());
             settle(&unwanted, ledger);
-            refusing.extend((!unwanted.is_empty()).then(|| group.key.clone()));
-        }
-        // GenStage asks for what was refused in the name of the consumer, which is then the last to have asked.
-        for key in refusing {
-            self.groups.iter().position(|group| group.key == key).into_iter().for_each(|at| self.move_to_front(at));
+            self.refusing.extend((!unwanted.is_empty()).then(|| group.key.clone()));
         }
         let unwanted: u64 = runs.iter().map(|run| ledger.count(*run, held)).sum();
         if unwanted > 0 {
@@ -220,7 +217,14 @@ impl Dispatcher for Broadcast {
     }
 
     fn next(&mut self) -> Option<(SubId, Chunks)> {
-        self.groups.iter_mut().find_map(|group| group.pool.next())
+        let next = self.groups.iter_mut().find_map(|group| group.pool.next());
+        if next.is_none() {
+            // GenStage asks for what was refused in the name of the consumer, which is then the last to have asked.
+            for key in std::mem::take(&mut self.refusing) {
+                self.groups.iter().position(|group| group.key == key).into_iter().for_each(|at| self.move_to_front(at));
+            }
+        }
+        next
     }
 
     /// What is never asked for stays in the producer's buffer.

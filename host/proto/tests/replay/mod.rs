@@ -4,21 +4,27 @@
 //! called with, in order; then what it logs. Messages between two real stages of a scenario are our
 //! own, handed over when the recording says; those of raw peers are made up from the recording.
 
+pub(crate) mod differences;
+pub(crate) mod elsewhere;
+mod player;
+mod script;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use forebay_proto::{
     batch::Batch,
-    consumer::{CancelMode, Owner, UpstreamOptions},
-    dispatch::DispatcherOptions,
-    ids::{Epoch, Seq, StageName, SubId},
-    message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
+    consumer::{Owner, UpstreamOptions},
+    ids::{Epoch, Seq},
+    message::{Envelope, Events, Message, Reason, SeqRun, Subscribe},
     producer::DemandMode,
-    select::{InstanceId, Selection},
-    stage::{Ack, Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    select::InstanceId,
+    stage::{Input, Transmit},
 };
+use player::{Player, demand, player, selection, upstream};
+use script::{batch, values};
 use serde_json::Value;
 
 /// One thing a stage did, as text.
@@ -58,7 +64,7 @@ impl Step {
     fn parse(json: &Value) -> Self {
         let mut did = Vec::new();
         let mut logged = Vec::new();
-        for observation in json["observed"].as_array().unwrap() {
+        for observation in json["observed"].as_array().unwrap().iter().filter(|json| !is_empty_message(json)) {
             let log = ["log", "stop", "reply"].iter().any(|key| observation.get(key).is_some());
             let into = if log || observation["callback"] == "handle_cancel" { &mut logged } else { &mut did };
             into.extend(observed(observation));
@@ -73,8 +79,14 @@ impl Step {
     }
 }
 
+/// A broadcast whose selector refuses everything sends its consumer a message without events. Ours does not, wherever
+/// that is, and such a message is not handed over either.
+fn is_empty_message(json: &Value) -> bool {
+    json["send"] == "events" && json["events"].as_array().is_some_and(Vec::is_empty)
+}
+
 /// A recorded observation as our text. Callbacks that our guests do not have are left out:
-/// `handle_subscribe`, `handle_cast` (an input here), `format_discarded`, `terminate`.
+/// `handle_subscribe`, `handle_cast` and `handle_produce` (an input here), `format_discarded`, `terminate`.
 fn observed(json: &Value) -> Option<Observed> {
     let sub = text_of(&json["sub"]);
     let returns = json.get("returns").map_or("[]".into(), Value::to_string);
@@ -86,6 +98,7 @@ fn observed(json: &Value) -> Option<Observed> {
                 let how = text_of(&json["reason"][0]);
                 Some(format!("handle_cancel {sub} {how} {}", reason(&json["reason"][1])))
             }
+            "handle_consume" => Some(format!("handle_consume {} {}", json["topic"], json["message"])),
             _ => None,
         };
     }
@@ -99,6 +112,10 @@ fn observed(json: &Value) -> Option<Observed> {
         };
         return Some(format!("send {sub} {what}"));
     }
+    // Ours logs what it does as well, but not in recordings of its own kind.
+    if json["kind"] == "galena_subscribing" {
+        return None;
+    }
     if json.get("log").is_some() {
         let kind = text_of(&json["kind"]);
         let count = json.get("count").map(|count| format!(" {count}")).unwrap_or_default();
@@ -109,6 +126,7 @@ fn observed(json: &Value) -> Option<Observed> {
     }
     match json.get("reply") {
         Some(reply) if reply.is_string() => Some(format!("reply {}", text_of(reply))),
+        Some(reply) if reply.is_number() => Some(format!("reply {reply}")),
         _ => None,
     }
 }
@@ -132,75 +150,6 @@ fn reason(json: &Value) -> Reason {
     }
 }
 
-fn integers(batch: &Batch) -> Vec<i64> {
-    batch.iter().map(|event| std::str::from_utf8(event.payload).unwrap().parse().unwrap()).collect()
-}
-
-fn batch(integers: &[i64]) -> Batch {
-    Batch::from_payloads(integers.iter().map(i64::to_string))
-}
-
-fn integers_of(json: &Value) -> Vec<i64> {
-    json.as_array().map(|list| list.iter().map(|n| n.as_i64().unwrap()).collect()).unwrap_or_default()
-}
-
-/// What a scripted callback does.
-struct Script {
-    config: Value,
-    next: i64,
-    emitted: i64,
-}
-
-impl Script {
-    fn produce(&mut self, demand: u32) -> Vec<i64> {
-        let demand = i64::from(demand);
-        let count = match self.config["events"].as_str().unwrap_or("none") {
-            "counter" => demand,
-            "at_most" => demand.min(self.config["limit"].as_i64().unwrap()),
-            "extra" => demand + self.config["extra"].as_i64().unwrap(),
-            "until" => demand.min(self.config["total"].as_i64().unwrap() - self.emitted),
-            "none" => 0,
-            other => panic!("unknown events {other}"),
-        };
-        let events = (self.next..self.next + count).collect();
-        self.next += count;
-        self.emitted += count;
-        events
-    }
-
-    fn transform(&self, events: &[i64]) -> Vec<i64> {
-        let of_one = |&x: &i64| match self.config["transform"].as_str() {
-            None | Some("drop_all") => vec![],
-            Some("identity") => vec![x],
-            Some("triple") => vec![10 * x, 10 * x + 1, 10 * x + 2],
-            Some("keep_even") => {
-                if x % 2 == 0 {
-                    vec![x]
-                } else {
-                    vec![]
-                }
-            }
-            Some(other) => panic!("unknown transform {other}"),
-        };
-        events.iter().flat_map(of_one).collect()
-    }
-}
-
-/// One of our stages, with the recording's names for its subscriptions.
-struct Player {
-    stage: Stage,
-    script: Script,
-    names: BTreeMap<SubId, String>,
-    /// Names of subscriptions this stage will begin, in order.
-    begun: BTreeMap<String, u32>,
-}
-
-impl Player {
-    fn id(&self, name: &str) -> Option<SubId> {
-        self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
-    }
-}
-
 /// What the raw ends of a subscription remember.
 #[derive(Default)]
 struct RawEnd {
@@ -216,13 +165,16 @@ pub(crate) struct World {
     raw: BTreeMap<String, RawEnd>,
     /// Our own messages that wait to be handed over, by (subscription, receiver).
     wires: BTreeMap<(String, String), VecDeque<Message>>,
+    /// The subscriptions of the scenario.
+    links: BTreeSet<String>,
 }
 
 impl World {
     pub(crate) fn new(scenario: &Scenario, shuffle_seed: u64) -> Self {
         let real = scenario.stages.iter().filter(|(_, config)| !text_of(&config["role"]).starts_with("raw_"));
         let players = real.map(|(name, config)| (name.clone(), player(name, config, shuffle_seed))).collect();
-        Self { players, raw: BTreeMap::new(), wires: BTreeMap::new() }
+        let links = scenario.steps.iter().map(|step| text_of(&step.input["sub"])).collect();
+        Self { players, raw: BTreeMap::new(), wires: BTreeMap::new(), links }
     }
 
     /// Gives the step's input to its stage; what the stage did.
@@ -243,6 +195,8 @@ impl World {
         match input["type"].as_str().unwrap() {
             "api" => return self.api(at, input),
             "cast" => self.cast(at, input),
+            "start" => self.start(at),
+            "events" if input["via"] == "network" && input["count"] == 0 => {}
             "down" => {
                 let player = self.players.get_mut(at).unwrap();
                 // The original's monitor tells; over QUIC it is the end of the stream.
@@ -311,11 +265,15 @@ impl World {
                 Message::Ask { granted: raw.granted, acked: Vec::new() }
             }
             "events" => {
-                let events = integers_of(&input["events"]);
+                let events = input["events"].as_array().unwrap();
                 let count = u32::try_from(events.len()).unwrap();
                 let runs = if count == 0 { vec![] } else { vec![SeqRun { first: Seq(raw.next_seq), count }] };
                 raw.next_seq += u64::from(count);
-                Message::Events(Events { attempt: 1, runs, events: batch(&events) })
+                Message::Events(Events {
+                    attempt: 1,
+                    runs,
+                    events: Batch::from_payloads(events.iter().map(Value::to_string)),
+                })
             }
             "cancel" => Message::Cancel(reason(&input["reason"])),
             other => panic!("unknown message {other}"),
@@ -329,7 +287,8 @@ impl World {
                 let link = text_of(&input["link"]);
                 let source = link.split('>').next().unwrap().to_lowercase().parse().unwrap();
                 *player.begun.entry(link).or_default() += 1;
-                let options = upstream(source, &input["opts"]);
+                let ask = player.ask();
+                let options = UpstreamOptions { ask, ..upstream(source, &input["opts"]) };
                 let owner = Owner { node: "n".parse().unwrap(), epoch: EPOCH };
                 player.stage.handle(NOW, Input::Subscribe { options, owner });
             }
@@ -341,22 +300,69 @@ impl World {
                 Some("forward") => player.stage.handle(NOW, Input::SetDemandMode(DemandMode::Forward)),
                 Some(_) => player.stage.handle(NOW, Input::SetDemandMode(DemandMode::Accumulate)),
             },
+            "ingest" => {
+                let messages = match input["message_range"].as_array() {
+                    Some(ends) => (ends[0].as_i64().unwrap()..=ends[1].as_i64().unwrap()).map(Value::from).collect(),
+                    None => vec![input["message"].clone()],
+                };
+                for message in messages {
+                    let event = Value::from(vec![input["topic"].clone(), message]);
+                    player.stage.handle(NOW, Input::Emit(batch(&[event], &player.script.config)));
+                }
+            }
+            "estimate_buffered_count" => return Some(format!("reply {}", player.stage.buffered())),
+            "stop" => player.stage.handle(NOW, Input::Stop(reason(&input["reason"]))),
+            // Ours has no messages to a stage itself.
+            "async_info" | "sync_info" => {}
             other => panic!("unknown call {other}"),
         }
         None
     }
 
+    /// A stage of Galena subscribes to all producers of the scenario.
+    fn start(&mut self, at: &str) {
+        let producers: Vec<_> = self.players.iter().filter(|(name, _)| *name != at).collect();
+        let produces = |player: &Player| text_of(&player.script.config["role"]).starts_with("galena_producer");
+        let topics = self.players[at].script.config["topics"].clone();
+        let of = |name: &str| topics.as_object().map_or(Some(topics.clone()), |each| each.get(name).cloned());
+        let sources: Vec<_> = producers
+            .into_iter()
+            .filter(|(name, player)| produces(player) && self.feeds(name, at))
+            .filter_map(|(name, _)| Some((name.clone(), of(name)?)))
+            .collect();
+        let player = self.players.get_mut(at).unwrap();
+        for (source, topics) in sources {
+            *player.begun.entry(format!("{source}>{at}")).or_default() += 1;
+            let options = upstream(
+                source.to_lowercase().parse().unwrap(),
+                &serde_json::json!({ "selector": { "topics": topics } }),
+            );
+            player
+                .stage
+                .handle(NOW, Input::Subscribe { options, owner: Owner { node: "n".parse().unwrap(), epoch: EPOCH } });
+        }
+    }
+
+    /// Whether one stage of Galena subscribes to another, by what the scenario goes on with.
+    fn feeds(&self, producer: &str, consumer: &str) -> bool {
+        self.links.contains(&format!("{producer}>{consumer}"))
+    }
+
     fn cast(&mut self, at: &str, input: &Value) {
         let player = self.players.get_mut(at).unwrap();
         let input = if let Some(events) = input.get("emit") {
-            Input::Emit(batch(&integers_of(events)))
+            Input::Emit(batch(events.as_array().unwrap(), &player.script.config))
         } else if let Some(range) = input.get("emit_range") {
-            let ends = integers_of(range);
-            Input::Emit(batch(&(ends[0]..=ends[1]).collect::<Vec<_>>()))
+            let ends: Vec<i64> = range.as_array().unwrap().iter().map(|end| end.as_i64().unwrap()).collect();
+            Input::Emit(batch(&(ends[0]..=ends[1]).map(Value::from).collect::<Vec<_>>(), &player.script.config))
         } else if let Some(stop) = input.get("stop") {
             Input::Stop(reason(stop))
         } else if let Some(raised) = input.get("raise") {
             Input::Stop(Reason::Failed(text_of(raised)))
+        } else if let Some(count) = input.get("ask") {
+            let (_, name) = player.names.first_key_value().unwrap();
+            let source = name.split('>').next().unwrap().to_lowercase().parse().unwrap();
+            Input::Asked { source, count: u32::try_from(count.as_u64().unwrap()).unwrap() }
         } else if let Some(cancel) = input.get("cancel") {
             let (&sub, _) = player.names.first_key_value().unwrap();
             Input::Cancel { sub, reason: reason(cancel) }
@@ -375,7 +381,7 @@ impl World {
             }
             let player = self.players.get_mut(at).unwrap();
             let Some(call) = player.stage.poll_call(NOW) else { break };
-            did.push(player.call(call));
+            did.extend(player.call(call));
             assert!(did.len() < DOES_MAX, "{at} does not come to rest: {:?} ...", &did[..20]);
         }
         while let Some(transmit) = self.players.get_mut(at).unwrap().stage.poll_transmit() {
@@ -425,7 +431,7 @@ impl World {
             }
             Message::Events(events) => {
                 raw.delivered.extend(&events.runs);
-                format!("events {}", serde_json::to_string(&integers(&events.events)).unwrap())
+                format!("events {}", Value::from(values(&events.events)))
             }
             Message::Retry { .. } | Message::Processed { .. } => panic!("GenStage has no such thing: {message:?}"),
             // A stage that stops says goodbye; in the original its monitors do.
@@ -460,71 +466,6 @@ impl World {
     }
 }
 
-impl Player {
-    fn call(&mut self, call: Call) -> Observed {
-        let (line, returned) = match call {
-            Call::HandleDemand { demand } => {
-                let events = self.script.produce(demand);
-                let line = format!("handle_demand {demand} -> {}", serde_json::to_string(&events).unwrap());
-                (line, Returned::Produced { events: batch(&events), finished: false })
-            }
-            Call::HandleEvents { sub, events, .. } => {
-                let events = integers(&events);
-                let output = self.script.transform(&events);
-                let json = |list: &[i64]| serde_json::to_string(list).unwrap();
-                let line = format!("handle_events {} {} -> {}", self.names[&sub], json(&events), json(&output));
-                (line, Returned::Processed { events: batch(&output), rejected: Vec::new() })
-            }
-            Call::HandleIngest { .. }
-            | Call::HandleTick
-            | Call::HandleCall { .. }
-            | Call::Snapshot
-            | Call::Renew
-            | Call::Recycle => {
-                panic!("GenStage has no such thing: {call:?}")
-            }
-        };
-        self.stage.handle(NOW, Input::Returned(returned));
-        line
-    }
-
-    fn logged(&self, notice: &Notice) -> Option<Observed> {
-        match notice {
-            Notice::Ended { sub, ending, reason } => {
-                let how = if *ending == Ending::Down { "down" } else { "cancel" };
-                Some(format!("handle_cancel {} {how} {reason}", self.names[sub]))
-            }
-            Notice::Refused { reason: Reason::DuplicatedSubscription, .. } => {
-                Some("log duplicated_subscription".into())
-            }
-            Notice::Refused { .. } => Some("log refused".into()),
-            Notice::DemandAboveMax(_) => Some("log demand_above_dispatcher_max".into()),
-            Notice::Discarded { count } => Some(format!("log buffer_discarded {count}")),
-            Notice::NotAConsumer { .. } => Some("log producer_cannot_subscribe".into()),
-            Notice::AskCut { asked, granted, .. } => Some(format!("log ask_cut {asked} {granted}")),
-            Notice::NotAProducer => Some("log demand_mode_on_non_producer".into()),
-            Notice::Stopping { .. } => Some("log consumer_stopping_after_cancel".into()),
-            Notice::Subscribed { .. } | Notice::ConsumerJoined { .. } | Notice::Finished => None,
-            Notice::Rejected { .. }
-            | Notice::AskRefused { .. }
-            | Notice::NothingToSuspend
-            | Notice::Dropped { .. }
-            | Notice::Unwanted { .. }
-            | Notice::Unroutable { .. }
-            | Notice::GivenUp { .. }
-            | Notice::Resent { .. }
-            | Notice::Trapped { .. }
-            | Notice::LostInRequest { .. }
-            | Notice::Skipped(_)
-            | Notice::NoSnapshot { .. }
-            | Notice::Recycled { .. }
-            | Notice::NotRecycled { .. } => {
-                panic!("GenStage has no such thing: {notice:?}")
-            }
-        }
-    }
-}
-
 fn ends(name: &str) -> (String, String) {
     let (producer, consumer) = name.split_once('>').unwrap();
     (producer.to_owned(), consumer.split('#').next().unwrap().to_owned())
@@ -538,53 +479,4 @@ fn peer_of(name: &str, at: &str) -> String {
 fn at_end_of(name: &str, at: &str) -> bool {
     let (producer, consumer) = ends(name);
     producer == at || consumer == at
-}
-
-fn demand(options: &Value) -> Demand {
-    let number = |key: &str| options[key].as_u64().map(|n| u32::try_from(n).unwrap());
-    Demand::new(number("max_demand").unwrap_or(Demand::MAX_DEFAULT), number("min_demand")).unwrap()
-}
-
-/// The original's default for `cancel` is permanent.
-fn upstream(source: StageName, options: &Value) -> UpstreamOptions {
-    let cancel = match options["cancel"].as_str() {
-        None | Some("permanent") => CancelMode::Permanent,
-        Some("transient") => CancelMode::Transient,
-        Some(_) => CancelMode::Temporary,
-    };
-    UpstreamOptions { cancel, select: selection(options), ..UpstreamOptions::new(source, demand(options)) }
-}
-
-fn selection(_options: &Value) -> Selection {
-    Selection::default()
-}
-
-fn player(name: &str, config: &Value, shuffle_seed: u64) -> Player {
-    let role = match config["role"].as_str().unwrap() {
-        "producer" => Role::Producer,
-        "producer_consumer" => Role::ProducerConsumer,
-        "consumer" => Role::Consumer,
-        other => panic!("unknown role {other}"),
-    };
-    let mut options = StageOptions::new("replay".parse().unwrap(), name.to_lowercase().parse().unwrap(), role);
-    let dispatcher = &config["dispatcher_options"];
-    let max = dispatcher["max_demand"].as_u64().map(|max| u32::try_from(max).unwrap());
-    let shuffles = dispatcher["shuffle_demands_on_first_dispatch"] == true;
-    options.dispatcher = DispatcherOptions::Demand { max, shuffle: shuffles };
-    options.seed = shuffle_seed;
-    options.epoch = EPOCH;
-    options.ack = Ack::Early;
-    if let Some(size) = config["buffer_size"].as_u64() {
-        options.buffer.size = Some(size);
-    }
-    if config["demand"] == "accumulate" {
-        options.demand_mode = DemandMode::Accumulate;
-    }
-    let next = config["start"].as_i64().unwrap_or(0);
-    Player {
-        stage: Stage::new(options),
-        script: Script { config: config.clone(), next, emitted: 0 },
-        names: BTreeMap::new(),
-        begun: BTreeMap::new(),
-    }
 }
