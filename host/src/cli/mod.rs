@@ -5,6 +5,7 @@ mod cache;
 pub mod cluster;
 mod demo;
 mod exit;
+mod graph;
 mod ingest;
 mod inspect;
 mod load;
@@ -79,6 +80,7 @@ enum Command {
     Dev(author::DevArgs),
     Test(author::TestArgs),
     Inspect(inspect::Args),
+    Graph(graph::Args),
     Push(push::Args),
     Pull(pull::Args),
     /// Make the keys by which the nodes of a cluster know each other, and their operators
@@ -165,6 +167,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),
+        Command::Graph(args) => graph::graph(&args),
         Command::New(args) => author::new(&args),
         Command::Build(args) => author::build(&args),
         Command::Dev(args) => block_on(author::dev(args)),

@@ -76,7 +76,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 20] = [
+    let expected: [(&[&str], &[&str]); 21] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
@@ -92,6 +92,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         ),
         (&["run", "--help"], &["Usage: forebay run [OPTIONS] [PIPELINE]", "--input <FILE>"]),
         (&["inspect", "--help"], &["Usage: forebay inspect [OPTIONS] <PLUGIN>"]),
+        (&["graph", "--help"], &["Usage: forebay graph [OPTIONS] <PIPELINE>", "--form <FORM>", "Mermaid"]),
         (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--stage <STAGE>", "--out <DIR>"]),
         (&["new", "--help"], &["Usage: forebay new [OPTIONS] --lang <LANGUAGE> --role <ROLE> <NAME>"]),
         (&["dev", "--help"], &["Usage: forebay dev [OPTIONS] [DIR]", "the former version runs on"]),
