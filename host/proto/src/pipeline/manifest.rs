@@ -12,7 +12,7 @@ use std::{
 use super::{
     Buffer, Limits, ManifestError, Pipeline, Scope, Stage, Subscription,
     fields::{Fields, Node},
-    grants, graph, json, plugin,
+    flow, grants, graph, json, plugin,
     problem::{Found, Problems, nearest, quote},
     routing, syntax, units,
 };
@@ -108,6 +108,10 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let config = fields.optional(problems, "config", json::from_table);
     let subscribe = fields.optional(problems, "subscribe", subscriptions).unwrap_or_default();
     let dispatcher = fields.optional(problems, "dispatcher", routing::dispatcher);
+    let batch = fields.optional(problems, "batch", |node, problems| {
+        flow::batch(node, subscribe.iter().map(|(subscription, _)| subscription), problems)
+    });
+    let rate_limit = fields.optional(problems, "rate_limit", flow::rate_limit);
     let buffer = fields.optional(problems, "buffer", buffer);
     let restart = fields.optional(problems, "restart", restart);
     let limits = fields.optional(problems, "limits", limits);
@@ -135,6 +139,8 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         config: config.unwrap_or_else(|| "{}".to_owned()),
         subscribe,
         dispatcher: dispatcher.unwrap_or_default(),
+        batch: batch.flatten(),
+        rate_limit: rate_limit.flatten(),
         buffer: buffer.unwrap_or_default(),
         restart: restart.unwrap_or_default(),
         limits: limits.unwrap_or_default(),
@@ -200,6 +206,7 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
         use WhenFull::*;
         node.choice(problems, &[("block", Block), ("drop-oldest", DropOldest), ("drop-newest", DropNewest)])
     });
+    let ask = fields.optional(problems, "ask", flow::ask).unwrap_or_default();
     let (select, wishes) = routing::selection(&mut fields, problems);
     fields.finish(problems);
     let demand = match Demand::new(max.unwrap_or(Demand::MAX_DEFAULT), min) {
@@ -211,7 +218,8 @@ fn subscription<'d>(node: &Node<'d>, problems: &mut Problems) -> Option<(Subscri
     };
     let (name, to) = to?;
     let (cancel, when_full) = (cancel.unwrap_or_default(), when_full.unwrap_or_default());
-    Some((Subscription { to: name, demand, cancel, when_full, select }, Target { to, wishes }))
+    flow::check_ask(node, ask, when_full, problems)?;
+    Some((Subscription { to: name, demand, cancel, when_full, ask, select }, Target { to, wishes }))
 }
 
 fn buffer(node: &Node<'_>, problems: &mut Problems) -> Option<Buffer> {

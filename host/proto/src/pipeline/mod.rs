@@ -33,6 +33,7 @@
 #![doc = include_str!("keys.md")]
 
 mod fields;
+mod flow;
 mod grants;
 mod graph;
 mod json;
@@ -51,11 +52,12 @@ pub use problem::{ManifestError, Problem};
 use crate::{
     batch::BatchLimits,
     blob::Digest,
-    consumer::{CancelMode, WhenFull},
+    consumer::{AskMode, CancelMode, Gathering, WhenFull},
     dispatch::DispatcherOptions,
     ids::{PipelineName, PluginName, StageName},
     message::Demand,
     producer::{DemandMode, Keep},
+    rate::RateLimit,
     recycle::Recycle,
     select::Selection,
     stage::{Ack, RetryPolicy},
@@ -142,6 +144,10 @@ pub struct Stage {
     pub subscribe: Vec<Subscription>,
     /// Who gets which of its events.
     pub dispatcher: DispatcherOptions,
+    /// How its events are gathered for its plugin's calls. `None`: as they come.
+    pub batch: Option<Gathering>,
+    /// How many events it handles in a time, in each instance. `None`: as many as it can.
+    pub rate_limit: Option<RateLimit>,
     /// Where events wait that nobody asked for.
     pub buffer: Buffer,
     /// What happens when it ends.
@@ -213,6 +219,8 @@ pub struct Subscription {
     pub cancel: CancelMode,
     /// What happens when the consumer cannot keep up.
     pub when_full: WhenFull,
+    /// Who asks for more.
+    pub ask: AskMode,
     /// What is wanted of the producer: it fits its dispatcher.
     pub select: Selection,
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{producer::BufferOptions, supervise::When};
 
+mod flow;
 mod plugins;
 mod routing;
 
@@ -95,6 +96,7 @@ fn every_setting_is_read() {
             demand,
             cancel: CancelMode::Transient,
             when_full: WhenFull::DropOldest,
+            ask: crate::consumer::AskMode::Auto,
             select: Selection::default(),
         }]
     );
@@ -144,7 +146,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
             "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, \
-             `config`, `subscribe`, `dispatcher`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+             `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
@@ -164,7 +166,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `dispatcher`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -378,6 +380,12 @@ fn with_key(key: &str, value: &str) -> String {
     if let Some(setting) = key.strip_prefix("dispatcher.").filter(|setting| *setting != "kind") {
         return with_key("stages.NAME.dispatcher", &format!("{{ {}, {setting} = {value} }}", kind_of(setting)));
     }
+    if let Some((table, setting)) = key.split_once('.').filter(|(table, _)| ["batch", "rate_limit"].contains(table)) {
+        let needs = if table == "batch" { "size" } else { "events" };
+        let needs = if setting == needs { String::new() } else { format!("{needs} = 1, ") };
+        return with_key(&format!("stages.NAME.{table}"), &format!("{{ {needs}{setting} = {value} }}"));
+    }
+    let of_a = if key == "batch" { "subscribe = [{ to = \"b\" }]" } else { "" };
     let line = match key.rsplit_once("[].") {
         Some(("subscribe", key)) => format!("subscribe = [{{ to = \"b\", {key} = {value} }}]"),
         Some((list, "write")) => format!("{list} = [{{ host = \"/a\", guest = \"/b\", write = {value} }}]"),
@@ -385,7 +393,7 @@ fn with_key(key: &str, value: &str) -> String {
         None => format!("{key} = {value}"),
     };
     let of_b = if key.ends_with("deliver") { "dispatcher = \"broadcast\"" } else { "" };
-    format!("{MINIMAL}{line}\n[stages.b]\nplugin = \"b\"\n{of_b}\n")
+    format!("{MINIMAL}{line}\n{of_a}\n[stages.b]\nplugin = \"b\"\n{of_b}\n")
 }
 
 /// The kind of dispatcher that has a setting.
@@ -401,7 +409,7 @@ fn kind_of(setting: &str) -> &'static str {
 fn the_table_holds_every_key_and_no_other() {
     let grants = "grants = { dirs = [{}] }";
     let text = format!(
-        "{MINIMAL}{grants}\nsubscribe = [{{}}]\ndispatcher = {{}}\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n"
+        "{MINIMAL}{grants}\nsubscribe = [{{}}]\ndispatcher = {{}}\nbatch = {{}}\nrate_limit = {{}}\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n"
     );
     let asked = manifest::keys_asked_for(&text);
     let asked: BTreeSet<_> =
@@ -421,6 +429,7 @@ fn every_default_in_the_table_is_the_real_one() {
     for [key, default, _] in rows() {
         let Some(value) = default.strip_prefix('`').and_then(|default| default.strip_suffix('`')) else {
             let required = ["name", "stages", "stages.NAME.plugin"].contains(&key) || key.contains("dirs[].");
+            let required = required || key.starts_with("stages.NAME.batch.") || key.ends_with("rate_limit.events");
             let special = required || key.contains("subscribe[].");
             assert!(special, "{key} has default {default}");
             continue;
@@ -437,6 +446,16 @@ fn every_default_in_the_table_is_the_real_one() {
             let same = parse(&with_key("stages.NAME.dispatcher", &format!("{{ {} }}", kind_of(setting)))).unwrap();
             let differs = setting == "kind" && explicit == absent;
             assert!(differs || explicit == same, "{key}");
+            continue;
+        }
+        if let Some(table) =
+            ["stages.NAME.batch", "stages.NAME.rate_limit"].into_iter().find(|table| key.starts_with(table))
+        {
+            let bare = if key == table { "\"off\"" } else { "{ size = 1 }" };
+            let bare = if table.ends_with("limit") { bare.replace("size", "events") } else { bare.to_owned() };
+            assert_eq!(explicit, parse(&with_key(table, &bare)).unwrap(), "{key}");
+            let is_off = explicit.stages[0].batch.is_none() && explicit.stages[0].rate_limit.is_none();
+            assert_eq!(is_off, key == table);
             continue;
         }
         if key.ends_with(".deliver") {
@@ -471,7 +490,7 @@ fn every_range_in_the_table_is_the_real_one() {
         assert!(expected.contains(&bounds), "{key}: `{bounds}` is not in `{expected}`");
         checked += 1;
     }
-    assert_eq!(checked, 21);
+    assert_eq!(checked, 25);
 }
 
 #[test]
