@@ -188,6 +188,24 @@ fn under_demand_events_without_a_free_consumer_hold_up_no_others() {
 }
 
 #[test]
+fn one_that_selects_several_topics_gets_them_in_order() {
+    let mut world = settled(DispatcherOptions::default(), 100);
+    let both = world.join("both", 0, topics(&["a", "b"]), 0);
+    let a = world.join("a", 0, topics(&["a"]), 0);
+    world.emit_topics(&["a", "b", "b", "a", "b", "a", "b"]);
+    world.ask(both, 5);
+    assert_eq!(world.sent(both), [0, 1, 2, 3, 4]);
+    world.ask(a, 5);
+    assert_eq!(world.sent(a), [5]);
+    world.ask(both, 9);
+    assert_eq!(world.sent(both), [6]);
+    world.down(both, gone());
+    world.ask(a, 9);
+    let back = world.join("both", 0, topics(&["a", "b"]), 9);
+    assert_eq!((world.sent(a), world.sent(back)), (vec![0, 3], vec![1, 2, 4, 6]));
+}
+
+#[test]
 fn under_demand_what_waits_is_bounded_and_what_nobody_selects_is_settled() {
     let mut world = settled(DispatcherOptions::default(), 3);
     let (a, b) = (world.join("a", 0, topics(&["a"]), 1), world.join("b", 0, topics(&["b"]), 100));

@@ -96,6 +96,12 @@ impl World {
         assert_eq!(self.cancelled.get(&sub), None);
     }
 
+    /// Has asked for `granted` in all.
+    pub(super) fn ask(&mut self, sub: SubId, granted: u64) {
+        self.granted.insert(sub, granted);
+        self.act(|producer, out| producer.on_ask(sub, granted, &[], out));
+    }
+
     pub(super) fn give_back(&mut self, sub: SubId, numbers: Range<u64>, after: Duration) {
         let now = self.now;
         self.act(|producer, out| producer.on_retry(now, sub, after, &[run(numbers)], out));
