@@ -90,6 +90,11 @@ impl Routing {
         self.kinds.get(&source).copied().unwrap_or(Kind::Demand)
     }
 
+    /// Whether every event is for somebody, whoever has left.
+    pub(crate) fn is_for_all(&self, source: StageNo) -> bool {
+        self.kind(source) != Kind::Broadcast && !self.has_topics(source)
+    }
+
     /// Whether it may hold events for some of its consumers while others wait.
     pub(crate) fn holds(&self, source: StageNo) -> bool {
         self.kind(source) != Kind::Demand || self.has_topics(source)

@@ -10,7 +10,6 @@ use super::Violation;
 use crate::{
     facts::{EventId, Seq, What, seqs},
     oracle::Run,
-    routing::Kind,
 };
 
 pub(super) fn check(run: &Run) -> Result<(), Violation> {
@@ -31,8 +30,7 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     for ending in living {
         let instance = ending.instance;
         // Of those that not all consumers want, or that all get, `each_group_gets_all` says more.
-        let routing = &run.workload.routing;
-        let is_for_all = routing.kind(instance.stage) != Kind::Broadcast && !routing.has_topics(instance.stage);
+        let is_for_all = run.workload.routing.is_for_all(instance.stage);
         let count = emitted.get(&instance.no).copied().unwrap_or_default();
         for seq in 0..count {
             let event = EventId { stage: instance.stage, epoch: instance.epoch, seq: Seq(seq) };
