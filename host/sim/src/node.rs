@@ -20,7 +20,7 @@ use forebay_proto::{
 };
 use rand::{RngExt, seq::IndexedRandom};
 
-use running::{numbered, payloads};
+use running::{dressed, numbered, payloads};
 
 use crate::{
     agenda::{Due, Env},
@@ -154,11 +154,13 @@ impl Node {
         let me = Instance { no: env.new_instance(), node: self.no, stage: plan.no, epoch };
         let upstreams = plan.upstreams.iter().map(|&(source, demand, cancel)| UpstreamOptions {
             cancel,
+            select: self.workload.routing.selection(plan.no, source),
             ..UpstreamOptions::new(stage_name(source), demand)
         });
         let recorded = self.records.remove(&plan.no);
         let options = StageOptions {
             instance: InstanceId::first_on(node_name(self.no)),
+            dispatcher: self.workload.routing.dispatcher(plan.no),
             epoch,
             first_seq: recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq),
             checkpoint: plan.checkpoint,
@@ -511,7 +513,8 @@ impl Node {
                     let revival = self.revivals.get_mut(&running.me.stage).expect("every stage has one");
                     revival.backoff.reset();
                 }
-                Input::Returned(returned)
+                let routing = &self.workload.routing;
+                Input::Returned(dressed(returned, |events| routing.dress(running.me.stage, events)))
             }
         };
         self.handle(env, no, input);
@@ -531,6 +534,7 @@ impl Node {
             env.after(delay, Due::Pay(self.no, no));
         }
         env.note(What::Emitted { producer: running.me, payloads: payloads(&events) });
+        let events = self.workload.routing.dress(running.me.stage, events);
         self.handle(env, no, Input::Emit(events));
         self.react(env);
     }

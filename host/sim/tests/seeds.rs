@@ -80,6 +80,9 @@ fn a_thousand_seeds_keep_all_laws_and_meet_all_trouble() {
         ("releases", 60),
         ("final_splits", 30),
         ("faultless", 70),
+        ("broadcasts", 140),
+        ("partitioned", 140),
+        ("selected", 90),
         ("emitted", 500_000),
         ("processed", 500_000),
     ];

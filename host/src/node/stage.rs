@@ -507,6 +507,16 @@ impl StageTask {
                 self.spec.counters.many(Count::DiscardedEvents, count);
                 self.count(format!("buffer full, {count} events discarded"));
             }
+            Notice::GivenUp { consumer, instance, count } => {
+                self.spec.counters.many(Count::DiscardedEvents, count);
+                let on = instance.map(|instance| format!(" on {instance}")).unwrap_or_default();
+                self.count(format!("`{consumer}`{on} was lost, {count} events kept for it are discarded"));
+            }
+            Notice::Unroutable { count, found } => {
+                self.spec.counters.many(Count::DiscardedEvents, count);
+                self.count(format!("{count} events belong to no partition; of the first: {found}"));
+            }
+            Notice::Unwanted { count } => tracing::debug!(%stage, count, "events that nobody selects"),
             Notice::Rejected { rejected, .. } => {
                 self.spec.counters.many(Count::RejectedEvents, rejected.len() as u64);
                 for Rejected { index, reason, .. } in rejected {

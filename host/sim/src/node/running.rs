@@ -190,6 +190,16 @@ pub(super) fn guest(env: &mut Env, me: Instance, plan: &StagePlan, state: Option
     guest
 }
 
+/// What a guest has returned, with its events as `dress` makes them.
+pub(super) fn dressed(returned: Returned, dress: impl Fn(Batch) -> Batch) -> Returned {
+    match returned {
+        Returned::Produced { events, finished } => Returned::Produced { events: dress(events), finished },
+        Returned::Processed { events, rejected } => Returned::Processed { events: dress(events), rejected },
+        Returned::Ticked(events) => Returned::Ticked(dress(events)),
+        other => other,
+    }
+}
+
 pub(super) fn payloads(events: &Batch) -> Vec<Vec<u8>> {
     events.iter().map(|event| event.payload.to_vec()).collect()
 }
