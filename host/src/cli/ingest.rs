@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use forebay_client::{Client, Confirmed, Error, Event, Way};
 use serde_json::json;
 
@@ -15,6 +16,7 @@ use super::{
     operate::{self, NoAnswer, Place, Remote},
     output,
 };
+use crate::node::admin::{IngestEvent, IngestKey};
 
 /// Payload bytes of one request, if it has more than one event: a quarter of what a request may have, for keeping the
 /// group's log in small pieces.
@@ -24,6 +26,9 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// Push events into a stage of a running node, a line each.
+///
+/// With `--json` a line is an object with `text` or `base64`, and, if wanted, `topic`, `key` (a text, or an object with
+/// `base64`) and `headers`. Otherwise a line is a payload.
 ///
 /// An event is confirmed once it will not be lost any more: it is on the node's disk and, for a global stage in quorum
 /// mode, on those of a majority. Prints how many were confirmed, also when it fails half way. An answer that
@@ -36,6 +41,15 @@ pub(super) struct Args {
     /// File to read; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
+    /// Lines are JSON objects
+    #[arg(long)]
+    json: bool,
+    /// The topic of each event that does not say its own
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+    /// The key of each event that does not say its own
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// Events in one request at most; a request has at most 256 KiB, or one event
     #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
@@ -107,12 +121,58 @@ fn push_all(args: &Args, input: &mut dyn BufRead, client: &mut Client, teller: &
             held.push(args, client, teller)?;
         }
         held.bytes += line.len();
-        held.events.push(Event::bytes(line));
+        match event(args, line) {
+            Ok(event) => held.events.push(event),
+            Err(what) => {
+                held.push(args, client, teller)?;
+                let what = format!("line {number} {what}; what stands before it was sent, nothing else");
+                return Err(Failure::new(Exit::Data, what));
+            }
+        }
         if held.events.len() >= args.batch as usize {
             held.push(args, client, teller)?;
         }
     }
     held.push(args, client, teller)
+}
+
+/// An event as a line says it.
+///
+/// # Errors
+/// What is wrong with it.
+fn event(args: &Args, line: Vec<u8>) -> Result<Event, String> {
+    let mut event = if args.json { of_json(&line)? } else { Event::bytes(line) };
+    if let Some(topic) = args.topic.as_ref().filter(|_| !event.has_topic()) {
+        event = event.topic(topic);
+    }
+    if let Some(key) = args.key.as_ref().filter(|_| !event.has_key()) {
+        event = event.key(key.as_bytes());
+    }
+    Ok(event)
+}
+
+fn of_json(line: &[u8]) -> Result<Event, String> {
+    const EXPECTED: &str = "expected an object with `text` or `base64`, and maybe `topic`, `key`, `headers`";
+    let IngestEvent { text, base64, key, topic, headers } =
+        serde_json::from_slice(line).map_err(|error| format!("is no event: {error}; {EXPECTED}"))?;
+    let decode = |what: &str, text: &str| {
+        STANDARD.decode(text).map_err(|error| format!("has {what} that is no standard Base64 with padding: {error}"))
+    };
+    let mut event = match (text, base64) {
+        (Some(text), None) => Event::text(text),
+        (None, Some(text)) => Event::bytes(decode("`base64`", &text)?),
+        (Some(_), Some(_)) => return Err("has both `text` and `base64`; expected one of them".to_owned()),
+        (None, None) => return Err(format!("has no payload; {EXPECTED}")),
+    };
+    event = match key {
+        None => event,
+        Some(IngestKey::Text(key)) => event.key(key),
+        Some(IngestKey::Bytes { base64 }) => event.key(decode("a `key`", &base64)?),
+    };
+    if let Some(topic) = topic {
+        event = event.topic(topic);
+    }
+    Ok(headers.into_iter().fold(event, |event, (name, value)| event.header(name, value)))
 }
 
 /// Events of the next request.

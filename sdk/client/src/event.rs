@@ -42,6 +42,16 @@ impl Event {
         self
     }
 
+    /// Whether it was given a topic.
+    pub fn has_topic(&self) -> bool {
+        self.topic.is_some()
+    }
+
+    /// Whether it was given a key.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The length of the payload in bytes.
     pub fn payload_len(&self) -> usize {
         self.payload.len()

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use forebay_proto::{batch::Event, ids::StageName};
 use serde::Deserialize;
 
 use super::{config, duration};
@@ -17,6 +18,36 @@ struct Config {
     /// The pause after each batch, so that people can read along; none by default.
     #[serde(default)]
     pause: Option<String>,
+    /// What else of an event stands before its payload, in this order.
+    #[serde(default)]
+    show: Vec<Show>,
+}
+
+/// What a line can tell of an event, as `topic=NAME`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Show {
+    /// The stage that emitted it.
+    Source,
+    /// Nothing, if it has none.
+    Topic,
+    /// Nothing, if it has none.
+    Key,
+    /// Each by its name.
+    Headers,
+}
+
+impl Show {
+    /// With a space behind each.
+    fn of(self, source: &StageName, event: &Event<'_>, headers: &[(&str, &str)]) -> String {
+        match self {
+            Self::Source => format!("source={source} "),
+            Self::Topic => event.topic.map(|topic| format!("topic={topic} ")).unwrap_or_default(),
+            Self::Key if event.key.is_empty() => String::new(),
+            Self::Key => format!("key={} ", String::from_utf8_lossy(event.key)),
+            Self::Headers => headers.iter().map(|(name, value)| format!("{name}={value} ")).collect(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,9 +70,9 @@ impl Plugin for Print {
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
-        let pause = config(&spec).and_then(|Config { pause }| duration("pause", pause));
-        let pause = pause.map_err(|message| StartError::Init { stage: spec.stage.clone(), message })?;
-        Ok(Box::new(Printer { spec, pause, finished: false }))
+        let said = config(&spec).and_then(|Config { pause, show }| Ok((duration("pause", pause)?, show)));
+        let (pause, show) = said.map_err(|message| StartError::Init { stage: spec.stage.clone(), message })?;
+        Ok(Box::new(Printer { spec, pause, show, finished: false }))
     }
 }
 
@@ -49,6 +80,7 @@ impl Plugin for Print {
 struct Printer {
     spec: InstanceSpec,
     pause: Duration,
+    show: Vec<Show>,
     /// The instance has ended.
     finished: bool,
 }
@@ -66,8 +98,14 @@ impl Instance for Printer {
         if self.finished {
             return Err(Trap::Finished { call: "handle-events" }.into());
         }
-        for event in delivery.events.iter() {
-            let line = check::clean(&String::from_utf8_lossy(event.payload));
+        let mut headers = delivery.events.headers().peekable();
+        for (index, event) in delivery.events.iter().enumerate() {
+            let mut own = Vec::new();
+            while let Some((_, name, value)) = headers.next_if(|(of, _, _)| *of as usize == index) {
+                own.push((name, value));
+            }
+            let said: String = self.show.iter().map(|show| show.of(&delivery.source, &event, &own)).collect();
+            let line = check::clean(&format!("{said}{}", String::from_utf8_lossy(event.payload)));
             self.spec.output.line(&self.spec.stage, LineKind::Stdout, &line);
         }
         tokio::time::sleep(self.pause).await;
