@@ -80,6 +80,9 @@ fn a_thousand_seeds_keep_all_laws_and_meet_all_trouble() {
         ("releases", 60),
         ("final_splits", 30),
         ("faultless", 70),
+        ("gathered", 50_000),
+        ("limited", 55_000),
+        ("asked", 40_000),
         ("emitted", 500_000),
         ("processed", 500_000),
     ];

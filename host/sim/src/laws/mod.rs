@@ -5,8 +5,10 @@
 
 mod acked_end_to_end;
 mod acked_was_processed;
+mod asked_by_the_guest;
 mod asked_is_wanted;
 mod attempts_count_deliveries;
+mod batches_do_not_wait;
 mod batches_fit_demand;
 mod content_is_kept;
 mod credit_holds;
@@ -18,6 +20,7 @@ mod merge_is_a_join;
 mod nothing_is_lost;
 mod old_epochs_change_nothing;
 mod one_owner_per_epoch;
+mod rate_is_kept;
 mod repetition_is_explained;
 mod state_is_kept;
 mod waiting_is_idle;
@@ -46,11 +49,13 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 18] = [
+pub(crate) const LAWS: [(&str, Check); 21] = [
     ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
+    ("asked_by_the_guest", asked_by_the_guest::check),
     ("asked_is_wanted", asked_is_wanted::check),
     ("attempts_count_deliveries", attempts_count_deliveries::check),
+    ("batches_do_not_wait", batches_do_not_wait::check),
     ("batches_fit_demand", batches_fit_demand::check),
     ("content_is_kept", content_is_kept::check),
     ("credit_holds", credit_holds::check),
@@ -62,6 +67,7 @@ pub(crate) const LAWS: [(&str, Check); 18] = [
     ("nothing_is_lost", nothing_is_lost::check),
     ("old_epochs_change_nothing", old_epochs_change_nothing::check),
     ("one_owner_per_epoch", one_owner_per_epoch::check),
+    ("rate_is_kept", rate_is_kept::check),
     ("repetition_is_explained", repetition_is_explained::check),
     ("state_is_kept", state_is_kept::check),
     ("waiting_is_idle", waiting_is_idle::check),
@@ -84,7 +90,7 @@ mod made_up {
         facts::{Fact, Instance, InstanceNo, NodeNo, Numbered, StageNo, StreamNo, What},
         guest::{Habit, Manners},
         oracle::{Ending, Run},
-        workload::{Scope, StagePlan, Workload},
+        workload::{Flow, Scope, StagePlan, Workload},
     };
 
     pub(super) const SOURCE: StageNo = StageNo(0);
@@ -119,6 +125,7 @@ mod made_up {
             ack: Ack::Early,
             call_events_max: 1000,
             message_bytes_max: 1000,
+            flow: Flow::default(),
         }
     }
 
