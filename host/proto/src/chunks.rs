@@ -95,6 +95,13 @@ impl Chunks {
         std::mem::replace(self, kept)
     }
 
+    /// Takes events off that have numbers below `until`, `count` at most. For a row in the order of its numbers.
+    pub(crate) fn take_until(&mut self, until: Seq, count: usize) -> Self {
+        let below = |chunk: &Chunk| until.0.saturating_sub(chunk.first.0).min(chunk.events.len() as u64);
+        let below: u64 = self.chunks.iter().map(below).take_while(|below| *below > 0).sum();
+        self.take_front(usize::try_from(below).unwrap_or(usize::MAX).min(count))
+    }
+
     /// The number of the first in the row; the lowest, where the row was only ever merged or appended to in order.
     pub(crate) fn front(&self) -> Option<Seq> {
         self.chunks.front().map(|chunk| chunk.first)

@@ -164,8 +164,8 @@ impl StageOptions {
 /// What waits to be polled.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
-    transmits: VecDeque<Transmit>,
-    notices: VecDeque<Notice>,
+    pub(crate) transmits: VecDeque<Transmit>,
+    pub(crate) notices: VecDeque<Notice>,
 }
 
 impl Outputs {

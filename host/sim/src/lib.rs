@@ -11,6 +11,7 @@ mod laws;
 mod network;
 mod node;
 mod oracle;
+mod routing;
 mod workload;
 mod world;
 

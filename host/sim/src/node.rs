@@ -19,7 +19,7 @@ use forebay_proto::{
 };
 use rand::{RngExt, seq::IndexedRandom};
 
-use running::{numbered, payloads};
+use running::{dressed, numbered, payloads};
 
 use crate::{
     agenda::{Due, Env},
@@ -153,7 +153,7 @@ impl Node {
         let me = Instance { no: env.new_instance(), node: self.no, stage: plan.no, epoch };
         let recorded = self.records.remove(&plan.no);
         let first_seq = recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq);
-        let options = running::options(me, plan, first_seq);
+        let options = running::options(me, plan, &self.workload.routing, first_seq);
         env.note(What::Started { instance: me, role: plan.role });
         let guest = running::guest(env, me, plan, recorded.as_ref().map(|(_, snapshot)| &**snapshot));
         let running = Running {
@@ -494,7 +494,8 @@ impl Node {
                     let revival = self.revivals.get_mut(&running.me.stage).expect("every stage has one");
                     revival.backoff.reset();
                 }
-                Input::Returned(returned)
+                let routing = &self.workload.routing;
+                Input::Returned(dressed(returned, |events| routing.dress(running.me.stage, events)))
             }
         };
         self.handle(env, no, input);
@@ -514,6 +515,7 @@ impl Node {
             env.after(delay, Due::Pay(self.no, no));
         }
         env.note(What::Emitted { producer: running.me, payloads: payloads(&events) });
+        let events = self.workload.routing.dress(running.me.stage, events);
         self.handle(env, no, Input::Emit(events));
         self.react(env);
     }

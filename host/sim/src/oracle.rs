@@ -6,6 +6,7 @@ use forebay_proto::{ids::Epoch, message::Demand};
 
 use crate::{
     facts::{EventId, Exit, Fact, Fault, Instance, NodeNo, Side, StageNo, StreamNo, Visible, What},
+    routing::{Group, Kind, Routing},
     workload::Workload,
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct InstanceEnding {
 /// A subscription, as its consumer began it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
+    pub(crate) consumer: Instance,
     pub(crate) source: StageNo,
     pub(crate) epoch: Epoch,
     pub(crate) demand: Demand,
@@ -60,9 +62,9 @@ pub(crate) struct Subscriptions(BTreeMap<StreamNo, Subscription>);
 impl Subscriptions {
     pub(crate) fn learn(&mut self, fact: &Fact) {
         match &fact.what {
-            What::Subscribed { stream, source, epoch, demand, .. } => {
-                let (source, epoch, demand) = (*source, *epoch, *demand);
-                self.0.insert(*stream, Subscription { source, epoch, demand, producer: None });
+            What::Subscribed { stream, consumer, source, epoch, demand } => {
+                let (consumer, source, epoch, demand) = (*consumer, *source, *epoch, *demand);
+                self.0.insert(*stream, Subscription { consumer, source, epoch, demand, producer: None });
             }
             What::Joined { stream, producer } => {
                 if let Some(subscription) = self.0.get_mut(stream) {
@@ -75,6 +77,11 @@ impl Subscriptions {
 
     pub(crate) fn get(&self, stream: StreamNo) -> Option<&Subscription> {
         self.0.get(&stream)
+    }
+
+    /// With whom the consumer of a subscription shares its source's events.
+    pub(crate) fn group(&self, routing: &Routing, stream: StreamNo) -> Group {
+        self.get(stream).and_then(|subscription| routing.group(subscription.source, subscription.consumer))
     }
 
     pub(crate) fn event(&self, stream: StreamNo, seq: forebay_proto::ids::Seq) -> Option<EventId> {
@@ -151,6 +158,12 @@ coverage! {
     limited,
     /// Asks of guests.
     asked,
+    /// Stages whose events all get.
+    broadcasts,
+    /// Stages whose events have partitions.
+    partitioned,
+    /// Stages of whose events some topics are selected.
+    selected,
     /// Events emitted.
     emitted,
     /// Events processed, repetitions included.
@@ -167,6 +180,12 @@ impl Coverage {
         }
         let cuts = run.facts.iter().filter(|fact| matches!(fact.what, What::Fault(Fault::Cut(..)))).count() as u64;
         coverage.cuts_survived = cuts.saturating_sub(coverage.cuts_that_bit);
+        let routing = &run.workload.routing;
+        for no in run.workload.stages.iter().map(|stage| stage.no) {
+            coverage.broadcasts += u64::from(routing.kind(no) == Kind::Broadcast);
+            coverage.partitioned += u64::from(routing.kind(no) == Kind::Partition);
+            coverage.selected += u64::from(routing.has_topics(no));
+        }
         coverage.faultless = u64::from(run.workload.is_faultless);
         coverage.final_splits = u64::from(run.workload.groups.iter().any(|group| *group != run.workload.groups[0]));
         coverage

@@ -13,6 +13,7 @@ use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 use crate::{
     facts::{Fault, NodeNo, StageNo},
     guest::{Habit, Manners},
+    routing::Routing,
 };
 
 /// Where a stage runs.
@@ -58,6 +59,7 @@ pub(crate) struct Workload {
     pub(crate) nodes: u8,
     /// Indexed by their numbers; upstreams have lower ones.
     pub(crate) stages: Vec<StagePlan>,
+    pub(crate) routing: Routing,
     pub(crate) faults: Vec<(Duration, Fault)>,
     pub(crate) is_faultless: bool,
     /// Which group of the final partition each node is in; all 0 if the cluster is whole in the end.
@@ -85,6 +87,7 @@ impl Workload {
         let mut workload = Self {
             nodes,
             stages,
+            routing: Routing::default(),
             faults: Vec::new(),
             is_faultless,
             groups,
@@ -95,6 +98,8 @@ impl Workload {
         if !is_faultless {
             workload.draw_faults(rng);
         }
+        // Lots of its own: what else a seed stands for does not depend on who gets what.
+        workload.routing = Routing::random(&mut rng.clone(), &workload.stages);
         workload
     }
 

@@ -83,6 +83,9 @@ fn a_thousand_seeds_keep_all_laws_and_meet_all_trouble() {
         ("gathered", 50_000),
         ("limited", 55_000),
         ("asked", 40_000),
+        ("broadcasts", 140),
+        ("partitioned", 140),
+        ("selected", 90),
         ("emitted", 500_000),
         ("processed", 500_000),
     ];

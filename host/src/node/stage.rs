@@ -507,6 +507,16 @@ impl StageTask {
                 self.spec.counters.many(Count::DiscardedEvents, count);
                 self.count(format!("buffer full, {count} events discarded"));
             }
+            Notice::GivenUp { consumer, instance, count } => {
+                self.spec.counters.many(Count::DiscardedEvents, count);
+                let on = instance.map(|instance| format!(" on {instance}")).unwrap_or_default();
+                self.count(format!("`{consumer}`{on} was lost, {count} events kept for it are discarded"));
+            }
+            Notice::Unroutable { count, found } => {
+                self.spec.counters.many(Count::DiscardedEvents, count);
+                self.count(format!("{count} events belong to no partition; of the first: {found}"));
+            }
+            Notice::Unwanted { count } => tracing::debug!(%stage, count, "events that nobody selects"),
             Notice::Rejected { rejected, .. } => {
                 self.spec.counters.many(Count::RejectedEvents, rejected.len() as u64);
                 for Rejected { index, reason, .. } in rejected {
@@ -537,13 +547,30 @@ impl StageTask {
                 self.spec.counters.one(Count::FailedRecyclings);
                 self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
             }
-            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
-            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
+            notice @ (Notice::AskCut { .. }
+            | Notice::AskRefused { .. }
+            | Notice::NotAConsumer { .. }
+            | Notice::NotAProducer
+            | Notice::NothingToSuspend) => self.in_vain(notice),
             // Said by the exit that follows.
             Notice::Stopping { .. } => {}
             // Consumers of different sizes are usual where each node has its own.
             Notice::DemandAboveMax(above) => tracing::debug!(%stage, ?above, "large ask"),
             Notice::ConsumerJoined { consumer, .. } => tracing::debug!(%stage, %consumer, "consumer joined"),
+        }
+    }
+
+    /// Somebody told the stage to do what it cannot do.
+    fn in_vain(&mut self, notice: Notice) {
+        match notice {
+            Notice::AskCut { source, asked, granted } => {
+                self.count(format!("its plugin asked `{source}` for {asked} events, max_demand allows {granted}"));
+            }
+            Notice::AskRefused { source, why } => self.count(format!("its plugin cannot ask `{source}`: {why}")),
+            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
+            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
+            Notice::NothingToSuspend => self.count("a producer consumes nothing that could be suspended".to_owned()),
+            _ => {}
         }
     }
 

@@ -39,9 +39,12 @@ struct Group {
 impl Group {
     /// How many more events it takes.
     fn room(&self, buffer: &BufferOptions) -> usize {
-        let waiting = if self.pool.is_plain() { 0 } else { self.pool.queued() };
-        let fits = buffer.size_max().saturating_sub(waiting);
-        usize::try_from(self.pool.demand()).unwrap_or(usize::MAX).min(fits)
+        let demand = usize::try_from(self.pool.demand()).unwrap_or(usize::MAX);
+        match self.pool.is_plain() {
+            true => demand,
+            // Some may wait for a consumer of the group that has no demand, where they select different topics.
+            false => demand.min(buffer.size_max().saturating_sub(self.pool.queued())),
+        }
     }
 
     fn is_over(&self) -> bool {

@@ -117,3 +117,6 @@ pub(crate) trait Dispatcher: fmt::Debug + Send {
     /// The lowest number that waits here.
     fn first(&self) -> Option<Seq>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,10 +41,6 @@ struct Class {
 }
 
 impl Class {
-    fn next(&mut self) -> &mut Chunks {
-        if self.again.is_empty() { &mut self.queue } else { &mut self.again }
-    }
-
     fn front(&self) -> Option<Seq> {
         self.again.front().or(self.queue.front())
     }
@@ -168,28 +164,55 @@ impl Pool {
         self.later.push((due, events));
     }
 
-    /// Whose turn it is, and the events for it: delivered equally often, and no more than it asked for.
+    /// Whose turn it is, and the events for it: delivered equally often, and no more than it asked for. What was never
+    /// delivered comes in the order of its numbers, from whatever classes.
     pub(super) fn next(&mut self) -> Option<(SubId, Chunks)> {
-        let (who, sub, demand) = self.candidate()?;
-        let class = self.classes.get_mut(&who)?;
-        let events = class.next().take_front_alike(demand);
-        if class.front().is_none() {
-            self.classes.remove(&who);
+        let (sub, demand) = self.candidate()?;
+        let mut events = Chunks::default();
+        while events.len() < demand {
+            let (who, again, until) = self.oldest_for(sub)?;
+            if again && !events.is_empty() {
+                break;
+            }
+            let class = self.classes.get_mut(&who)?;
+            let missing = demand - events.len();
+            events.append(match again {
+                true => class.again.take_front_alike(missing),
+                false => class.queue.take_until(until, missing),
+            });
+            if class.front().is_none() {
+                self.classes.remove(&who);
+            }
+            if again || !self.has_more_for(sub) {
+                break;
+            }
         }
         self.demands.serve(sub, events.len());
         Some((sub, events))
     }
 
-    /// Of the classes that wait for somebody with demand, the one with the oldest event.
-    fn candidate(&self) -> Option<(Who, SubId, usize)> {
-        let serve = |(who, class): (&Who, &Class)| {
-            let may = |sub| who.as_ref().is_none_or(|who| who.binary_search(&sub).is_ok());
-            let front = class.front()?;
-            let (sub, demand) = self.demands.first(may)?;
-            Some((front, who.clone(), sub, demand))
-        };
-        let (_, who, sub, demand) = self.classes.iter().filter_map(serve).min_by_key(|(front, ..)| *front)?;
-        Some((who, sub, demand))
+    /// Of the classes that wait for somebody with demand, whom the one with the oldest event waits for.
+    fn candidate(&self) -> Option<(SubId, usize)> {
+        let serve = |(who, class): (&Who, &Class)| Some((class.front()?, self.demands.first(|sub| is_in(who, sub))?));
+        self.classes.iter().filter_map(serve).min_by_key(|(front, _)| *front).map(|(_, whom)| whom)
+    }
+
+    /// The class with the oldest event for a subscription, one to be delivered once more before all others; whether it
+    /// is one; and where the next class begins.
+    fn oldest_for(&self, sub: SubId) -> Option<(Who, bool, Seq)> {
+        let own = self.classes.iter().filter(|(who, _)| is_in(who, sub));
+        let mut rows: Vec<_> = own
+            .flat_map(|(who, class)| [(who, true, class.again.front()), (who, false, class.queue.front())])
+            .filter_map(|(who, again, front)| Some((!again, front?, who)))
+            .collect();
+        rows.sort_unstable();
+        let (is_new, _, who) = *rows.first()?;
+        let until = rows.get(1).map_or(Seq(u64::MAX), |(_, front, _)| *front);
+        Some((who.clone(), !is_new, until))
+    }
+
+    fn has_more_for(&self, sub: SubId) -> bool {
+        self.classes.iter().any(|(who, class)| is_in(who, sub) && class.front().is_some())
     }
 
     /// Takes off what was processed after all, of what was to be delivered once more.
@@ -318,4 +341,8 @@ impl Pool {
         unwanted.append(self.put(queue));
         unwanted
     }
+}
+
+fn is_in(who: &Who, sub: SubId) -> bool {
+    who.as_ref().is_none_or(|who| who.binary_search(&sub).is_ok())
 }

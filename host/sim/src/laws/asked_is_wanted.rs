@@ -1,5 +1,6 @@
 //! A producer's guest is never asked for more than its consumers wait for, and never twice for the
-//! same, except for what it left open, and then not before the polling interval is over.
+//! same, except for what it left open, and then not before the polling interval is over. Of a source that holds events
+//! for some consumers while others wait, by topics, partitions or groups, only the first is seen from outside.
 //!
 //! Source: DESIGN 7 "the guest is never asked for more than is wanted"; GenStage, where demand is
 //! handed to `handle_demand` once.
@@ -12,10 +13,12 @@ use super::Violation;
 use crate::{
     facts::{Fact, Instance, InstanceNo, Side, StreamNo, What},
     oracle::{Run, Subscriptions, is_closed_by},
+    routing::Group,
 };
 
 #[derive(Default)]
 struct Open {
+    group: Group,
     granted: u64,
     sent: u64,
 }
@@ -30,14 +33,30 @@ struct Producer {
 }
 
 impl Producer {
+    /// Where all get an event, those who share it that wait for the fewest.
     fn wanted(&self) -> u64 {
-        self.streams.values().map(|open| open.granted.saturating_sub(open.sent)).sum()
+        let mut wanted: BTreeMap<Group, u64> = BTreeMap::new();
+        for open in self.streams.values() {
+            *wanted.entry(open.group).or_default() += open.granted.saturating_sub(open.sent);
+        }
+        wanted.into_values().min().unwrap_or_default()
     }
 
-    fn ask(&mut self, fact: &Fact, who: Instance, demand: u64, poll: Option<Duration>) -> Result<(), Violation> {
+    fn ask(
+        &mut self,
+        fact: &Fact,
+        who: Instance,
+        demand: u64,
+        poll: Option<Duration>,
+        is_held: bool,
+    ) -> Result<(), Violation> {
         let (wanted, outstanding) = (self.wanted(), self.outstanding);
         self.last_call = demand;
         if outstanding + demand <= wanted {
+            self.outstanding += demand;
+            return Ok(());
+        }
+        if is_held && demand <= wanted {
             self.outstanding += demand;
             return Ok(());
         }
@@ -64,7 +83,8 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
         }
         match &fact.what {
             What::Joined { stream, producer } => {
-                producers.entry(producer.no).or_default().streams.insert(*stream, Open::default());
+                let group = subscriptions.group(&run.workload.routing, *stream);
+                producers.entry(producer.no).or_default().streams.insert(*stream, Open { group, ..Open::default() });
             }
             What::AskTaken { stream, granted, .. } => {
                 if let Some(open) = open_of(&mut producers, &subscriptions, *stream) {
@@ -78,7 +98,9 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
             }
             What::Demanded { producer, demand } => {
                 let poll = run.workload.stage(producer.stage).poll;
-                producers.entry(producer.no).or_default().ask(fact, *producer, u64::from(*demand), poll)?;
+                let is_held = run.workload.routing.holds(producer.stage);
+                let known = producers.entry(producer.no).or_default();
+                known.ask(fact, *producer, u64::from(*demand), poll, is_held)?;
             }
             What::Answered { producer, retry } => {
                 let producer = producers.entry(producer.no).or_default();

@@ -1,4 +1,4 @@
-//! An event's attempt is one more than how often its owner has sent it before; within a message, one
+//! An event's attempt is one more than how often its owner has sent it before, to those who share it; within a message, one
 //! more for each time the guest wanted the call again.
 //!
 //! So an attempt above 1 stands exactly on redeliveries. Source: DESIGN 7 "with `attempt` raised";
@@ -10,19 +10,21 @@ use super::Violation;
 use crate::{
     facts::{EventId, Seq, StreamNo, What, seqs},
     oracle::{Run, Subscriptions},
+    routing::Group,
 };
 
 pub(super) fn check(run: &Run) -> Result<(), Violation> {
     let mut subscriptions = Subscriptions::default();
-    let mut sends: BTreeMap<EventId, u32> = BTreeMap::new();
+    let mut sends: BTreeMap<(EventId, Group), u32> = BTreeMap::new();
     // What attempt the next call of an event is.
     let mut calls: BTreeMap<(StreamNo, Seq), u32> = BTreeMap::new();
     for fact in &run.facts {
         subscriptions.learn(fact);
         match &fact.what {
             What::EventsSent { stream, events } => {
+                let group = subscriptions.group(&run.workload.routing, *stream);
                 for event in events.seqs().filter_map(|seq| subscriptions.event(*stream, seq)) {
-                    let sent = sends.entry(event).or_default();
+                    let sent = sends.entry((event, group)).or_default();
                     *sent += 1;
                     if events.attempt != *sent {
                         let what = format!("{event:?} is sent as attempt {}, it is the {sent}.", events.attempt);

@@ -1,5 +1,5 @@
 //! On one subscription, events that are delivered for the first time come in the order of their
-//! numbers: when sent, when received and when the guest gets them.
+//! numbers: when sent, when received and when the guest gets them. Where the source has partitions, those of each do.
 //!
 //! Source: DESIGN 7 "per subscription, events arrive in seq order except redeliveries"; SEMANTICS I12.
 
@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use super::Violation;
 use crate::{
     facts::{Seq, What},
-    oracle::Run,
+    oracle::{Run, Subscriptions},
+    routing::{Kind, partition},
 };
 
 pub(super) fn check(run: &Run) -> Result<(), Violation> {
     let mut last: BTreeMap<_, Seq> = BTreeMap::new();
+    let mut subscriptions = Subscriptions::default();
     for fact in &run.facts {
+        subscriptions.learn(fact);
         let (stream, events, at) = match &fact.what {
             What::EventsSent { stream, events } => (*stream, events, "sent"),
             What::EventsTaken { stream, events } => (*stream, events, "received"),
@@ -23,8 +26,12 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
         if events.attempt > 1 {
             continue;
         }
-        for seq in events.seqs() {
-            if let Some(before) = last.insert((stream, at), seq).filter(|before| *before >= seq) {
+        let is_partitioned = subscriptions
+            .get(stream)
+            .is_some_and(|subscription| run.workload.routing.kind(subscription.source) == Kind::Partition);
+        for (seq, payload) in events.seqs().zip(&events.payloads) {
+            let partition = if is_partitioned { partition(payload) } else { None };
+            if let Some(before) = last.insert((stream, at, partition), seq).filter(|before| *before >= seq) {
                 let what = format!("event {} of {stream} is {at} after {}", seq.0, before.0);
                 return Err(Violation::at(fact, what));
             }

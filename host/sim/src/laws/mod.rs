@@ -13,6 +13,7 @@ mod batches_fit_demand;
 mod content_is_kept;
 mod credit_holds;
 mod drains_end;
+mod each_group_gets_all;
 mod epochs_rise;
 mod first_deliveries_in_order;
 mod heals;
@@ -20,6 +21,8 @@ mod merge_is_a_join;
 mod nothing_is_lost;
 mod old_epochs_change_nothing;
 mod one_owner_per_epoch;
+mod only_what_was_selected;
+mod partitions_in_order;
 mod rate_is_kept;
 mod repetition_is_explained;
 mod state_is_kept;
@@ -49,7 +52,7 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 21] = [
+pub(crate) const LAWS: [(&str, Check); 24] = [
     ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
     ("asked_by_the_guest", asked_by_the_guest::check),
@@ -60,6 +63,7 @@ pub(crate) const LAWS: [(&str, Check); 21] = [
     ("content_is_kept", content_is_kept::check),
     ("credit_holds", credit_holds::check),
     ("drains_end", drains_end::check),
+    ("each_group_gets_all", each_group_gets_all::check),
     ("epochs_rise", epochs_rise::check),
     ("first_deliveries_in_order", first_deliveries_in_order::check),
     ("heals", heals::check),
@@ -68,6 +72,8 @@ pub(crate) const LAWS: [(&str, Check); 21] = [
     ("old_epochs_change_nothing", old_epochs_change_nothing::check),
     ("one_owner_per_epoch", one_owner_per_epoch::check),
     ("rate_is_kept", rate_is_kept::check),
+    ("only_what_was_selected", only_what_was_selected::check),
+    ("partitions_in_order", partitions_in_order::check),
     ("repetition_is_explained", repetition_is_explained::check),
     ("state_is_kept", state_is_kept::check),
     ("waiting_is_idle", waiting_is_idle::check),
@@ -90,6 +96,7 @@ mod made_up {
         facts::{Fact, Instance, InstanceNo, NodeNo, Numbered, StageNo, StreamNo, What},
         guest::{Habit, Manners},
         oracle::{Ending, Run},
+        routing::Routing,
         workload::{Flow, Scope, StagePlan, Workload},
     };
 
@@ -139,6 +146,7 @@ mod made_up {
         let workload = Workload {
             nodes: 1,
             stages: vec![plan(SOURCE, Role::Producer), plan(SINK, Role::Consumer)],
+            routing: Routing::default(),
             faults: Vec::new(),
             is_faultless: false,
             groups: vec![0],

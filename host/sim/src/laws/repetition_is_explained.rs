@@ -10,13 +10,14 @@ use super::Violation;
 use crate::{
     facts::{EventId, Fact, InstanceNo, Numbered, Seq, Side, StreamNo, What, seqs},
     oracle::{Run, Subscriptions, is_closed_by},
+    routing::{Group, Routing},
 };
 
 #[derive(Default)]
 struct Known {
     subscriptions: Subscriptions,
-    /// The subscription that has an event now, per producing instance.
-    holder: BTreeMap<(InstanceNo, EventId), StreamNo>,
+    /// The subscription that has an event now, per producing instance and those who share it.
+    holder: BTreeMap<(InstanceNo, EventId, Group), StreamNo>,
     acked: BTreeSet<(StreamNo, Seq)>,
     closed: BTreeSet<StreamNo>,
     returned: BTreeSet<(StreamNo, Seq)>,
@@ -29,7 +30,7 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
         known.subscriptions.learn(fact);
         known.closed.extend(is_closed_by(fact, Side::Producer));
         match &fact.what {
-            What::EventsSent { stream, events } => known.send(fact, *stream, events)?,
+            What::EventsSent { stream, events } => known.send(fact, &run.workload.routing, *stream, events)?,
             What::AskTaken { stream, acked, .. } if !known.closed.contains(stream) => {
                 known.acked.extend(seqs(acked).map(|seq| (*stream, seq)));
             }
@@ -55,14 +56,15 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
 }
 
 impl Known {
-    fn send(&mut self, fact: &Fact, stream: StreamNo, events: &Numbered) -> Result<(), Violation> {
+    fn send(&mut self, fact: &Fact, routing: &Routing, stream: StreamNo, events: &Numbered) -> Result<(), Violation> {
         let producer = self.subscriptions.get(stream).and_then(|subscription| subscription.producer);
         let Some(producer) = producer else {
             return Err(Violation::at(fact, format!("events on {stream}, which nobody accepted")));
         };
+        let group = self.subscriptions.group(routing, stream);
         for seq in events.seqs() {
             let event = EventId { stage: producer.stage, epoch: producer.epoch, seq };
-            let Some(before) = self.holder.insert((producer.no, event), stream) else { continue };
+            let Some(before) = self.holder.insert((producer.no, event, group), stream) else { continue };
             if self.acked.contains(&(before, seq)) {
                 return Err(Violation::at(fact, format!("{event:?} is sent on {stream}, {before} acknowledged it")));
             }

@@ -19,6 +19,7 @@ use crate::{
     facts::{Instance, Numbered, Side, StreamNo, Visible, What},
     guest::{Guest, MARKS, Outcome, Phase, accepted, decode},
     network::Frame,
+    routing::Routing,
     workload::StagePlan,
 };
 
@@ -188,15 +189,17 @@ impl Running {
 }
 
 /// What the stage's state machine is told.
-pub(super) fn options(me: Instance, plan: &StagePlan, first_seq: Seq) -> StageOptions {
+pub(super) fn options(me: Instance, plan: &StagePlan, routing: &Routing, first_seq: Seq) -> StageOptions {
     let ask = if plan.flow.manual.is_some() { AskMode::Manual } else { AskMode::Auto };
     let upstream = |&(source, demand, cancel): &(_, _, _)| UpstreamOptions {
         cancel,
         ask,
+        select: routing.selection(plan.no, source),
         ..UpstreamOptions::new(stage_name(source), demand)
     };
     StageOptions {
         instance: InstanceId::first_on(node_name(me.node)),
+        dispatcher: routing.dispatcher(plan.no),
         epoch: me.epoch,
         first_seq,
         checkpoint: plan.checkpoint,
@@ -223,6 +226,16 @@ pub(super) fn guest(env: &mut Env, me: Instance, plan: &StagePlan, state: Option
         guest.restore(known);
     }
     guest
+}
+
+/// What a guest has returned, with its events as `dress` makes them.
+pub(super) fn dressed(returned: Returned, dress: impl Fn(Batch) -> Batch) -> Returned {
+    match returned {
+        Returned::Produced { events, finished } => Returned::Produced { events: dress(events), finished },
+        Returned::Processed { events, rejected } => Returned::Processed { events: dress(events), rejected },
+        Returned::Ticked(events) => Returned::Ticked(dress(events)),
+        other => other,
+    }
 }
 
 pub(super) fn payloads(events: &Batch) -> Vec<Vec<u8>> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use forebay_proto::{consumer::UpstreamOptions, pipeline, poison::PoisonLimit, stage::StageOptions};
+use forebay_proto::{
+    consumer::UpstreamOptions, pipeline, poison::PoisonLimit, select::InstanceId, stage::StageOptions,
+};
 
 use super::StageSpec;
 
@@ -12,6 +14,9 @@ impl StageSpec {
         let role = self.plugin.role();
         let mut options = StageOptions::new(self.pipeline.clone(), settings.name.clone(), role);
         options.epoch = self.epoch;
+        options.instance = InstanceId::first_on(self.node.clone());
+        // Another with every start.
+        options.seed = self.epoch.to_u64();
         if let Some(size) = settings.buffer.size {
             options.buffer.size = Some(size);
         }
