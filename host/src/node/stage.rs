@@ -14,6 +14,7 @@
 //! (`records.rs`).
 
 mod asking;
+mod notices;
 mod options;
 mod records;
 mod worker;
@@ -525,28 +526,11 @@ impl StageTask {
             }
             Notice::Skipped(_) => {}
             Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
-            Notice::Trapped { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));
-            }
-            Notice::LostInRequest { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!(
-                    "its plugin did not survive a request, and another instance takes its place: {why}"
-                ));
-            }
-            Notice::NoSnapshot { why } => {
-                self.spec.counters.one(Count::MissedSnapshots);
-                self.count(format!("its state is not put on record: {why}"));
-            }
-            Notice::Recycled { before_bytes, after_bytes } => {
-                self.spec.counters.one(Count::RecycledInstances);
-                self.report(NodeEvent::Recycled { stage, before_bytes, after_bytes });
-            }
-            Notice::NotRecycled { why } => {
-                self.spec.counters.one(Count::FailedRecyclings);
-                self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
-            }
+            notice @ (Notice::Trapped { .. }
+            | Notice::LostInRequest { .. }
+            | Notice::NoSnapshot { .. }
+            | Notice::Recycled { .. }
+            | Notice::NotRecycled { .. }) => self.of_guest(notice),
             notice @ (Notice::AskCut { .. }
             | Notice::AskRefused { .. }
             | Notice::NotAConsumer { .. }
@@ -557,20 +541,6 @@ impl StageTask {
             // Consumers of different sizes are usual where each node has its own.
             Notice::DemandAboveMax(above) => tracing::debug!(%stage, ?above, "large ask"),
             Notice::ConsumerJoined { consumer, .. } => tracing::debug!(%stage, %consumer, "consumer joined"),
-        }
-    }
-
-    /// Somebody told the stage to do what it cannot do.
-    fn in_vain(&mut self, notice: Notice) {
-        match notice {
-            Notice::AskCut { source, asked, granted } => {
-                self.count(format!("its plugin asked `{source}` for {asked} events, max_demand allows {granted}"));
-            }
-            Notice::AskRefused { source, why } => self.count(format!("its plugin cannot ask `{source}`: {why}")),
-            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
-            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
-            Notice::NothingToSuspend => self.count("a producer consumes nothing that could be suspended".to_owned()),
-            _ => {}
         }
     }
 
