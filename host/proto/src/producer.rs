@@ -307,7 +307,8 @@ impl Producer {
     /// The consumer is told even if it is down, as GenStage does: it may be the link that is.
     pub(crate) fn end(&mut self, sub: SubId, ending: Ending, reason: Reason, out: &mut Outputs) {
         let Some(downstream) = self.subs.remove(&sub) else { return };
-        let has_left = ending == Ending::Cancelled && reason.is_graceful();
+        // One that somebody ordered to end may be on its way to another version or place.
+        let has_left = ending == Ending::Cancelled && reason == Reason::Normal;
         let parting = if has_left { Parting::Left } else { Parting::Lost };
         out.send(sub, self.epoch, Message::Cancel(reason.clone()));
         out.close(sub);

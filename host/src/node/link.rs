@@ -484,6 +484,12 @@ async fn admit(
         Err((code, reason)) => return line::refuse(channel, code, &reason),
     };
     let Message::Subscribe(subscribe) = &first.message else { return };
+    if subscribe.instance.node != peer {
+        // What is kept for a lost consumer is for nobody else.
+        let claimed = &subscribe.instance.node;
+        let reason = format!("the subscription is in the name of node `{claimed}`, the certificate is `{peer}`'s");
+        return line::refuse(channel, CloseCode::Malformed, &reason);
+    }
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
     let caller = Caller::Remote { channel, first, max_demand, peer };

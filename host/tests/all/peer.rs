@@ -184,9 +184,13 @@ impl Offender {
 }
 
 fn subscribe(to: &str, epoch: Epoch, max_demand: u32) -> Frame {
+    subscribe_as("evil", to, epoch, max_demand)
+}
+
+fn subscribe_as(node: &str, to: &str, epoch: Epoch, max_demand: u32) -> Frame {
     let demand = Demand::new(max_demand, Some(0)).unwrap();
     let (producer, consumer) = (to.parse().unwrap(), "sink".parse().unwrap());
-    let instance = InstanceId::first_on("peer".parse().unwrap());
+    let instance = InstanceId::first_on(node.parse().unwrap());
     let subscribe = Subscribe::new("numbers".parse().unwrap(), producer, consumer, instance, demand);
     stage(epoch, Message::Subscribe(subscribe))
 }
@@ -375,7 +379,8 @@ async fn a_stream_that_does_not_begin_with_subscribe_is_closed_and_no_other() {
         let bytes = wire::encode(frame);
         [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], &bytes].concat()
     };
-    let cases: [(&str, Vec<u8>, CloseCode); 7] = [
+    let cases: [(&str, Vec<u8>, CloseCode); 8] = [
+        ("another's name", frame(&subscribe_as("a", "counter", cluster.epoch, 5)), CloseCode::Malformed),
         ("Ask before Subscribe", frame(&ask(cluster.epoch, 5, &[])), CloseCode::WrongState),
         ("a control frame", frame(&Frame::Ping(1)), CloseCode::WrongState),
         ("garbage", b"\x07\0\0\0garbage".to_vec(), CloseCode::Malformed),

@@ -84,11 +84,26 @@ fn a_consumer_that_leaves_takes_its_copies_with_it() {
     let (a, b) = (world.join("a", 0, everything(), 10), world.join("b", 0, everything(), 10));
     world.emit(0..3);
     world.ack(a, 0..3, 10);
-    world.cancel(b, Reason::Shutdown(None));
+    world.cancel(b, Reason::Normal);
     assert_eq!(world.first_unsettled(), 3);
     world.emit(3..4);
     let back = world.join("b", 0, everything(), 10);
     assert_eq!(world.sent(back), [] as [u64; 0]);
+}
+
+/// As when another version takes its place.
+#[test]
+fn a_consumer_that_was_told_to_end_finds_what_it_missed_when_it_comes_back() {
+    let mut world = settled(broadcast(), 100);
+    let (a, b) = (world.join("a", 0, everything(), 10), world.join("b", 0, everything(), 10));
+    world.emit(0..3);
+    world.ack(a, 0..3, 10);
+    world.ack(b, 0..3, 10);
+    world.cancel(b, Reason::Shutdown(Some("another version takes its place".to_owned())));
+    world.emit(3..5);
+    assert_eq!(world.sent(a), [0, 1, 2, 3, 4]);
+    let back = world.join("b", 0, everything(), 10);
+    assert_eq!(world.sent(back), [3, 4]);
 }
 
 #[test]
