@@ -14,6 +14,7 @@
 //! (`records.rs`).
 
 mod asking;
+mod notices;
 mod options;
 mod records;
 mod worker;
@@ -525,30 +526,16 @@ impl StageTask {
             }
             Notice::Skipped(_) => {}
             Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
-            Notice::Trapped { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));
-            }
-            Notice::LostInRequest { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!(
-                    "its plugin did not survive a request, and another instance takes its place: {why}"
-                ));
-            }
-            Notice::NoSnapshot { why } => {
-                self.spec.counters.one(Count::MissedSnapshots);
-                self.count(format!("its state is not put on record: {why}"));
-            }
-            Notice::Recycled { before_bytes, after_bytes } => {
-                self.spec.counters.one(Count::RecycledInstances);
-                self.report(NodeEvent::Recycled { stage, before_bytes, after_bytes });
-            }
-            Notice::NotRecycled { why } => {
-                self.spec.counters.one(Count::FailedRecyclings);
-                self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
-            }
-            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
-            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
+            notice @ (Notice::Trapped { .. }
+            | Notice::LostInRequest { .. }
+            | Notice::NoSnapshot { .. }
+            | Notice::Recycled { .. }
+            | Notice::NotRecycled { .. }) => self.of_guest(notice),
+            notice @ (Notice::AskCut { .. }
+            | Notice::AskRefused { .. }
+            | Notice::NotAConsumer { .. }
+            | Notice::NotAProducer
+            | Notice::NothingToSuspend) => self.in_vain(notice),
             // Said by the exit that follows.
             Notice::Stopping { .. } => {}
             // Consumers of different sizes are usual where each node has its own.

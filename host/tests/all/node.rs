@@ -6,6 +6,7 @@
 mod blobs;
 mod calls;
 mod deploy;
+mod dispatch;
 mod inbox;
 mod ingest;
 mod letters;

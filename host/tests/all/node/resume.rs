@@ -44,7 +44,7 @@ impl Resumable for Counter {
     }
 }
 
-fn movable(log: &Log, limit: u64, trap: Option<u64>) -> Arc<dyn Plugin> {
+pub(super) fn movable(log: &Log, limit: u64, trap: Option<u64>) -> Arc<dyn Plugin> {
     let (log, trap) = (log.clone(), trap.map(|at| Arc::new(AtomicU64::new(at))));
     Native::resumable("counter", move |spec| {
         let (log, node, trap) = (log.clone(), spec.node.to_string(), trap.clone());
