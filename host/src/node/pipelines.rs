@@ -8,6 +8,7 @@ use std::{
 
 use forebay_proto::{
     deploy::{Meter, compose, is_run_like},
+    dispatch::DispatcherOptions,
     ids::{Epoch, PipelineName, StageName},
     names::{GlobalName, quorum::PipelineRecord},
     pipeline::{self, Pipeline, Scope},
@@ -52,6 +53,12 @@ pub enum RoleError {
         stage: StageName,
         /// To what.
         to: StageName,
+    },
+    /// A consumer is to hand out events.
+    #[error("stage `{stage}` has the key `dispatcher`, but its plugin is a consumer, which emits nothing; remove it")]
+    NothingToDispatch {
+        /// Which.
+        stage: StageName,
     },
     /// A stage is to act by the clock and has no function for that.
     #[error(
@@ -129,6 +136,9 @@ pub(crate) fn check_roles<'p>(
                 return Err(RoleError::NothingToConsume { stage: name(), role });
             }
             _ => {}
+        }
+        if role(&stage.name)? == Role::Consumer && stage.dispatcher != DispatcherOptions::default() {
+            return Err(RoleError::NothingToDispatch { stage: name() });
         }
         for subscription in &stage.subscribe {
             if role(&subscription.to)? == Role::Consumer {

@@ -168,7 +168,7 @@ const TOPICS: &str = include_str!("../../../../examples/topics/pipeline.toml");
 /// Galena's example: two producers that are pushed into from outside, three consumers on three nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_consumer_gets_the_topics_it_selects_wherever_it_runs() {
-    let (world, book) = (World::new(), Book::default());
+    let (world, book) = (World::of_quorum(), Book::default());
     let stages = [("a", "europe"), ("b", "alarms"), ("c", "archive")];
     let (mut nodes, mut desk) = (Vec::new(), None);
     for (index, (name, label)) in stages.into_iter().enumerate() {
@@ -187,6 +187,7 @@ async fn each_consumer_gets_the_topics_it_selects_wherever_it_runs() {
         nodes.push(node);
     }
     let (data, _admin) = desk.unwrap();
+    until_all_vote(&nodes).await;
     let subscribed = |entries: &[Entry]| {
         events(entries).filter(|(_, event)| matches!(event, NodeEvent::Subscribed { .. })).count() >= 5
     };
