@@ -167,6 +167,21 @@ mod tests {
         assert_eq!(taken(Some(&former), &slower, (1, 1)), [(Change::Replace, vec!["s".to_owned()])]);
     }
 
+    /// GenStage's `async_subscribe`, `async_resubscribe` and `cancel` of a running stage: here a revision.
+    #[test]
+    fn a_subscription_that_is_added_changed_or_removed_concerns_its_consumer_only() {
+        let sources = [stage("one", ""), stage("two", "")].concat();
+        let with = |subscriptions: &str| pipeline(&format!("{sources}{}", stage("sink", subscriptions)));
+        let one = with("subscribe = [{ to = \"one\" }]");
+        let slower = with("subscribe = [{ to = \"one\", max_demand = 5 }]");
+        let both = with("subscribe = [{ to = \"one\" }, { to = \"two\", topics = [\"a.>\"] }]");
+        let sink = [(Change::Replace, vec!["sink".to_owned()])];
+        for (former, new) in [(&one, &slower), (&one, &both), (&both, &one)] {
+            assert_eq!(taken(Some(former), new, (1, 1)), sink);
+        }
+        assert_eq!(taken(Some(&both), &both, (1, 1)), []);
+    }
+
     #[test]
     fn a_mixture_of_versions_has_an_order_though_stages_are_missing_or_ask_each_other() {
         let all = chain();

@@ -27,8 +27,7 @@ const TWICE: &str = "the original refuses a second subscription of one process, 
 const ORDER: &str = "what a selector has refused is asked for again in another order; every consumer gets the same";
 const AT_ITS_END: &str = "the original stops with its last event; ours stays, to hand out again what is not acknowledged, and \
     says that it has come to its end";
-const COUNT: &str =
-    "the original logs an error when a consumer is asked for its count; `forebay status` shows it of any stage";
+const COUNT: &str = "the original logs an error when a consumer is asked for its count; ours answers that none wait";
 const NO_INFO: &str = "messages that a stage sends itself behind its events are not there: what is to follow an event is an \
     event; they split messages, and the synchronous form answers";
 const QUEUE_STAYS: &str = "the original loses what is queued for a partition whose consumer leaves; ours keeps it for the \
