@@ -24,5 +24,6 @@ pub mod recycle;
 pub mod requests;
 pub mod stage;
 pub mod supervise;
+pub mod taps;
 mod ticks;
 pub mod wire;
