@@ -108,7 +108,8 @@ fn read_about(reader: &mut Reader<'_>) -> Result<About, WireError> {
     let memory_bytes = reader.u64("memory")?;
     let call_time = Duration::from_millis(reader.u32("time of a call")?.into());
     let (table_elements, log_lines_per_second) = (reader.u32("elements of tables")?, reader.u32("log lines")?);
-    let batch = BatchLimits { events_max: reader.u32("events of a batch")?, bytes_max: reader.u32("bytes of a batch")? };
+    let batch =
+        BatchLimits { events_max: reader.u32("events of a batch")?, bytes_max: reader.u32("bytes of a batch")? };
     let limits = Limits { memory_bytes, call_time, table_elements, log_lines_per_second, batch };
     Ok(About { role, epoch, plugin, config, limits })
 }

@@ -496,8 +496,12 @@ fn what_is_said_of_taps_is_bounded() {
         format!("{head} 00"),
         format!("{head} 09"),
         // Numbers for two events where there is one; attempt 0; a number past the last there is.
-        format!("{head} 02 01 63 cdab000002000000 01000000 01000000 0a00000000000000 02000000 00 01000000 01000000 01000000 61"),
-        format!("{head} 02 01 63 cdab000002000000 00000000 01000000 0a00000000000000 01000000 00 01000000 01000000 01000000 61"),
+        format!(
+            "{head} 02 01 63 cdab000002000000 01000000 01000000 0a00000000000000 02000000 00 01000000 01000000 01000000 61"
+        ),
+        format!(
+            "{head} 02 01 63 cdab000002000000 00000000 01000000 0a00000000000000 01000000 00 01000000 01000000 01000000 61"
+        ),
         format!("{head} 05 ffffffffffffffff 00 01000000 01000000 01000000 62 00000000"),
     ] {
         assert!(matches!(read(&hex(&wrong)), Err(WireError::Field { .. })), "{wrong}");

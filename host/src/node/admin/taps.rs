@@ -42,6 +42,8 @@ pub enum Tapped {
     Page {
         /// Of the instance on this node.
         node: String,
+        /// Of this stage: `PIPELINE/STAGE`.
+        stage: String,
         /// A frame `Tap told`, in standard Base64 with padding.
         page: String,
     },
@@ -84,6 +86,7 @@ impl Desk {
     /// From a node that may be gone: then it is asked for again, and perhaps of another.
     async fn of_owner(&self, node: NodeName, request: Request) -> Result<Tapped, String> {
         let directory = self.directory.upgrade().ok_or_else(|| "the node has ended".to_owned())?;
+        let stage = request.name.to_string();
         let answer = match node == *self.letters.node() {
             true => tap::read_here(&directory, request).await,
             false => tap::peer::ask(&directory, &node, request).await,
@@ -93,7 +96,7 @@ impl Desk {
             Answer::NotHere(why) => Ok(Tapped::NotThere(why)),
             page @ Answer::Page(_) => {
                 let page = STANDARD.encode(wire::encode(&Frame::TapTold(page)));
-                Ok(Tapped::Page { node: node.to_string(), page })
+                Ok(Tapped::Page { node: node.to_string(), stage, page })
             }
         }
     }

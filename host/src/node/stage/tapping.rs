@@ -98,9 +98,8 @@ fn answer_of(returned: &Result<Returned, CallError>, first: Seq) -> Answered {
     match returned {
         Ok(Returned::Trapped(why)) => Answered::Lost(cut(why).to_owned()),
         Ok(returned) => {
-            let (events, rejected) = outputs(returned).map_or_else(Default::default, |(events, rejected)| {
-                (events.clone(), cut_reasons(rejected))
-            });
+            let (events, rejected) = outputs(returned)
+                .map_or_else(Default::default, |(events, rejected)| (events.clone(), cut_reasons(rejected)));
             Answered::Done { first, events, rejected }
         }
         Err(CallError::Stage(StageError::Retry(why))) => Answered::Retry(cut(why).to_owned()),
