@@ -108,7 +108,7 @@ async fn consumers_of_a_stage_that_is_looked_at_get_every_event_once(world: Worl
     gate.set(false);
     let _open = OpenAtEnd(&gate);
     let numbers = || pipeline(NUMBERS, [("counter", counter(&world.log, LIMIT)), ("sink", sink(&world.log, &gate))]);
-    let a = world.start("a", &[], numbers());
+    let _a = world.start("a", &[], numbers());
     let (_, epoch) = world.log.owner(0).await;
     let b = world.start("b", &["a"], numbers());
     for node in ["a", "b"] {

@@ -87,10 +87,10 @@ async fn an_operator_may_not_open_what_peers_open() {
     let list = letters::Request::List { pipeline: None, stage: None, after: None };
     let (pipeline, stage) = ("p".parse().unwrap(), "s".parse().unwrap());
     let call = calls::Request { pipeline, stage, within: Duration::ZERO, request: Bytes::new() };
-    let tap = taps::Request {
+    let tap = forebay_proto::taps::Request {
         name: counter_name(),
-        kinds: taps::Kinds::ALL,
-        at: taps::Cursor::default(),
+        kinds: forebay_proto::taps::Kinds::ALL,
+        at: forebay_proto::taps::Cursor::default(),
         wait: Duration::ZERO,
     };
     for frame in [
