@@ -9,7 +9,7 @@
 //! late, or again, knows how many it has missed.
 
 mod follower;
-mod ring;
+mod kept;
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub use self::{
     follower::{Follower, Heard},
-    ring::Ring,
+    kept::Ring,
 };
 use crate::{
     batch::Batch,

@@ -497,6 +497,18 @@ async fn admit(
         }
         Err((code, reason)) => return line::refuse(channel, code, &reason),
     };
+    subscribe(channel, first, peer, shared, places, opening).await;
+}
+
+/// Hands a new subscription to its stage.
+async fn subscribe(
+    channel: Channel,
+    first: Envelope,
+    peer: NodeName,
+    shared: &LinkShared,
+    places: &Places,
+    opening: OwnedSemaphorePermit,
+) {
     let Message::Subscribe(subscribe) = &first.message else { return };
     let key = StageKey { pipeline: subscribe.pipeline.clone(), stage: subscribe.producer.clone() };
     let (epoch, max_demand) = (first.epoch, subscribe.demand.max());
