@@ -83,7 +83,8 @@ impl Screen {
     }
 
     fn begin(&mut self, node: &str, stage: String, about: &About) -> io::Result<Goes> {
-        self.stage = stage;
+        // Another node has said it.
+        self.stage = harmless(&stage);
         self.epochs.insert(node.to_owned(), about.epoch);
         let (stage, epoch, role) = (&self.stage, about.epoch.to_string(), about.role.to_string());
         match self.json {
@@ -125,7 +126,7 @@ impl Screen {
         for (event, number) in EventLine::all(events).into_iter().zip(numbers) {
             line(&match self.json {
                 true => row.json(node, number, &event),
-                false if self.many => format!("{node}  {}", row.text(number, &event)),
+                false if self.many => format!("{}  {}", harmless(node), row.text(number, &event)),
                 false => row.text(number, &event),
             })?;
             self.shown += 1;
