@@ -348,6 +348,20 @@ impl Batch {
         }
     }
 
+    /// The same events in columns of their own, if these are a part of larger ones.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        if self.range == (0..self.columns.ends.len()) {
+            return self.clone();
+        }
+        Self { columns: Arc::new(self.to_columns()), range: 0..self.len() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shares_columns(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.columns, &other.columns)
+    }
+
     /// Joins batches in order into as few as possible, each of at most `bytes_max` bytes unless a
     /// single one is larger. Copies only what it joins.
     pub fn pack(batches: impl IntoIterator<Item = Self>, bytes_max: usize) -> Vec<Self> {

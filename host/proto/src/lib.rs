@@ -26,5 +26,6 @@ pub mod requests;
 pub mod select;
 pub mod stage;
 pub mod supervise;
+pub mod taps;
 mod ticks;
 pub mod wire;

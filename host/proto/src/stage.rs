@@ -413,6 +413,11 @@ impl Stage {
         self.out.notices.pop_front()
     }
 
+    /// The number that the next event emitted will have.
+    pub fn next_seq(&self) -> Seq {
+        self.producer.next_seq()
+    }
+
     /// Whether a message or a notice waits to be polled.
     pub fn has_output(&self) -> bool {
         !self.out.transmits.is_empty() || !self.out.notices.is_empty()

@@ -1,4 +1,4 @@
-//! Exit codes (those of sysexits.h), and which of our errors ends in which.
+//! Exit codes (those of sysexits.h, and one of `diff`'s), and which of our errors ends in which.
 
 use std::{error::Error, fmt, io, process::ExitCode};
 
@@ -20,6 +20,8 @@ use crate::{
 pub enum Exit {
     /// Done.
     Done = 0,
+    /// Done, and what was compared differs, as with `diff`.
+    Different = 1,
     /// Wrong usage.
     Usage = 64,
     /// A pipeline file or a plugin is not what it should be.

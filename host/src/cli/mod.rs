@@ -14,7 +14,9 @@ mod operate;
 mod output;
 mod pull;
 mod push;
+mod recording;
 mod registry;
+mod replay;
 mod run;
 
 use std::{panic::AssertUnwindSafe, process::ExitCode};
@@ -32,7 +34,7 @@ Exit codes:
   65  bad data: a pipeline file, a plugin   73  a file or socket cannot be made
   66  a file to read is missing             74  reading or writing failed
   76  a stage refused a request             77  not permitted
-  78  bad configuration
+  78  bad configuration                     1   what was compared differs (replay)
 
 Begin with `forebay demo`. Documentation: README.md, and ARCHITECTURE.md for how it works.";
 
@@ -73,6 +75,9 @@ enum Command {
     Dlq(operate::DlqArgs),
     Ingest(ingest::Args),
     Call(operate::CallArgs),
+    Tap(operate::TapArgs),
+    Record(operate::RecordArgs),
+    Replay(replay::Args),
     Recover(operate::RecoverArgs),
     Run(run::Args),
     New(author::NewArgs),
@@ -164,6 +169,9 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Dlq(args) => operate::dlq(&args),
         Command::Ingest(args) => ingest::ingest(&args),
         Command::Call(args) => operate::call(&args),
+        Command::Tap(args) => operate::tap(&args),
+        Command::Record(args) => operate::record(&args),
+        Command::Replay(args) => block_on(replay::replay(args)),
         Command::Recover(args) => block_on(operate::recover(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Inspect(args) => block_on(inspect::inspect(args)),

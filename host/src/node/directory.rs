@@ -11,7 +11,7 @@ use std::{
 use forebay_proto::{ids::NodeName, names::GlobalName};
 use tokio::sync::mpsc;
 
-use super::{calls::StageRequest, line::Caller};
+use super::{calls::StageRequest, line::Caller, tap::Tap};
 use crate::transport::Connection;
 
 /// A stage of a pipeline, of whatever scope: every node has its own under this key, and that of a
@@ -31,6 +31,7 @@ struct Running {
     callers: mpsc::Sender<Caller>,
     /// If its plugin answers requests.
     requests: Option<mpsc::Sender<StageRequest>>,
+    tap: Arc<Tap>,
 }
 
 /// A stage that is to be asked something.
@@ -73,8 +74,9 @@ impl Directory {
         key: StageKey,
         callers: mpsc::Sender<Caller>,
         requests: Option<mpsc::Sender<StageRequest>>,
+        tap: Arc<Tap>,
     ) {
-        self.entries().stages.insert(key, Running { callers, requests });
+        self.entries().stages.insert(key, Running { callers, requests, tap });
     }
 
     pub(crate) fn remove_stage(&self, key: &StageKey) {
@@ -83,6 +85,11 @@ impl Directory {
 
     pub(crate) fn stage(&self, key: &StageKey) -> Option<mpsc::Sender<Caller>> {
         self.entries().stages.get(key).map(|running| running.callers.clone())
+    }
+
+    /// Where a stage is looked at.
+    pub(crate) fn tap(&self, key: &StageKey) -> Option<Arc<Tap>> {
+        self.entries().stages.get(key).map(|running| Arc::clone(&running.tap))
     }
 
     /// Where a stage takes requests.

@@ -17,6 +17,7 @@ use forebay_proto::{
     letters,
     message::{Envelope, Message, Reason},
     stage::Input,
+    taps,
     wire::{self, Frame},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -227,6 +228,8 @@ pub(crate) enum First {
     Letters(letters::Request),
     /// A request to a stage.
     Call(calls::Request),
+    /// A request for the events of a stage.
+    Tap(taps::Request),
     /// A request for a blob.
     Blob(blob::Request),
     /// A question of an operator.
@@ -254,6 +257,7 @@ pub(crate) async fn read_first(channel: &mut Channel) -> Result<First, (CloseCod
         Ok(Frame::Agreement(request)) => Ok(First::Agreement(request)),
         Ok(Frame::LettersAsked(request)) => Ok(First::Letters(request)),
         Ok(Frame::CallAsked(request)) => Ok(First::Call(request)),
+        Ok(Frame::TapAsked(request)) => Ok(First::Tap(request)),
         Ok(Frame::BlobAsked(request)) => Ok(First::Blob(request)),
         Ok(Frame::AdminAsked(line)) => Ok(First::Admin(line)),
         Ok(other) => Err((CloseCode::WrongState, format!("expected Subscribe as the first frame, got {other:?}"))),

@@ -35,6 +35,7 @@ use super::{
     directory::{Directory, StageKey},
     letters::{LetterDesk, peer as letters},
     line::{self, Caller, First, wire_limits},
+    tap::peer as taps,
 };
 use crate::{
     registry::Registry,
@@ -62,6 +63,10 @@ const PROPOSALS_MAX: usize = 64;
 /// Requests of one peer to stages here that are being answered: those of its operators. Further ones are to be made
 /// again. Each may hold 2 MiB for a minute.
 const CALLS_MAX: usize = 8;
+
+/// Requests of one peer for the events of stages here that are being answered: those of its operators. Further ones are to
+/// be made again. Each may hold a page for 2 s.
+const TAPS_MAX: usize = 8;
 
 /// Requests of one peer about dead letters that are being answered: operators make them, one after the other. Further
 /// ones are to be made again.
@@ -345,6 +350,8 @@ async fn read(
                 | Frame::LettersTold(_)
                 | Frame::CallAsked(_)
                 | Frame::CallTold(_)
+                | Frame::TapAsked(_)
+                | Frame::TapTold(_)
                 | Frame::BlobAsked(_)
                 | Frame::BlobTold(_)
                 | Frame::AdminAsked(_)
@@ -420,6 +427,7 @@ struct Places {
     proposals: Semaphore,
     letters: Semaphore,
     calls: Semaphore,
+    taps: Semaphore,
     blobs: Semaphore,
     subscribing: Semaphore,
 }
@@ -431,6 +439,7 @@ impl Places {
             proposals: Semaphore::new(PROPOSALS_MAX),
             letters: Semaphore::new(LETTERS_MAX),
             calls: Semaphore::new(CALLS_MAX),
+            taps: Semaphore::new(TAPS_MAX),
             // Nodes that keep to the protocol ask for no more at a time; further requests are to be made again.
             blobs: Semaphore::new(ASKED_MAX),
             subscribing: Semaphore::new(SUBSCRIBING_MAX),
@@ -471,6 +480,11 @@ async fn admit(
             let Ok(_place) = places.calls.try_acquire() else { return calls::put_off(channel).await };
             return calls::answer(channel, &shared.directory, &*shared.registry, &peer, request).await;
         }
+        Ok(First::Tap(request)) => {
+            drop(opening);
+            let Ok(_place) = places.taps.try_acquire() else { return taps::put_off(channel).await };
+            return taps::answer(channel, &shared.directory, &*shared.registry, &peer, request).await;
+        }
         Ok(First::Blob(request)) => {
             drop(opening);
             let Ok(_place) = places.blobs.try_acquire() else { return blobs::put_off(channel).await };
@@ -483,6 +497,18 @@ async fn admit(
         }
         Err((code, reason)) => return line::refuse(channel, code, &reason),
     };
+    subscribe(channel, first, peer, shared, places, opening).await;
+}
+
+/// Hands a new subscription to its stage.
+async fn subscribe(
+    channel: Channel,
+    first: Envelope,
+    peer: NodeName,
+    shared: &LinkShared,
+    places: &Places,
+    opening: OwnedSemaphorePermit,
+) {
     let Message::Subscribe(subscribe) = &first.message else { return };
     if subscribe.instance.node != peer {
         // What is kept for a lost consumer is for nobody else.

@@ -10,6 +10,7 @@
 //! | operator, one per connection of one | its channels, each with a question | with its connection |
 //! | stage, one per running stage | a [`Stage`](forebay_proto::stage::Stage) and its lines | see `Exit` |
 //! | worker, one per running stage | the instance | with its stage, after its last call |
+//! | look-away, one per stage that is tapped | when nobody looks any more | then, or with its stage |
 //! | reader and writer, one per line | a half of a channel | with its line |
 //!
 //! Calls go down: the core tells stages and links what to do by bounded queues; they report back by
@@ -35,6 +36,7 @@ mod peers;
 mod pipelines;
 mod shutdown;
 mod stage;
+mod tap;
 mod trace;
 mod vitals;
 

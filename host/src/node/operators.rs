@@ -70,7 +70,14 @@ impl Operators {
 async fn answer(mut channel: Channel, desk: &Desk, place: OwnedSemaphorePermit) {
     match line::read_first(&mut channel).await {
         Ok(First::Admin(line)) => channel::answer(channel, desk, &line).await,
-        Ok(First::Subscribe(_) | First::Agreement(_) | First::Letters(_) | First::Call(_) | First::Blob(_)) => {
+        Ok(
+            First::Subscribe(_)
+            | First::Agreement(_)
+            | First::Letters(_)
+            | First::Call(_)
+            | First::Tap(_)
+            | First::Blob(_),
+        ) => {
             line::refuse(channel, CloseCode::WrongState, "an operator asked for what only nodes may");
         }
         Err((code, reason)) => line::refuse(channel, code, &reason),

@@ -17,6 +17,7 @@ mod asking;
 mod notices;
 mod options;
 mod records;
+mod tapping;
 mod worker;
 
 use std::{
@@ -45,11 +46,14 @@ use super::{
     directory::{Directory, StageKey},
     event::{NodeEvent, Observer},
     line::{Caller, Inlet, Line},
+    new_boot,
+    tap::Tap,
     trace::{StageTrace, Tracer},
     vitals::Vitals,
 };
 use asking::Asking;
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
+use tapping::Tapping;
 use worker::{Return, Worker};
 
 use crate::{
@@ -107,6 +111,7 @@ struct Inboxes {
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
     requests: mpsc::Receiver<StageRequest>,
+    tap: Arc<Tap>,
 }
 
 /// What the node wants of a stage.
@@ -154,11 +159,12 @@ impl StageHandle {
         let (resends, resent) = mpsc::channel(RESENDS_LEN);
         // When it is full, who asks is told so, as when as many wait in the machine.
         let (requests, requested) = mpsc::channel(WAITING_MAX);
-        spec.directory.add_stage(spec.key(), callers, spec.plugin.has_call().then_some(requests));
+        let tap = Tap::new(new_boot().0.max(1), spec.about());
+        spec.directory.add_stage(spec.key(), callers, spec.plugin.has_call().then_some(requests), Arc::clone(&tap));
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let (orders, owners, callers) = (ordered, owned, called);
-            let inboxes = Inboxes { orders, owners, callers, resends: resent, requests: requested };
+            let inboxes = Inboxes { orders, owners, callers, resends: resent, requests: requested, tap };
             let exit = match spec.start().await {
                 Ok(instance) => StageTask::new(spec, instance, inboxes).run().await,
                 Err(exit) => exit,
@@ -213,6 +219,7 @@ struct StageTask {
     inbox: mpsc::Receiver<Input>,
     inlet: mpsc::Sender<Input>,
     trace: Option<Box<StageTrace>>,
+    tapping: Tapping,
     /// What came last: what is refused now is that.
     received: Option<MessageKind>,
     /// What is being put on record or kept.
@@ -225,7 +232,7 @@ struct StageTask {
 
 impl StageTask {
     fn new(spec: StageSpec, instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
-        let Inboxes { orders, owners, callers, resends, requests } = inboxes;
+        let Inboxes { orders, owners, callers, resends, requests, tap } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
         machine.handle(Duration::ZERO, Input::Memory { bytes: instance.memory_bytes() });
@@ -248,6 +255,7 @@ impl StageTask {
             inbox,
             inlet,
             trace,
+            tapping: Tapping::new(tap),
             received: None,
             draining: None,
             failed: None,
@@ -348,6 +356,7 @@ impl StageTask {
         if let Some(trace) = &mut self.trace {
             trace.calling(&call);
         }
+        self.tapping.calling(&call);
         self.worker.begin(call);
     }
 
@@ -396,6 +405,9 @@ impl StageTask {
 
     fn returned(&mut self, returned: Option<Return>) {
         let bytes = returned.as_ref().map_or(0, |returned| returned.memory_bytes);
+        if let Some(returned) = &returned {
+            self.tapping.returned(&returned.returned, self.machine.next_seq());
+        }
         let input = match returned.map(|returned| returned.returned) {
             Some(Ok(returned)) => Input::Returned(returned),
             Some(Err(CallError::Stage(StageError::Retry(why)))) => {

@@ -17,6 +17,7 @@ mod recycle;
 mod resume;
 mod shutdown;
 mod supervision;
+mod tap;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

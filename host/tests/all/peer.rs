@@ -7,6 +7,7 @@ mod blobs;
 mod calls;
 mod letters;
 mod operators;
+mod taps;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -10,6 +10,7 @@ mod calls;
 mod letters;
 mod read;
 mod subscribe;
+mod taps;
 mod write;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::{
     letters::{Answer as LettersAnswer, Request as LettersRequest},
     message::{Envelope, Message},
     names::{Claim, GlobalName, quorum::GroupId},
+    taps::{Answer as TapAnswer, Request as TapRequest},
 };
 pub(crate) use read::{Reader, wrong};
 pub(crate) use write::Writer;
@@ -122,6 +124,10 @@ pub enum Frame {
     CallAsked(CallRequest),
     /// What came of it.
     CallTold(CallAnswer),
+    /// What a node is asked about the events of a stage. A channel begins with it, and ends with [`Frame::TapTold`].
+    TapAsked(TapRequest),
+    /// What it tells.
+    TapTold(TapAnswer),
     /// What an operator asks a node: a line of the language of its admin socket, without its end. A channel begins with
     /// it, and ends with [`Frame::AdminTold`].
     AdminAsked(Bytes),
@@ -195,6 +201,8 @@ mod kind {
     pub(super) const CANCEL: u8 = 0x13;
     pub(super) const RETRY: u8 = 0x14;
     pub(super) const PROCESSED: u8 = 0x15;
+    pub(super) const TAP_ASKED: u8 = 0x20;
+    pub(super) const TAP_TOLD: u8 = 0x21;
     /// From here on a receiver ignores what it does not know.
     pub(super) const OPTIONAL: u8 = 0x80;
 }
@@ -242,6 +250,8 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::LettersTold(answer) => letters::write_answer(&mut writer, answer),
         Frame::CallAsked(request) => calls::write_request(&mut writer, request),
         Frame::CallTold(answer) => calls::write_answer(&mut writer, answer),
+        Frame::TapAsked(request) => taps::write_request(&mut writer, request),
+        Frame::TapTold(answer) => taps::write_answer(&mut writer, answer),
         Frame::BlobAsked(request) => blobs::write_request(&mut writer, request),
         Frame::BlobTold(answer) => blobs::write_answer(&mut writer, answer),
         Frame::AdminAsked(line) => {
@@ -324,6 +334,8 @@ pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
         kind::LETTERS_TOLD => Frame::LettersTold(letters::read_answer(&mut reader)?),
         kind::CALL_ASKED => Frame::CallAsked(calls::read_request(&mut reader)?),
         kind::CALL_TOLD => Frame::CallTold(calls::read_answer(&mut reader)?),
+        kind::TAP_ASKED => Frame::TapAsked(taps::read_request(&mut reader)?),
+        kind::TAP_TOLD => Frame::TapTold(taps::read_answer(&mut reader, limits)?),
         kind::BLOB_ASKED => Frame::BlobAsked(blobs::read_request(&mut reader)?),
         kind::BLOB_TOLD => Frame::BlobTold(blobs::read_answer(&mut reader)?),
         kind::ADMIN_ASKED => Frame::AdminAsked(reader.some_rest("line")?),

@@ -10,7 +10,10 @@ use crate::{
     blob::{CHUNK_BYTES, CHUNKS_MAX, Digest},
     letters::{DROP_MAX, LetterId, Line, Outcome, PAGE_LETTERS, PART_BYTES, Part, RESEND_MAX, tests::line},
     message::{Demand, Events, Reason, SeqRun, Subscribe},
+    pipeline::Limits,
     select::{Deliver, InstanceId, Selection},
+    stage::{Rejected, Role},
+    taps::{About, Answered, Counts, Cursor, ENTRIES_MAX, Entry, Given, Kinds, Numbered, Page, WAIT_MAX},
 };
 
 const EPOCH: Epoch = Epoch { lamport: 2, tag: 0xabcd };
@@ -157,6 +160,7 @@ fn golden() -> Vec<(&'static str, Frame, &'static str)> {
     .chain(golden_blobs())
     .chain(golden_admin())
     .chain(golden_calls())
+    .chain(golden_taps())
     .collect()
 }
 
@@ -264,6 +268,81 @@ fn golden_calls() -> Vec<(&'static str, Frame, &'static str)> {
 
 fn call(request: Bytes, within: Duration) -> CallRequest {
     CallRequest { pipeline: "counter".parse().unwrap(), stage: "c".parse().unwrap(), within, request }
+}
+
+fn tap(kinds: Kinds, wait: Duration) -> TapRequest {
+    TapRequest { name: name(), kinds, at: Cursor { run: 7, next: 9 }, wait }
+}
+
+fn page(about: Option<About>, entries: Vec<Entry>) -> TapAnswer {
+    let before = Counts { given: 2, emitted: 3 };
+    let entries = entries.into_iter().map(|entry| Numbered { before, entry }).collect();
+    TapAnswer::Page(Box::new(Page { at: Cursor { run: 7, next: 9 }, about, entries }))
+}
+
+fn golden_taps() -> Vec<(&'static str, Frame, &'static str)> {
+    let about = About {
+        role: Role::Consumer,
+        epoch: EPOCH,
+        plugin: "sha256:0".into(),
+        config: "{}".into(),
+        limits: Limits::default(),
+    };
+    let given = Given::Events {
+        source: "c".parse().unwrap(),
+        epoch: EPOCH,
+        attempt: 1,
+        runs: vec![run(10, 1)],
+        events: Batch::from_payloads(["a"]),
+    };
+    let rejected = vec![Rejected { index: 0, retry: true, reason: "odd".into() }];
+    let done = Answered::Done { first: Seq(4), events: Batch::from_payloads(["b"]), rejected };
+    let told = |what, answer, bytes| (what, Frame::TapTold(answer), bytes);
+    vec![
+        (
+            "tap asked",
+            Frame::TapAsked(tap(Kinds::ANSWERED, Duration::from_millis(250))),
+            "20 07 636f756e746572 01 63 02 0700000000000000 0900000000000000 fa000000",
+        ),
+        told("tap told: refused", TapAnswer::Refused("no".into()), "21 00 02000000 6e6f"),
+        told(
+            "tap told: what the stage is",
+            page(Some(about), vec![]),
+            "21 01 0700000000000000 0900000000000000 01 03 cdab000002000000 08000000 7368613235363a30 \
+             02000000 7b7d 0000000400000000 88130000 a0860100 e8030000 00000100 00004000 00000000",
+        ),
+        told(
+            "tap told: events and what came of them",
+            page(None, vec![Entry::Given(given), Entry::Answered(done)]),
+            "21 01 0700000000000000 0900000000000000 00 02000000 \
+             0200000000000000 0300000000000000 02 01 63 cdab000002000000 01000000 01000000 0a00000000000000 01000000 \
+             00 01000000 01000000 01000000 61 \
+             0200000000000000 0300000000000000 05 0400000000000000 00 01000000 01000000 01000000 62 \
+             01000000 00000000 01 03000000 6f6464",
+        ),
+        told(
+            "tap told: the other entries",
+            page(
+                None,
+                vec![
+                    Entry::Given(Given::Demand(5)),
+                    Entry::Given(Given::Inbox { first: 8, events: Batch::from_payloads(["a"]) }),
+                    Entry::Given(Given::Tick),
+                    Entry::Answered(Answered::Retry("busy".into())),
+                    Entry::Answered(Answered::Lost("trap".into())),
+                    Entry::State(Bytes::from_static(b"9")),
+                ],
+            ),
+            "21 01 0700000000000000 0900000000000000 00 06000000 \
+             0200000000000000 0300000000000000 01 05000000 \
+             0200000000000000 0300000000000000 03 0800000000000000 00 01000000 01000000 01000000 61 \
+             0200000000000000 0300000000000000 04 \
+             0200000000000000 0300000000000000 06 04000000 62757379 \
+             0200000000000000 0300000000000000 07 04000000 74726170 \
+             0200000000000000 0300000000000000 08 01000000 39",
+        ),
+        told("tap told: not here", TapAnswer::NotHere("no".into()), "21 02 02000000 6e6f"),
+    ]
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -433,6 +512,41 @@ fn what_is_said_of_calls_is_bounded() {
     for wrong in ["0e 07 636f756e746572 01 63 61ea0000 00000000", "0f 00", "0f 05"] {
         assert!(matches!(read(&hex(wrong)), Err(WireError::Field { .. })), "{wrong}");
     }
+}
+
+#[test]
+fn what_is_said_of_taps_is_bounded() {
+    let read_back = |frame: Frame| read(&encode(&frame)).map(drop).map_err(|error| error.to_string());
+    let told = |count: usize| read_back(Frame::TapTold(page(None, vec![Entry::Given(Given::Tick); count])));
+    assert_eq!(told(ENTRIES_MAX), Ok(()));
+    assert!(told(ENTRIES_MAX + 1).unwrap_err().contains("more than 4096"));
+    let long = Entry::Answered(Answered::Lost("ä".repeat(5000)));
+    assert_eq!(read_back(Frame::TapTold(page(None, vec![long]))), Ok(()), "it is cut");
+    let Ok(Frame::TapAsked(asked)) = read(&encode(&Frame::TapAsked(tap(Kinds::ALL, Duration::from_secs(60))))) else {
+        panic!("it is cut")
+    };
+    assert_eq!(asked.wait, WAIT_MAX);
+    let head = "21 01 0700000000000000 0900000000000000 00 01000000 0200000000000000 0300000000000000";
+    for wrong in [
+        // A kind that there is not, a wait too long.
+        "20 07 636f756e746572 01 63 08 0700000000000000 0900000000000000 fa000000".to_owned(),
+        "20 07 636f756e746572 01 63 02 0700000000000000 0900000000000000 d1070000".to_owned(),
+        "21 03".to_owned(),
+        format!("{head} 00"),
+        format!("{head} 09"),
+        // Numbers for two events where there is one; attempt 0; a number past the last there is.
+        format!(
+            "{head} 02 01 63 cdab000002000000 01000000 01000000 0a00000000000000 02000000 00 01000000 01000000 01000000 61"
+        ),
+        format!(
+            "{head} 02 01 63 cdab000002000000 00000000 01000000 0a00000000000000 01000000 00 01000000 01000000 01000000 61"
+        ),
+        format!("{head} 05 ffffffffffffffff 00 01000000 01000000 01000000 62 00000000"),
+    ] {
+        assert!(matches!(read(&hex(&wrong)), Err(WireError::Field { .. })), "{wrong}");
+    }
+    let why = format!("{head} 07 01040000 {}", "61 ".repeat(1025));
+    assert!(read(&hex(&why)).unwrap_err().to_string().contains("1025 bytes, expected at most 1024 bytes"));
 }
 
 #[test]

@@ -11,15 +11,16 @@ mod recover;
 mod remote;
 mod remove;
 mod status;
+mod tap;
 mod text;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Exit, Failure, OutputChoice};
 use crate::node::admin::wire::{DeployAsked, Request};
 
 use self::client::Client;
-pub(super) use self::text::harmless;
+pub(super) use self::text::{harmless, harmless_json};
 pub(super) use self::{
     call::{Args as CallArgs, call},
     choice::{NodeChoice, Place},
@@ -34,6 +35,7 @@ pub(super) use self::{
     remote::{NoAnswer, Remote},
     remove::{Args as RemoveArgs, remove},
     status::{Args as StatusArgs, status},
+    tap::{Args as TapArgs, RecordArgs, record, tap},
 };
 
 /// How long a node may take to answer; it gives up on its group after 3 s.
@@ -54,6 +56,15 @@ fn answer_within(request: &Request) -> Duration {
         Request::Call(call) => Duration::from_millis(call.within_ms).saturating_add(ANSWER_WITHIN),
         _ => ANSWER_WITHIN,
     }
+}
+
+/// The node that is asked, and whomever it knows: members of its group, and who is connected.
+fn all_nodes(client: &Client) -> Result<Vec<String>, Failure> {
+    let status = client.status()?;
+    let members = status.group.into_iter().flat_map(|group| group.members).map(|member| member.node);
+    let mut others: BTreeSet<_> = status.peers.into_iter().map(|peer| peer.node).chain(members).collect();
+    others.remove(&status.node);
+    Ok([status.node].into_iter().chain(others).collect())
 }
 
 fn something_else() -> Failure {

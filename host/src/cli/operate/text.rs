@@ -71,7 +71,11 @@ pub(super) fn printable(bytes: &[u8]) -> Option<&str> {
 
 /// JSON in one line. What a terminal could obey stands only in its texts, where it can be escaped.
 pub(super) fn json(value: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string(value).expect("it has string keys");
+    harmless_json(&serde_json::to_string(value).expect("it has string keys"))
+}
+
+/// JSON that is written already, in one line, with whatever a terminal could obey escaped.
+pub(in crate::cli) fn harmless_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match is_harmful(c) {

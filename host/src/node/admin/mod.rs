@@ -7,6 +7,7 @@
 //! - `report.rs`: what the core and the registry say of themselves.
 //! - `letters.rs`: dead letters of this node and of others, listed, shown, resent and dropped.
 //! - `calls.rs`: requests to stages.
+//! - `taps.rs`: the events of stages, for who looks.
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `deploy.rs`: what is to run.
 //! - `orders.rs`: draining and removing nodes.
@@ -21,6 +22,7 @@ mod orders;
 mod report;
 mod serve;
 mod socket;
+mod taps;
 pub mod wire;
 
 use std::sync::{Arc, Weak};
@@ -34,6 +36,7 @@ pub use self::{
     ingest::{Ingest, Ingested, NotIngested},
     serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
+    taps::{Tap, Tapped},
 };
 use crate::{
     dlq::{Letter, LetterId},

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Called, Ingest, Ingested, NotIngested};
+use super::{Call, Called, Ingest, Ingested, NotIngested, Tap, Tapped};
 pub use deploy::{
     AboutDeploy, DeployAsked, Deploying, Deployment, NodeProgress, Offered, Plan, PlannedStage, PluginFile, Revision,
     Rollout,
@@ -65,6 +65,8 @@ pub enum Request {
     Ingest(Ingest),
     /// Ask a stage something.
     Call(Call),
+    /// What a stage is given and answers.
+    Tap(Tap),
     /// Something about pipelines that are deployed.
     Deploy(DeployAsked),
 }
@@ -94,6 +96,8 @@ pub enum Answer {
     Done,
     /// To `Call`.
     Called(Called),
+    /// To `Tap`.
+    Tapped(Tapped),
     /// To `Ingest`: the events will not be lost any more.
     Ingested(Ingested),
     /// To `Ingest`: they were not taken, or not surely.

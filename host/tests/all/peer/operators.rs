@@ -87,6 +87,12 @@ async fn an_operator_may_not_open_what_peers_open() {
     let list = letters::Request::List { pipeline: None, stage: None, after: None };
     let (pipeline, stage) = ("p".parse().unwrap(), "s".parse().unwrap());
     let call = calls::Request { pipeline, stage, within: Duration::ZERO, request: Bytes::new() };
+    let tap = forebay_proto::taps::Request {
+        name: counter_name(),
+        kinds: forebay_proto::taps::Kinds::ALL,
+        at: forebay_proto::taps::Cursor::default(),
+        wait: Duration::ZERO,
+    };
     for frame in [
         Frame::Hello(hello),
         Frame::Names(Names::default()),
@@ -94,6 +100,7 @@ async fn an_operator_may_not_open_what_peers_open() {
         Frame::Agreement(Bytes::from_static(b"\x01\x01")),
         Frame::LettersAsked(list),
         Frame::CallAsked(call),
+        Frame::TapAsked(tap),
         Frame::BlobAsked(blob::Request::List { digest: blob::Digest([1; 32]) }),
         subscribe("counter", cluster.epoch, 10),
         Frame::AdminTold { more: false, part: Bytes::from_static(b"{}") },

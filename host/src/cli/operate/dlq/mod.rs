@@ -6,7 +6,7 @@ mod show;
 
 use forebay_proto::ids::NodeName;
 
-use super::{Client, NodeChoice, Teller, something_else, text};
+use super::{Client, NodeChoice, Teller, all_nodes, something_else, text};
 use crate::{
     cli::{Exit, Failure, OutputArgs, OutputChoice, output::print_line},
     node::admin::wire::{AboutLetters, Answer, Letter, LettersAsked, LettersQuestion, Request},

@@ -1,10 +1,10 @@
 //! Where letters lie: how they are named across nodes, which nodes there are, and which of them are not heard.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::str::FromStr;
 
 use forebay_proto::ids::NodeName;
 
-use super::{Client, Of, ask, something_else, text};
+use super::{Client, Of, all_nodes, ask, something_else, text};
 use crate::{
     cli::{Exit, Failure},
     node::admin::wire::{AboutLetters, Letter, LettersQuestion},
@@ -83,15 +83,6 @@ pub(super) fn find(client: &Client, of: &Of) -> Result<(Vec<Letter>, NotHeard), 
     // Each node has its own clock; that is good enough for the eye.
     letters.sort_by(|one, other| (one.at_ms, &one.node, one.id).cmp(&(other.at_ms, &other.node, other.id)));
     Ok((letters, not_heard))
-}
-
-/// The node that is asked, and whomever it knows: members of its group, and who is connected.
-fn all_nodes(client: &Client) -> Result<Vec<String>, Failure> {
-    let status = client.status()?;
-    let members = status.group.into_iter().flat_map(|group| group.members).map(|member| member.node);
-    let mut others: BTreeSet<_> = status.peers.into_iter().map(|peer| peer.node).chain(members).collect();
-    others.remove(&status.node);
-    Ok([status.node].into_iter().chain(others).collect())
 }
 
 /// A page at a time; each goes on where the last one ended, as the node that is asked has seen to.
