@@ -5,7 +5,7 @@ use wit_parser::{Resolve, WorldId};
 use crate::{AuthorError, Stage};
 
 /// The version of the package `forebay:stage` in this binary.
-pub(crate) const WIT_VERSION: &str = "0.1.0";
+pub(crate) const WIT_VERSION: &str = "0.1.1";
 /// The name of every world made here, so that what generators make of it has the same names in all projects.
 pub(crate) const WORLD: &str = "stage";
 

@@ -66,6 +66,7 @@ pub(crate) fn spec(config: &str) -> (InstanceSpec, Arc<Heard>) {
         config: config.to_owned(),
         limits: limits(),
         restore: None,
+        asks: Asks::of(["source".parse().unwrap()]),
         output: Arc::clone(&heard) as _,
     };
     (spec, heard)

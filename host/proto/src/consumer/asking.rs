@@ -46,6 +46,13 @@ impl Consumer {
         out.notice(Notice::AskRefused { source: source.clone(), why });
     }
 
+    /// The guest is a fresh one, and asks for `count` events in all: a former one has asked for what is open.
+    pub(crate) fn on_asked_anew(&mut self, source: &StageName, count: u32, out: &mut Outputs) {
+        let pending = self.standing(source).and_then(|sub| self.subs.get(&sub)).map_or(0, |sub| sub.pending);
+        let open = pending.saturating_add(self.unsent_asks.get(source).copied().unwrap_or(0));
+        self.on_asked(source, count.saturating_sub(open), out);
+    }
+
     /// These were asked for by the guest on a subscription and do not come on it; of one that asks by itself nothing
     /// is to be done.
     pub(super) fn keep_asked(&mut self, sub: SubId, count: u32, out: &mut Outputs) {
