@@ -30,9 +30,12 @@ impl StageSpec {
             demand: subscription.demand,
             cancel: subscription.cancel,
             when_full: subscription.when_full,
+            ask: subscription.ask,
             select: subscription.select.clone(),
         };
         options.dispatcher.clone_from(&settings.dispatcher);
+        options.batch.clone_from(&settings.batch);
+        options.rate_limit = settings.rate_limit;
         options.tick = settings.tick.filter(|_| self.plugin.has_timer());
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
