@@ -561,6 +561,11 @@ impl StageTask {
                 self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
             }
             Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
+            Notice::NothingToSuspend => self.count("a producer consumes nothing that could be suspended".to_owned()),
+            Notice::AskCut { source, asked, granted } => self.count(format!(
+                "its plugin asked `{source}` for {asked} events, of which {granted} are asked for; raise `max_demand`"
+            )),
+            Notice::AskRefused { source, why } => self.count(format!("its plugin cannot ask `{source}`: {why}")),
             Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
             // Said by the exit that follows.
             Notice::Stopping { .. } => {}

@@ -433,9 +433,9 @@ async fn load_and_run(files: &[Vec<u8>]) -> usize {
 #[tokio::test]
 async fn another_version_of_the_wit_is_refused_with_both_named() {
     let error =
-        refusal(&renamed("counter", &[("forebay:stage/lifecycle@0.1.0", "forebay:stage/lifecycle@0.2.0")])).await;
+        refusal(&renamed("counter", &[("forebay:stage/lifecycle@0.1.1", "forebay:stage/lifecycle@0.2.0")])).await;
     assert!(
-        error.contains("built for forebay:stage 0.2.0 (`forebay:stage/lifecycle@0.2.0`), this host speaks 0.1.0"),
+        error.contains("built for forebay:stage 0.2.0 (`forebay:stage/lifecycle@0.2.0`), this host speaks 0.1.1"),
         "{error}"
     );
     assert!(error.contains("before 1.0 the minor versions must be the same"), "{error}");
@@ -444,7 +444,7 @@ async fn another_version_of_the_wit_is_refused_with_both_named() {
 #[tokio::test]
 async fn a_newer_patch_version_of_the_wit_runs() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&renamed("counter", &[("@0.1.0", "@0.1.9")])).unwrap();
+    file.write_all(&renamed("counter", &[("@0.1.1", "@0.1.9")])).unwrap();
     let counter = wasm().load(file.path(), &Grants::default()).await.unwrap();
     assert_eq!(texts(&started(&counter, "null").await.handle_demand(2).await.unwrap().events), ["0", "1"]);
 }
@@ -453,27 +453,27 @@ async fn a_newer_patch_version_of_the_wit_runs() {
 async fn another_world_is_refused_with_its_exports() {
     let error = refusal(&renamed("counter", &[("forebay:stage/", "forbear:stage/")])).await;
     assert!(error.contains("it is a component of another world"), "{error}");
-    assert!(error.contains("expected the exports `forebay:stage/lifecycle@0.1.0`"), "{error}");
-    assert!(error.contains("`forbear:stage/produce@0.1.0`"), "{error}");
+    assert!(error.contains("expected the exports `forebay:stage/lifecycle@0.1.1`"), "{error}");
+    assert!(error.contains("`forbear:stage/produce@0.1.1`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_missing_lifecycle_is_named() {
     let error = refusal(&renamed("counter", &[("stage/lifecycle@", "stage/likecycle@")])).await;
-    assert!(error.contains("the export `forebay:stage/lifecycle@0.1.0` is missing"), "{error}");
+    assert!(error.contains("the export `forebay:stage/lifecycle@0.1.1` is missing"), "{error}");
 }
 
 #[tokio::test]
 async fn a_missing_function_is_named_with_its_type() {
     let error = refusal(&renamed("counter", &[("forebay:stage/produce@", "forebay:stage/consume@")])).await;
-    assert!(error.contains("`forebay:stage/consume@0.1.0` has no function `handle-events`; expected"), "{error}");
+    assert!(error.contains("`forebay:stage/consume@0.1.1` has no function `handle-events`; expected"), "{error}");
 }
 
 #[tokio::test]
 async fn a_function_of_another_type_is_named_with_the_expected_one() {
     let changes = [("forebay:stage/produce@", "forebay:stage/consume@"), ("handle-demand", "handle-events")];
     let error = refusal(&renamed("counter", &changes)).await;
-    assert!(error.contains("`handle-events` of `forebay:stage/consume@0.1.0` has another type"), "{error}");
+    assert!(error.contains("`handle-events` of `forebay:stage/consume@0.1.1` has another type"), "{error}");
     assert!(error.contains("expected `handle-events: func(delivery: delivery)"), "{error}");
 }
 
@@ -505,11 +505,11 @@ async fn an_import_that_nobody_provides_is_refused_when_loading() {
 async fn inspection_tells_what_a_plugin_is() {
     let inspection = wasm().inspect(&path_of("counter")).await.unwrap();
     assert_eq!(inspection.role.as_deref(), Some("producer"));
-    assert_eq!(inspection.world.as_deref(), Some("forebay:stage/producer@0.1.0"));
-    assert_eq!((inspection.wit_version.as_deref(), inspection.refusal.as_deref()), (Some("0.1.0"), None));
+    assert_eq!(inspection.world.as_deref(), Some("forebay:stage/producer@0.1.1"));
+    assert_eq!((inspection.wit_version.as_deref(), inspection.refusal.as_deref()), (Some("0.1.1"), None));
     assert_eq!(inspection.optional, ["checkpoint"]);
     assert!(inspection.imports.iter().all(|import| import.provided), "{:?}", inspection.imports);
-    assert!(inspection.exports.contains(&"forebay:stage/produce@0.1.0".to_owned()));
+    assert!(inspection.exports.contains(&"forebay:stage/produce@0.1.1".to_owned()));
     assert_eq!(inspection.size_bytes, bytes_of("counter").len() as u64);
     assert_eq!(inspection.digest, plugin("counter").await.digest());
 }

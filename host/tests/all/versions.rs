@@ -100,7 +100,7 @@ async fn a_plugin_of_every_released_version_loads_in_each_role() {
 
 #[tokio::test]
 async fn a_plugin_of_a_newer_version_runs_if_it_needs_nothing_new() {
-    let changes = [("@0.1.0", "@0.1.7")];
+    let changes = [("@0.1.1", "@0.1.7")];
     let counter = load(renamed("counter", &changes)).await.unwrap();
     let mut instance = started(&counter, r#"{"start":5}"#).await;
     assert_eq!(texts(&instance.handle_demand(2).await.unwrap().events), ["5", "6"]);
@@ -121,7 +121,7 @@ async fn a_plugin_of_a_newer_version_runs_if_it_needs_nothing_new() {
 
 #[tokio::test]
 async fn versions_may_be_mixed_in_one_plugin() {
-    let changes = [("stage/lifecycle@0.1.0", "stage/lifecycle@0.1.3"), ("stage/host@0.1.0", "stage/host@0.1.9")];
+    let changes = [("stage/lifecycle@0.1.1", "stage/lifecycle@0.1.3"), ("stage/host@0.1.1", "stage/host@0.1.9")];
     let counter = load(renamed("counter", &changes)).await.unwrap();
     assert_eq!(texts(&started(&counter, "null").await.handle_demand(2).await.unwrap().events), ["0", "1"]);
 }
@@ -167,5 +167,5 @@ fn a_newer_host_serves_a_plugin_of_an_older_version() {
     instantiated("0.1.0").unwrap();
     instantiated("0.1.7").unwrap();
     let error = format!("{:#}", instantiated("0.2.0").unwrap_err());
-    assert!(error.contains("forebay:stage/host@0.1.0"), "{error}");
+    assert!(error.contains("forebay:stage/host@0.1.1"), "{error}");
 }

@@ -13,7 +13,7 @@ export function entryOf(request) {
   const interfaces = ["lifecycle", MAIN[role], ...optional];
   return [
     "// Written by `forebay build` from forebay.toml.",
-    `import { log } from "forebay:stage/host@0.1.0";`,
+    `import { log } from "forebay:stage/host@0.1.1";`,
     ...(isRandomFrozen ? [`import { getRandomBytes } from "wasi:random/random@0.2.0";`] : []),
     `import { expose } from "@forebay/sdk/glue";`,
     `import * as author from ${JSON.stringify(author)};`,
