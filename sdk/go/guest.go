@@ -28,7 +28,9 @@ func programMain()
 func hostLog(level uint32, message string)
 
 // A string of the component model is UTF-8, which one of Go's need not be.
-func writeLog(level Level, message string) { hostLog(uint32(level), strings.ToValidUTF8(message, "\uFFFD")) }
+func writeLog(level Level, message string) {
+	hostLog(uint32(level), strings.ToValidUTF8(message, "\uFFFD"))
+}
 
 func run(_ string, given func(facts) (any, error)) {
 	if start != nil {
