@@ -99,8 +99,7 @@ impl std::str::FromStr for Role {
 
 impl Optional {
     /// All of them, sorted as they are declared.
-    pub const ALL: [Self; 6] =
-        [Self::Checkpoint, Self::Timer, Self::Ingest, Self::Call, Self::Terminate, Self::Demand];
+    pub const ALL: [Self; 6] = [Self::Checkpoint, Self::Timer, Self::Ingest, Self::Call, Self::Terminate, Self::Demand];
 
     /// Its name: that of its interface.
     pub fn name(self) -> &'static str {

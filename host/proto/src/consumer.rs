@@ -334,6 +334,8 @@ impl Consumer {
             return self.tell_processed(done, out);
         };
         subscription.count_done(count);
+        self.grant_unsent(done.sub);
+        let Some(subscription) = self.subs.get(&done.sub) else { return };
         let ask = Message::Ask { granted: subscription.granted, acked: done.runs };
         out.send(done.sub, subscription.epoch, ask);
     }

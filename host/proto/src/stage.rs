@@ -226,6 +226,8 @@ pub struct Stage {
     retry: RetryPolicy,
     owed: Owed<InHand>,
     checkpoints: Option<Checkpoints<InHand>>,
+    /// Nothing more is put on record of a stage that has a state: what it processes now is not acknowledged.
+    forgets: bool,
     intake: Option<Intake>,
     name: StageName,
     suspects: Suspects,
@@ -275,6 +277,7 @@ impl Stage {
             retry: options.retry,
             owed: Owed::default(),
             checkpoints: options.checkpoint.map(|every| Checkpoints::new(every, options.first_seq)),
+            forgets: false,
             intake: options.inbox.map(|position| Intake::new(position, options.checkpoint.unwrap_or(RECORD_EVERY))),
             name,
             suspects: Suspects::new(options.poison),
@@ -336,7 +339,7 @@ impl Stage {
                 self.requests.expire(now);
             }
             // The group cannot be reached: a stage that ends does not wait for it.
-            Input::Committed(Committed::Unknown) if self.draining.is_some() => self.checkpoints = None,
+            Input::Committed(Committed::Unknown) if self.draining.is_some() => self.give_up_checkpoints(),
             Input::ProcessedRecorded(Committed::Unknown) if self.draining.is_some() => self.intake = None,
             Input::Committed(committed) => self.on_committed(now, committed),
             Input::Arrived { first, events } => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forebay_proto::{
     batch::Batch,
+    checkpoints::Committed,
     consumer::{AskMode, Gathering, Owner, UpstreamOptions, WhenFull},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
@@ -117,6 +118,34 @@ fn what_is_more_than_max_demand_allows_is_cut_and_told() {
     ask(&mut stage, 1);
     assert_eq!(asks(&mut stage), [], "they are here, and not processed");
     assert_eq!(notices(&mut stage), [Notice::AskCut { source: source(), asked: 1, granted: 0 }]);
+}
+
+#[test]
+fn what_the_guest_was_given_does_not_count_against_it_and_what_it_asks_for_waits_for_room() {
+    let mut options = options(AskMode::Manual);
+    options.checkpoint = Some(Duration::from_secs(1));
+    let mut stage = Stage::new(options);
+    owner(&mut stage, 1);
+    ask(&mut stage, 4);
+    receive(&mut stage, 1, 0, 4);
+    assert_eq!(stage.poll_call(NOW), Some(Call::Snapshot));
+    stage.handle(NOW, Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+    assert!(stage.poll_commit(NOW).is_none());
+    assert!(call(&mut stage).is_some());
+    done(&mut stage);
+    asks(&mut stage);
+    ask(&mut stage, 4);
+    assert_eq!(
+        (asks(&mut stage), notices(&mut stage)),
+        (vec![], vec![]),
+        "nothing is acknowledged before the checkpoint"
+    );
+    let later = Duration::from_secs(2);
+    assert_eq!(stage.poll_call(later), Some(Call::Snapshot));
+    stage.handle(later, Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+    assert!(stage.poll_commit(later).is_some());
+    stage.handle(later, Input::Committed(Committed::Done));
+    assert_eq!(asks(&mut stage), [(1, 8, vec![run(0, 4)])]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{
 
 use forebay_proto::{
     batch::{Batch, BatchLimits, Columns},
+    checkpoints::Committed,
     consumer::{GatherBy, Gathering, Owner, UpstreamOptions},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
@@ -180,6 +181,33 @@ fn one_that_ends_without_a_guest_gives_it_back() {
     rest(&mut stage, 1);
     assert!(stage.is_drained());
     assert!(messages(&mut stage).iter().all(|message| !matches!(message, Message::Ask { .. })), "nothing is settled");
+}
+
+/// Found by the simulator, seed 93: what was given to the guest after the last state had been refused was acknowledged.
+#[test]
+fn one_that_ends_without_a_last_state_acknowledges_nothing_more() {
+    for gathered_first in [true, false] {
+        let mut stage = begin(StageOptions { checkpoint: Some(millis(1000)), ..options(2, None) }, 10, 0);
+        if gathered_first {
+            receive(&mut stage, 0, 0, 1);
+        } else {
+            receive(&mut stage, 0, 0, 2);
+        }
+        assert_eq!(stage.poll_call(millis(0)), Some(Call::Snapshot));
+        stage.handle(millis(1), Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+        let in_hand = call(&mut stage, 1);
+        assert_eq!(in_hand.is_none(), gathered_first);
+        stage.handle(millis(2), Input::Drain(Reason::Shutdown(None)));
+        if gathered_first {
+            assert_eq!(call(&mut stage, 2), Some(vec![0]));
+        }
+        stage.handle(millis(3), Input::Committed(Committed::Unknown));
+        done(&mut stage, 4);
+        rest(&mut stage, 4);
+        assert!(stage.is_drained());
+        let sent = messages(&mut stage);
+        assert_eq!(sent, [Message::Cancel(Reason::Shutdown(None))], "no acknowledgement");
+    }
 }
 
 #[test]

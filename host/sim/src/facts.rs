@@ -288,6 +288,12 @@ pub(crate) enum What {
         producer: Instance,
         demand: u32,
     },
+    /// A guest asks for events itself.
+    Asked {
+        consumer: Instance,
+        source: StageNo,
+        count: u32,
+    },
     /// The call of `Demanded` is back.
     Answered {
         producer: Instance,
@@ -412,6 +418,7 @@ impl fmt::Display for What {
             Self::Forged { stream, to, epoch, .. } => write!(f, "{stream} a message of epoch {epoch} to the {to:?}"),
             Self::Closed { stream, side, why } => write!(f, "{stream} closed by the {side:?}: {why}"),
             Self::Demanded { producer, demand } => write!(f, "{producer} guest is asked for {demand}"),
+            Self::Asked { consumer, source, count } => write!(f, "{consumer} guest asks {source} for {count}"),
             Self::Answered { producer, retry } => {
                 write!(f, "{producer} guest {}", if *retry { "wants to be asked again" } else { "has answered" })
             }

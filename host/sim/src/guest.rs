@@ -98,14 +98,32 @@ pub(crate) struct Guest {
     taken: BTreeSet<EventId>,
     /// Some is lost with each call.
     memory: u64,
+    /// Whom it asks itself, and how much it keeps open.
+    sources: Vec<(StageNo, u32)>,
+    /// What it is about to ask for.
+    wishes: Vec<(StageNo, u32)>,
 }
 
 /// A guest with this much gives way to another.
 pub(crate) const MARKS: Marks = Marks { mark: 40, limit: 50 };
 
 impl Guest {
-    pub(crate) fn new(habit: Habit, manners: Manners) -> Self {
-        Self { habit, manners, emitted: 0, owed: 0, known: BTreeSet::new(), taken: BTreeSet::new(), memory: 1 }
+    /// It asks these sources for so much itself.
+    pub(crate) fn new(habit: Habit, manners: Manners, sources: Vec<(StageNo, u32)>) -> Self {
+        let (known, taken, wishes) = (BTreeSet::new(), BTreeSet::new(), sources.clone());
+        Self { habit, manners, emitted: 0, owed: 0, known, taken, memory: 1, sources, wishes }
+    }
+
+    /// What it asks for next, if it asks at all.
+    pub(crate) fn take_wish(&mut self) -> Option<(StageNo, u32)> {
+        self.wishes.pop()
+    }
+
+    /// One that asks wants as many again as it was given.
+    fn wish(&mut self, source: StageNo, count: usize) {
+        if self.sources.iter().any(|(other, _)| *other == source) {
+            self.wishes.push((source, u32::try_from(count).expect("a small batch")));
+        }
     }
 
     /// Begins with this state.
@@ -116,7 +134,7 @@ impl Guest {
     /// Another takes its place.
     fn renew(&mut self) {
         let state = std::mem::take(&mut self.taken);
-        *self = Self::new(self.habit, self.manners);
+        *self = Self::new(self.habit, self.manners, std::mem::take(&mut self.sources));
         self.restore(state);
     }
 
@@ -170,7 +188,8 @@ impl Guest {
         self.memory += 1;
         Outcome::Returned(match call {
             Call::HandleDemand { demand } => self.produce(rng, phase, me, *demand),
-            Call::HandleEvents { events, .. } => {
+            Call::HandleEvents { source, events, .. } => {
+                self.wish(stage_no(source), events.len());
                 let rejected = self.reject(rng, phase, events.len());
                 self.learn(call, &rejected);
                 Returned::Processed { events: self.transform(events), rejected }

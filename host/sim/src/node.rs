@@ -11,12 +11,11 @@ use bytes::Bytes;
 use forebay_proto::{
     backoff::Backoff,
     batch::Batch,
-    consumer::{Owner, UpstreamOptions},
+    consumer::Owner,
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
-    select::InstanceId,
-    stage::{Call, Input, Returned, Role, Stage, StageOptions},
+    stage::{Call, Input, Returned, Role, Stage},
 };
 use rand::{RngExt, seq::IndexedRandom};
 
@@ -25,7 +24,7 @@ use running::{dressed, numbered, payloads};
 use crate::{
     agenda::{Due, Env},
     facts::{Exit, Instance, InstanceNo, NodeNo, Side, StageNo, StreamNo, Visible, What},
-    guest::{Guest, MARKS, Outcome},
+    guest::{Guest, Outcome},
     network::{Frame, Hello, SessionNo},
     workload::{Scope, StagePlan, Workload},
 };
@@ -152,27 +151,9 @@ impl Node {
             Epoch { lamport: self.epochs, tag: u32::try_from(self.boot.0 >> 32).expect("32 bits are left") }
         });
         let me = Instance { no: env.new_instance(), node: self.no, stage: plan.no, epoch };
-        let upstreams = plan.upstreams.iter().map(|&(source, demand, cancel)| UpstreamOptions {
-            cancel,
-            select: self.workload.routing.selection(plan.no, source),
-            ..UpstreamOptions::new(stage_name(source), demand)
-        });
         let recorded = self.records.remove(&plan.no);
-        let options = StageOptions {
-            instance: InstanceId::first_on(node_name(self.no)),
-            dispatcher: self.workload.routing.dispatcher(plan.no),
-            epoch,
-            first_seq: recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq),
-            checkpoint: plan.checkpoint,
-            recycle: Some(MARKS),
-            poll: plan.poll,
-            tick: plan.tick,
-            upstreams: upstreams.collect(),
-            call_events_max: plan.call_events_max,
-            ack: plan.ack,
-            message_bytes_max: plan.message_bytes_max,
-            ..StageOptions::new(pipeline_name(), stage_name(plan.no), plan.role)
-        };
+        let first_seq = recorded.as_ref().map_or(Seq(0), |(seq, _)| *seq);
+        let options = running::options(me, plan, &self.workload.routing, first_seq);
         env.note(What::Started { instance: me, role: plan.role });
         let guest = running::guest(env, me, plan, recorded.as_ref().map(|(_, snapshot)| &**snapshot));
         let running = Running {

@@ -152,6 +152,12 @@ coverage! {
     final_splits,
     /// Runs without any fault.
     faultless,
+    /// Calls of stages that gather.
+    gathered,
+    /// Calls of stages with a limit.
+    limited,
+    /// Asks of guests.
+    asked,
     /// Stages whose events all get.
     broadcasts,
     /// Stages whose events have partitions.
@@ -170,6 +176,7 @@ impl Coverage {
         let mut last_owner: BTreeMap<StageNo, NodeNo> = BTreeMap::new();
         for fact in &run.facts {
             coverage.count(&fact.what, &mut last_owner);
+            coverage.count_flow(&run.workload, &fact.what);
         }
         let cuts = run.facts.iter().filter(|fact| matches!(fact.what, What::Fault(Fault::Cut(..)))).count() as u64;
         coverage.cuts_survived = cuts.saturating_sub(coverage.cuts_that_bit);
@@ -182,6 +189,16 @@ impl Coverage {
         coverage.faultless = u64::from(run.workload.is_faultless);
         coverage.final_splits = u64::from(run.workload.groups.iter().any(|group| *group != run.workload.groups[0]));
         coverage
+    }
+
+    fn count_flow(&mut self, workload: &Workload, what: &What) {
+        let (What::Called { consumer: who, .. } | What::Demanded { producer: who, .. }) = what else {
+            self.asked += u64::from(matches!(what, What::Asked { .. }));
+            return;
+        };
+        let flow = &workload.stage(who.stage).flow;
+        self.gathered += u64::from(flow.batch.is_some());
+        self.limited += u64::from(flow.rate.is_some());
     }
 
     fn count(&mut self, what: &What, last_owner: &mut BTreeMap<StageNo, NodeNo>) {

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use forebay_proto::{
-    consumer::CancelMode,
+    consumer::{CancelMode, Gathering},
     message::Demand,
+    rate::RateLimit,
     stage::{Ack, Role},
 };
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
@@ -24,6 +25,15 @@ pub(crate) enum Scope {
     Node,
 }
 
+/// How much a stage handles at once, how fast, and who asks for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flow {
+    pub(crate) batch: Option<Gathering>,
+    pub(crate) rate: Option<RateLimit>,
+    /// Its guest asks: it keeps so many events open at most.
+    pub(crate) manual: Option<u32>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct StagePlan {
     pub(crate) no: StageNo,
@@ -41,6 +51,7 @@ pub(crate) struct StagePlan {
     pub(crate) checkpoint: Option<Duration>,
     pub(crate) call_events_max: u32,
     pub(crate) message_bytes_max: usize,
+    pub(crate) flow: Flow,
 }
 
 #[derive(Debug)]
@@ -174,6 +185,9 @@ fn random_stages(rng: &mut SmallRng, nodes: u8, is_faultless: bool) -> Vec<Stage
         stages.push(stage);
     }
     give_everyone_a_consumer(rng, &mut stages);
+    for stage in &mut stages {
+        stage.flow = random_flow(rng, stage);
+    }
     stages
 }
 
@@ -231,6 +245,23 @@ fn random_stage(
         ack: if rng.random_bool(0.8) { Ack::Late } else { Ack::Early },
         call_events_max: if rng.random_bool(0.2) { rng.random_range(1..6) } else { 1000 },
         message_bytes_max: if rng.random_bool(0.2) { rng.random_range(1..60) } else { 1 << 16 },
+        flow: Flow::default(),
+    }
+}
+
+fn random_flow(rng: &mut SmallRng, stage: &StagePlan) -> Flow {
+    let is_source = stage.role == Role::Producer;
+    let rate = RateLimit { events: rng.random_range(5..60), per: Duration::from_millis(100) };
+    // What comes unasked may go into debt; then no bound holds in a short time.
+    let is_steady = !is_source || (stage.tick.is_none() && !matches!(stage.habit, Habit::Counter { owes: true, .. }));
+    let max = stage.upstreams.iter().map(|(_, demand, _)| demand.max()).min().unwrap_or(1);
+    let (size, timeout) = (rng.random_range(1..=max), millis(rng, 5, 300));
+    let batch = Gathering { size, timeout, by: None };
+    let manual = rng.random_range(1..30);
+    Flow {
+        batch: (!is_source && rng.random_bool(0.25)).then_some(batch),
+        rate: (is_steady && rng.random_bool(0.2)).then_some(rate),
+        manual: (!is_source && rng.random_bool(0.2)).then_some(manual),
     }
 }
 

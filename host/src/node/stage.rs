@@ -14,6 +14,7 @@
 //! (`records.rs`).
 
 mod asking;
+mod notices;
 mod options;
 mod records;
 mod worker;
@@ -405,7 +406,8 @@ impl StageTask {
 
     fn returned(&mut self, returned: Option<Return>) {
         let bytes = returned.as_ref().map_or(0, |returned| returned.memory_bytes);
-        let (returned, asked) = returned.map_or((None, Vec::new()), |Return { returned, asked, .. }| (Some(returned), asked));
+        let (returned, asked) =
+            returned.map_or((None, Vec::new()), |Return { returned, asked, .. }| (Some(returned), asked));
         let input = match returned {
             Some(Ok(returned)) => Input::Returned(returned),
             Some(Err(CallError::Stage(StageError::Retry(why)))) => {
@@ -538,35 +540,16 @@ impl StageTask {
             }
             Notice::Skipped(_) => {}
             Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
-            Notice::Trapped { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!("its plugin did not survive a call; the events are tried again: {why}"));
-            }
-            Notice::LostInRequest { why } => {
-                self.spec.counters.one(Count::TrappedCalls);
-                self.count(format!(
-                    "its plugin did not survive a request, and another instance takes its place: {why}"
-                ));
-            }
-            Notice::NoSnapshot { why } => {
-                self.spec.counters.one(Count::MissedSnapshots);
-                self.count(format!("its state is not put on record: {why}"));
-            }
-            Notice::Recycled { before_bytes, after_bytes } => {
-                self.spec.counters.one(Count::RecycledInstances);
-                self.report(NodeEvent::Recycled { stage, before_bytes, after_bytes });
-            }
-            Notice::NotRecycled { why } => {
-                self.spec.counters.one(Count::FailedRecyclings);
-                self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));
-            }
-            Notice::NotAConsumer { source } => self.count(format!("a producer cannot subscribe to `{source}`")),
-            Notice::NothingToSuspend => self.count("a producer consumes nothing that could be suspended".to_owned()),
-            Notice::AskCut { source, asked, granted } => self.count(format!(
-                "its plugin asked `{source}` for {asked} events, of which {granted} are asked for; raise `max_demand`"
-            )),
-            Notice::AskRefused { source, why } => self.count(format!("its plugin cannot ask `{source}`: {why}")),
-            Notice::NotAProducer => self.count("a consumer has no demand mode".to_owned()),
+            notice @ (Notice::Trapped { .. }
+            | Notice::LostInRequest { .. }
+            | Notice::NoSnapshot { .. }
+            | Notice::Recycled { .. }
+            | Notice::NotRecycled { .. }) => self.of_guest(notice),
+            notice @ (Notice::AskCut { .. }
+            | Notice::AskRefused { .. }
+            | Notice::NotAConsumer { .. }
+            | Notice::NotAProducer
+            | Notice::NothingToSuspend) => self.in_vain(notice),
             // Said by the exit that follows.
             Notice::Stopping { .. } => {}
             // Consumers of different sizes are usual where each node has its own.

@@ -160,7 +160,8 @@ impl Timer for Eager {
 #[test]
 fn what_a_stage_asks_for_is_kept_unless_its_call_failed() {
     let mut stage = testing::consumer::<Eager>(json!(null)).unwrap();
-    let asked = |asks: &[(&str, u32)]| -> Vec<_> { asks.iter().map(|&(source, count)| (source.to_owned(), count)).collect() };
+    let asked =
+        |asks: &[(&str, u32)]| -> Vec<_> { asks.iter().map(|&(source, count)| (source.to_owned(), count)).collect() };
     assert_eq!(stage.take_asks(), asked(&[("source", 1)]));
     stage.deliver(&testing::delivery(["3", "4"])).unwrap();
     stage.deliver(&testing::delivery(["5", "x"])).unwrap_err();

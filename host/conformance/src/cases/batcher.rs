@@ -128,6 +128,7 @@ async fn asks_for_as_many_as_it_joins(subject: &Subject) -> Outcome {
 
 async fn is_told_which_sources_it_can_ask(subject: &Subject) -> Outcome {
     let known = ASKED.map(|source| format!("`{source}`")).join(", ");
-    let text = format!("`größer` cannot be asked; the subscriptions of this stage with `ask = \"manual\"` are to {known}");
+    let text =
+        format!("`größer` cannot be asked; the subscriptions of this stage with `ask = \"manual\"` are to {known}");
     subject.refuses(r#"{"ask":"größer"}"#, &[&text]).await
 }

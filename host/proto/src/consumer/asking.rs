@@ -1,7 +1,7 @@
 //! Who asks a source for more besides the stage itself: its guest (GenStage's `ask/3`), and nobody while it is
 //! suspended.
 
-use super::{AskMode, Consumer, UpstreamOptions};
+use super::{AskMode, Consumer, UpstreamOptions, subscription::Subscription};
 use crate::{
     ids::{StageName, SubId},
     stage::{Notice, Outputs},
@@ -13,8 +13,17 @@ impl Consumer {
         match options.ask {
             _ if self.suspended => 0,
             AskMode::Auto => options.demand.max(),
-            AskMode::Manual => self.unsent_asks.remove(&options.source).unwrap_or(0).min(options.demand.max()),
+            AskMode::Manual => self.take_unsent(&options.source, options.demand.max()),
         }
+    }
+
+    /// Of what the guest asked a source for, and nobody was asked yet, at most `room`.
+    fn take_unsent(&mut self, source: &StageName, room: u32) -> u32 {
+        let Some(unsent) = self.unsent_asks.get_mut(source) else { return 0 };
+        let taken = room.min(*unsent);
+        *unsent -= taken;
+        self.unsent_asks.retain(|_, unsent| *unsent > 0);
+        taken
     }
 
     /// The latest subscription to a source, while it lasts.
@@ -23,14 +32,15 @@ impl Consumer {
         subs.find(|(_, subscription)| subscription.source == *source && !subscription.ended).map(|(sub, _)| *sub)
     }
 
-    /// The guest asks a source for `count` events more.
+    /// The guest asks a source for `count` events more. What it was given already does not count against `max_demand`,
+    /// for it does not know when that is acknowledged; until then what there is no room for waits.
     pub(crate) fn on_asked(&mut self, source: &StageName, count: u32, out: &mut Outputs) {
         if self.draining {
             return;
         }
         let standing = self.standing(source).and_then(|sub| self.subs.get(&sub));
         let upstream = || self.upstreams.iter().map(|upstream| &upstream.options).find(|of| of.source == *source);
-        let known = standing.map(|sub| (sub.ask, sub.room()));
+        let known = standing.map(|sub| (sub.ask, sub.demand.max().saturating_sub(sub.not_given())));
         let why = match known.or_else(|| upstream().map(|of| (of.ask, of.demand.max()))) {
             Some((AskMode::Manual, room)) => {
                 let room = room.saturating_sub(self.unsent_asks.get(source).copied().unwrap_or(0));
@@ -48,8 +58,8 @@ impl Consumer {
 
     /// The guest is a fresh one, and asks for `count` events in all: a former one has asked for what is open.
     pub(crate) fn on_asked_anew(&mut self, source: &StageName, count: u32, out: &mut Outputs) {
-        let pending = self.standing(source).and_then(|sub| self.subs.get(&sub)).map_or(0, |sub| sub.pending);
-        let open = pending.saturating_add(self.unsent_asks.get(source).copied().unwrap_or(0));
+        let to_come = self.standing(source).and_then(|sub| self.subs.get(&sub)).map_or(0, Subscription::not_given);
+        let open = to_come.saturating_add(self.unsent_asks.get(source).copied().unwrap_or(0));
         self.on_asked(source, count.saturating_sub(open), out);
     }
 
@@ -74,15 +84,25 @@ impl Consumer {
 
     fn send_asks(&mut self, source: &StageName, out: &mut Outputs) {
         let standing = self.standing(source).filter(|_| !self.suspended);
-        let Some((sub, subscription)) = standing.and_then(|sub| Some((sub, self.subs.get_mut(&sub)?))) else { return };
-        let Some(unsent) = self.unsent_asks.get_mut(source) else { return };
-        let count = subscription.room().min(*unsent);
-        if count > 0 {
-            *unsent -= count;
-            subscription.grant(count);
+        let Some(sub) = standing else { return };
+        if self.grant_unsent(sub)
+            && let Some(subscription) = self.subs.get(&sub)
+        {
             subscription.send_ask(sub, out);
         }
-        self.unsent_asks.retain(|_, unsent| *unsent > 0);
+    }
+
+    /// What the guest asked for and there was no room for is granted on this subscription; says whether there was any.
+    pub(super) fn grant_unsent(&mut self, sub: SubId) -> bool {
+        let Some(subscription) = self.subs.get(&sub).filter(|sub| sub.ask == AskMode::Manual && !self.suspended) else {
+            return false;
+        };
+        let (source, room) = (subscription.source.clone(), subscription.room());
+        let count = self.take_unsent(&source, room);
+        if let Some(subscription) = self.subs.get_mut(&sub) {
+            subscription.grant(count);
+        }
+        count > 0
     }
 
     /// Whether nothing is asked for and the guest is given nothing.

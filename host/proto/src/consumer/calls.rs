@@ -131,7 +131,8 @@ impl Consumer {
 
     fn call(&mut self, sub: SubId, attempt: u32, runs: Vec<SeqRun>, events: Batch) -> Option<Call> {
         // A subscription stays known until its end comes up in the queue, behind its events.
-        let subscription = self.subs.get(&sub)?;
+        let subscription = self.subs.get_mut(&sub)?;
+        subscription.given += u32::try_from(events.len()).unwrap_or(u32::MAX);
         let (source, epoch) = (subscription.source.clone(), subscription.epoch);
         self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
         Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events })

@@ -27,6 +27,8 @@ pub(super) struct Subscription {
     pub(super) pending: u32,
     /// At so many pending events or fewer the difference to `max` is asked for.
     pub(super) refill_at: u32,
+    /// Of those the guest was given, to be acknowledged when they are processed, and what became of them.
+    pub(super) given: u32,
     /// Processed, and not to be acknowledged yet.
     pub(super) held_back: u32,
     /// Its end waits in the queue: nothing is sent on it any more.
@@ -51,6 +53,7 @@ impl Subscription {
             received: 0,
             pending: granted,
             refill_at: if gathers { demand.max() - 1 } else { demand.min() },
+            given: 0,
             held_back: 0,
             ended: false,
         }
@@ -61,7 +64,12 @@ impl Subscription {
         u32::try_from(self.granted.saturating_sub(self.received)).unwrap_or(u32::MAX)
     }
 
-    /// How much more may be asked for. Unit: events.
+    /// Asked for and not given to the guest yet. Unit: events.
+    pub(super) fn not_given(&self) -> u32 {
+        self.pending.saturating_sub(self.given)
+    }
+
+    /// How much more may be asked for now. Unit: events.
     pub(super) fn room(&self) -> u32 {
         self.demand.max().saturating_sub(self.pending)
     }
@@ -97,6 +105,7 @@ impl Subscription {
 
     /// Acknowledged or given back. One that drops has asked for more when they came.
     pub(super) fn count_done(&mut self, count: u32) {
+        self.given = self.given.saturating_sub(count);
         match self.when_full {
             WhenFull::Block => self.count_processed(count),
             WhenFull::DropOldest | WhenFull::DropNewest => self.held = self.held.saturating_sub(count.into()),

@@ -100,12 +100,18 @@ impl Stage {
 
     fn on_no_snapshot(&mut self, now: Duration, why: String) {
         self.out.notice(Notice::NoSnapshot { why });
-        match &mut self.checkpoints {
+        if self.draining.is_some() {
             // There will be no better one.
-            taken if self.draining.is_some() => *taken = None,
-            Some(checkpoints) => checkpoints.on_no_snapshot(now),
-            None => {}
+            self.give_up_checkpoints();
+        } else if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.on_no_snapshot(now);
         }
+    }
+
+    /// A stage that ends puts nothing more on record. What its guest was not given goes back.
+    pub(super) fn give_up_checkpoints(&mut self) {
+        self.forgets |= self.checkpoints.take().is_some();
+        self.consumer.give_up_gathered();
     }
 
     /// The guest may have another state, though no event went in or came out.
@@ -152,6 +158,10 @@ impl Stage {
     fn count_processed(&mut self, done: InHand, first: Seq) {
         let from_inbox = done.sub == SubId::INBOX;
         let is_late = self.ack == Ack::Late || from_inbox;
+        // It comes again, to one that knows as much of it as is on record.
+        if self.forgets && is_late {
+            return;
+        }
         let done = match &mut self.checkpoints {
             Some(checkpoints) if is_late => {
                 let is_urgent = self.consumer.hold(&done);
@@ -188,7 +198,7 @@ impl Stage {
         }
         // There is no guest any more whose state could be taken.
         if self.draining.is_some() {
-            self.checkpoints = None;
+            self.give_up_checkpoints();
         }
     }
 

@@ -5,8 +5,10 @@
 
 mod acked_end_to_end;
 mod acked_was_processed;
+mod asked_by_the_guest;
 mod asked_is_wanted;
 mod attempts_count_deliveries;
+mod batches_do_not_wait;
 mod batches_fit_demand;
 mod content_is_kept;
 mod credit_holds;
@@ -21,6 +23,7 @@ mod old_epochs_change_nothing;
 mod one_owner_per_epoch;
 mod only_what_was_selected;
 mod partitions_in_order;
+mod rate_is_kept;
 mod repetition_is_explained;
 mod state_is_kept;
 mod waiting_is_idle;
@@ -49,11 +52,13 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 21] = [
+pub(crate) const LAWS: [(&str, Check); 24] = [
     ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
+    ("asked_by_the_guest", asked_by_the_guest::check),
     ("asked_is_wanted", asked_is_wanted::check),
     ("attempts_count_deliveries", attempts_count_deliveries::check),
+    ("batches_do_not_wait", batches_do_not_wait::check),
     ("batches_fit_demand", batches_fit_demand::check),
     ("content_is_kept", content_is_kept::check),
     ("credit_holds", credit_holds::check),
@@ -66,6 +71,7 @@ pub(crate) const LAWS: [(&str, Check); 21] = [
     ("nothing_is_lost", nothing_is_lost::check),
     ("old_epochs_change_nothing", old_epochs_change_nothing::check),
     ("one_owner_per_epoch", one_owner_per_epoch::check),
+    ("rate_is_kept", rate_is_kept::check),
     ("only_what_was_selected", only_what_was_selected::check),
     ("partitions_in_order", partitions_in_order::check),
     ("repetition_is_explained", repetition_is_explained::check),
@@ -91,7 +97,7 @@ mod made_up {
         guest::{Habit, Manners},
         oracle::{Ending, Run},
         routing::Routing,
-        workload::{Scope, StagePlan, Workload},
+        workload::{Flow, Scope, StagePlan, Workload},
     };
 
     pub(super) const SOURCE: StageNo = StageNo(0);
@@ -126,6 +132,7 @@ mod made_up {
             ack: Ack::Early,
             call_events_max: 1000,
             message_bytes_max: 1000,
+            flow: Flow::default(),
         }
     }
 

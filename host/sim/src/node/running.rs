@@ -5,17 +5,21 @@ use std::sync::Arc;
 use forebay_proto::{
     batch::Batch,
     checkpoints::{Commit, Committed},
+    consumer::{AskMode, UpstreamOptions},
+    ids::Seq,
     message::{Envelope, Events, Message, Reason, SeqRun},
-    stage::{Call, Input, Letter, Notice, Returned, Transmit},
+    select::InstanceId,
+    stage::{Call, Input, Letter, Notice, Returned, StageOptions, Transmit},
 };
 use rand::RngExt;
 
-use super::{Running, close, node_no, stage_no};
+use super::{Running, close, node_name, node_no, pipeline_name, stage_name, stage_no};
 use crate::{
     agenda::{Due, Env},
     facts::{Instance, Numbered, Side, StreamNo, Visible, What},
-    guest::{Guest, Outcome, Phase, accepted, decode},
+    guest::{Guest, MARKS, Outcome, Phase, accepted, decode},
     network::Frame,
+    routing::Routing,
     workload::StagePlan,
 };
 
@@ -28,6 +32,10 @@ impl Running {
     /// Does all that waits in the pollers; says whether there was anything.
     pub(super) fn step(&mut self, env: &mut Env) -> bool {
         let mut moved = false;
+        while let Some((source, count)) = self.guest.take_wish() {
+            env.note(What::Asked { consumer: self.me, source, count });
+            self.stage.handle(env.now, Input::Asked { source: stage_name(source), count });
+        }
         self.stage.handle(env.now, Input::Memory { bytes: self.guest.memory() });
         while let Some(transmit) = self.stage.poll_transmit() {
             self.carry(env, transmit);
@@ -180,9 +188,39 @@ impl Running {
     }
 }
 
+/// What the stage's state machine is told.
+pub(super) fn options(me: Instance, plan: &StagePlan, routing: &Routing, first_seq: Seq) -> StageOptions {
+    let ask = if plan.flow.manual.is_some() { AskMode::Manual } else { AskMode::Auto };
+    let upstream = |&(source, demand, cancel): &(_, _, _)| UpstreamOptions {
+        cancel,
+        ask,
+        select: routing.selection(plan.no, source),
+        ..UpstreamOptions::new(stage_name(source), demand)
+    };
+    StageOptions {
+        instance: InstanceId::first_on(node_name(me.node)),
+        dispatcher: routing.dispatcher(plan.no),
+        epoch: me.epoch,
+        first_seq,
+        checkpoint: plan.checkpoint,
+        recycle: Some(MARKS),
+        poll: plan.poll,
+        tick: plan.tick,
+        upstreams: plan.upstreams.iter().map(upstream).collect(),
+        batch: plan.flow.batch.clone(),
+        rate_limit: plan.flow.rate,
+        call_events_max: plan.call_events_max,
+        ack: plan.ack,
+        message_bytes_max: plan.message_bytes_max,
+        ..StageOptions::new(pipeline_name(), stage_name(plan.no), plan.role)
+    }
+}
+
 /// A guest at its start.
 pub(super) fn guest(env: &mut Env, me: Instance, plan: &StagePlan, state: Option<&[u8]>) -> Guest {
-    let mut guest = Guest::new(plan.habit, plan.manners);
+    let open = |max: u32| plan.flow.manual.map(|open| open.min(max));
+    let sources = plan.upstreams.iter().filter_map(|(source, demand, _)| Some((*source, open(demand.max())?)));
+    let mut guest = Guest::new(plan.habit, plan.manners, sources.collect());
     if let Some(known) = state.map(decode) {
         env.note(What::Recorded { instance: me, known: Arc::new(known.clone()) });
         guest.restore(known);
