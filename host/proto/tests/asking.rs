@@ -322,3 +322,42 @@ fn a_producer_has_nothing_to_suspend() {
     assert!(!stage.is_suspended());
     assert_eq!(notices(&mut stage), [Notice::NothingToSuspend]);
 }
+
+/// Another guest takes the place of the one before it, and asks for `count`.
+fn ask_anew(stage: &mut Stage, count: u32) {
+    stage.handle(NOW, Input::AskedAnew { source: source(), count });
+}
+
+#[test]
+fn what_a_former_guest_asked_for_and_has_not_come_is_part_of_what_a_fresh_one_asks_for() {
+    let mut stage = Stage::new(options(AskMode::Manual));
+    ask_anew(&mut stage, 3);
+    ask_anew(&mut stage, 3);
+    owner(&mut stage, 1);
+    assert_eq!(asks(&mut stage), [(1, 3, vec![])], "they were not asked for twice");
+    ask_anew(&mut stage, 2);
+    assert_eq!(asks(&mut stage), [], "three are to come");
+    receive(&mut stage, 1, 0, 2);
+    assert!(call(&mut stage).is_some());
+    done(&mut stage);
+    asks(&mut stage);
+    ask_anew(&mut stage, 3);
+    assert_eq!(asks(&mut stage), [(1, 5, vec![])], "one is to come, and two more are asked for");
+}
+
+#[test]
+fn what_a_guest_did_not_survive_comes_again_to_the_fresh_one_without_being_asked_for_twice() {
+    let mut stage = begin(AskMode::Manual);
+    ask(&mut stage, 2);
+    receive(&mut stage, 1, 0, 2);
+    assert!(call(&mut stage).is_some());
+    stage.handle(NOW, Input::Returned(Returned::Trapped("told to".into())));
+    while let Some(made) = stage.poll_call(NOW) {
+        assert_eq!(made, Call::Renew);
+        stage.handle(NOW, Input::Returned(Returned::Renewed));
+        ask_anew(&mut stage, 2);
+    }
+    let granted = asks(&mut stage).last().map(|(_, granted, _)| *granted);
+    assert_eq!(granted, Some(4), "the two that are given back are granted once more, and nothing besides");
+    assert_eq!(notices(&mut stage), []);
+}

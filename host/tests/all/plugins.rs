@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forebay::runtime::{CallError, Grants, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
+use forebay::runtime::{
+    CallError, Grants, Instance, LineKind, LoadError, Plugin, Rejection, Role, StageError, StartError, Trap, wasm::Wasm,
+};
 use forebay_proto::batch::Batch;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::sync::Mutex;
@@ -79,6 +81,7 @@ async fn every_component_runs_in_its_role() {
             "counter" => counter_counts().await,
             "double" => double_doubles().await,
             "printer" => printer_prints_through_the_host().await,
+            "asker" => asker_asks_for_more_each_time_it_has_all().await,
             "tally" => tally_tells_its_sum_when_it_is_terminated().await,
             name @ ("misbehaver" | "leaker") => counts(name).await,
             "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
@@ -114,6 +117,29 @@ async fn printer_prints_through_the_host() {
     let output = instance.handle_events(delivery(Batch::from_payloads(["1", "2"]))).await.unwrap();
     assert!(output.events.is_empty() && output.rejections.is_empty());
     assert_eq!(heard.lines(), [(LineKind::Stdout, "node-1: [1, 2]".to_owned())]);
+}
+
+async fn asker_asks_for_more_each_time_it_has_all() {
+    let asker = plugin("asker").await;
+    assert!(asker.can_ask() && !plugin("printer").await.can_ask() && !plugin("tally").await.can_ask());
+    let (given, heard) = spec(r#"{"source":"source"}"#);
+    let mut instance = asker.start(given).await.unwrap();
+    let asked = |instance: &mut Box<dyn Instance>| -> Vec<_> {
+        instance.take_asked().into_iter().map(|(source, count)| format!("{count} of {source}")).collect()
+    };
+    assert_eq!(asked(&mut instance), ["1 of source"]);
+    for (payloads, expected) in [(&["1"][..], &["2 of source"][..]), (&["2"], &[]), (&["3"], &["3 of source"])] {
+        instance.handle_events(delivery(Batch::from_payloads(payloads))).await.unwrap();
+        assert_eq!(asked(&mut instance), expected);
+    }
+    assert_eq!(heard.texts(), ["node-1: [1]", "node-1: [2]", "node-1: [3]"]);
+    let too_many = instance.handle_events(delivery(Batch::from_payloads(["4"; 5]))).await.unwrap_err();
+    assert!(
+        matches!(&too_many, CallError::Stage(StageError::Fatal(why)) if why == "5 events came, but 3 were asked for")
+    );
+    let refused = asker.start(spec(r#"{"source":"nobody"}"#).0).await.unwrap_err().to_string();
+    let expected = "`nobody` cannot be asked; the subscriptions of this stage with `ask = \"manual\"` are to `source`";
+    assert!(refused.contains(expected), "{refused}");
 }
 
 async fn tally_tells_its_sum_when_it_is_terminated() {

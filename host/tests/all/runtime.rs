@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use forebay::runtime::{
-    CALL_BYTES_MAX, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin,
-    Produced, Rejection, Role, StageError, StartError, Trap,
+    Asks, CALL_BYTES_MAX, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output,
+    Plugin, Produced, Rejection, Role, StageError, StartError, Trap,
     native::{Native, Resumable},
 };
 use forebay_proto::{

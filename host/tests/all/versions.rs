@@ -144,14 +144,24 @@ async fn an_interface_that_this_host_lacks_is_named() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_imports_demand_can_ask_and_a_producer_cannot() {
+    for (world, can_ask) in [("consumer", true), ("producer-consumer", true), ("producer", false)] {
+        let plugin = load(component(PRESENT, PRESENT, &[world, "optional-demand"])).await.unwrap();
+        assert_eq!(plugin.can_ask(), can_ask, "{world}");
+        assert_eq!(plugin.imports_granted(), Vec::<String>::new(), "it needs no grant");
+        assert!(!load(component(PRESENT, PRESENT, &[world])).await.unwrap().can_ask(), "{world}");
+    }
+}
+
+#[tokio::test]
 async fn an_export_that_this_host_does_not_know_is_passed_over() {
     let wit = newer("", "interface audit { note: func(); } world optional-audit { export audit; }");
     let plugin = load(component(&wit, &wit, &["producer", "optional-audit", "optional-call"])).await.unwrap();
     assert!(plugin.role() == Role::Producer && plugin.has_call() && !plugin.has_timer());
 }
 
-/// This host is of the first version, so a plugin of an older one cannot be loaded here yet. What will make it load is
-/// how wasmtime looks up names, in either direction; `contract` judges versions alike in both.
+/// What makes a plugin of another version load is how wasmtime looks up names, in either direction; `contract` judges
+/// versions alike in both.
 #[test]
 fn a_newer_host_serves_a_plugin_of_an_older_version() {
     let engine = Engine::default();

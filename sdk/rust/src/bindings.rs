@@ -50,6 +50,7 @@ pub mod demand {
     wit_bindgen::generate!({
         path: "../../wit",
         inline: "package forebay:sdk; world demand { import forebay:stage/demand@0.1.1; }",
+        generate_all,
     });
     pub use forebay::stage::demand::ask;
 }
