@@ -193,8 +193,6 @@ fn one_that_ends_without_a_last_state_acknowledges_nothing_more() {
         } else {
             receive(&mut stage, 0, 0, 2);
         }
-        assert_eq!(stage.poll_call(millis(0)), Some(Call::Snapshot));
-        stage.handle(millis(1), Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
         let in_hand = call(&mut stage, 1);
         assert_eq!(in_hand.is_none(), gathered_first);
         stage.handle(millis(2), Input::Drain(Reason::Shutdown(None)));

@@ -255,7 +255,7 @@ fn random_flow(rng: &mut SmallRng, stage: &StagePlan) -> Flow {
     // What comes unasked may go into debt; then no bound holds in a short time.
     let is_steady = !is_source || (stage.tick.is_none() && !matches!(stage.habit, Habit::Counter { owes: true, .. }));
     let max = stage.upstreams.iter().map(|(_, demand, _)| demand.max()).min().unwrap_or(1);
-    let (size, timeout) = (rng.random_range(1..=max), millis(rng, 5, 300));
+    let (size, timeout) = (rng.random_range(1..=max), millis(rng, 5, 60));
     let batch = Gathering { size, timeout, by: None };
     let manual = rng.random_range(1..30);
     Flow {
