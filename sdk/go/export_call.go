@@ -8,7 +8,7 @@ type callStage = Call
 
 const exportsCall = true
 
-//go:wasmexport forebay:stage/call@0.1.0#handle-call
+//go:wasmexport forebay:stage/call@0.1.1#handle-call
 func exportCall(at, length uint32) uint32 {
 	defer guard()
 	request := abi.Bytes(abi.ListOf(at, length))

@@ -8,7 +8,7 @@ type checkpointStage = Checkpoint
 
 const exportsCheckpoint = true
 
-//go:wasmexport forebay:stage/checkpoint@0.1.0#snapshot
+//go:wasmexport forebay:stage/checkpoint@0.1.1#snapshot
 func exportSnapshot() uint32 {
 	defer guard()
 	snapshot, err := stage.(Checkpoint).Snapshot()
@@ -18,7 +18,7 @@ func exportSnapshot() uint32 {
 	return abi.OkBytes(snapshot)
 }
 
-//go:wasmexport forebay:stage/checkpoint@0.1.0#restore
+//go:wasmexport forebay:stage/checkpoint@0.1.1#restore
 func exportRestore(at, length uint32) uint32 {
 	defer guard()
 	snapshot := abi.Bytes(abi.ListOf(at, length))

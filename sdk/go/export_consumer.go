@@ -16,7 +16,7 @@ type (
 	producerConsumerStage interface{ roleInForebayTomlIsConsumer() }
 )
 
-//go:wasmexport forebay:stage/consume@0.1.0#handle-events
+//go:wasmexport forebay:stage/consume@0.1.1#handle-events
 func exportEvents(address uint32) uint32 {
 	defer guard()
 	delivery := deliveryAt(address)

@@ -8,7 +8,7 @@ type ingestStage = Ingest
 
 const exportsIngest = true
 
-//go:wasmexport forebay:stage/ingest@0.1.0#handle-ingest
+//go:wasmexport forebay:stage/ingest@0.1.1#handle-ingest
 func exportIngest(payloadsAt, payloads, endsAt, ends, topicsAt, topics, topicOfAt, topicOf,
 	keysAt, keys, keyEndsAt, keyEnds, headersAt, headers uint32) uint32 {
 	defer guard()

@@ -14,7 +14,7 @@ type (
 	producerConsumerStage interface{ roleInForebayTomlIsProducer() }
 )
 
-//go:wasmexport forebay:stage/produce@0.1.0#handle-demand
+//go:wasmexport forebay:stage/produce@0.1.1#handle-demand
 func exportDemand(demand uint32) uint32 {
 	defer guard()
 	return batchOf(func(events *Events) error {

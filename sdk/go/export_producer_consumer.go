@@ -16,7 +16,7 @@ type (
 	consumerStage interface{ roleInForebayTomlIsProducerConsumer() }
 )
 
-//go:wasmexport forebay:stage/transform@0.1.0#handle-events
+//go:wasmexport forebay:stage/transform@0.1.1#handle-events
 func exportTransform(address uint32) uint32 {
 	defer guard()
 	delivery := deliveryAt(address)

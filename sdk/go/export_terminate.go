@@ -8,7 +8,7 @@ type terminateStage = Terminate
 
 const exportsTerminate = true
 
-//go:wasmexport forebay:stage/terminate@0.1.0#terminate
+//go:wasmexport forebay:stage/terminate@0.1.1#terminate
 func exportTerminate(at, length uint32) {
 	defer guard()
 	reason := abi.Text(abi.ListOf(at, length))

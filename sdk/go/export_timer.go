@@ -6,7 +6,7 @@ type timerStage = Timer
 
 const exportsTimer = true
 
-//go:wasmexport forebay:stage/timer@0.1.0#handle-tick
+//go:wasmexport forebay:stage/timer@0.1.1#handle-tick
 func exportTick() uint32 {
 	defer guard()
 	return batchOf(stage.(Timer).HandleTick)

@@ -24,11 +24,13 @@ var (
 //go:linkname programMain main.main
 func programMain()
 
-//go:wasmimport forebay:stage/host@0.1.0 log
+//go:wasmimport forebay:stage/host@0.1.1 log
 func hostLog(level uint32, message string)
 
 // A string of the component model is UTF-8, which one of Go's need not be.
-func writeLog(level Level, message string) { hostLog(uint32(level), strings.ToValidUTF8(message, "\uFFFD")) }
+func writeLog(level Level, message string) {
+	hostLog(uint32(level), strings.ToValidUTF8(message, "\uFFFD"))
+}
 
 func run(_ string, given func(facts) (any, error)) {
 	if start != nil {
@@ -42,7 +44,7 @@ func run(_ string, given func(facts) (any, error)) {
 
 var registered string
 
-//go:wasmexport forebay:stage/lifecycle@0.1.0#init
+//go:wasmexport forebay:stage/lifecycle@0.1.1#init
 func exportInit(pipelineAt, pipelineBytes, stageAt, stageBytes, nodeAt, nodeBytes, instance,
 	configAt, configBytes, attributesAt, attributes uint32) uint32 {
 	defer guard()

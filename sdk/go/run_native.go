@@ -22,4 +22,9 @@ func run(function string, _ func(facts) (any, error)) {
 	os.Exit(2)
 }
 
+func ask(source string, count uint32) error {
+	sink.Ask(source, count)
+	return nil
+}
+
 func writeLog(level Level, message string) { sink.Write(uint8(level), message) }

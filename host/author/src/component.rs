@@ -5,7 +5,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::{ComponentEncoder, StringEncoding};
 
-use crate::{AuthorError, Project, Stage, world};
+use crate::{AuthorError, MANIFEST, Optional, Project, Role, Stage, world};
 
 /// Whether bytes begin as a component does, rather than a core module: `\0asm`, version 13, layer 1.
 pub fn is_component(bytes: &[u8]) -> bool {
@@ -30,6 +30,9 @@ pub fn componentize(
     let missing = missing(&core, stage).map_err(&failed)?;
     if let Some((interface, function)) = missing.first() {
         let problem = forgotten(interface, function);
+        return Err(AuthorError::Source { source_file: project.source(stage), problem });
+    }
+    if let Some(problem) = asks_unlisted(&core, stage).map_err(&failed)? {
         return Err(AuthorError::Source { source_file: project.source(stage), problem });
     }
     let (resolve, world) = world::resolve(stage)?;
@@ -66,6 +69,36 @@ fn missing(core: &[u8], stage: &Stage) -> Result<Vec<(String, String)>, String> 
     Ok(missing)
 }
 
+/// What is wrong with a stage that asks its sources and may not, if it is such a one.
+fn asks_unlisted(core: &[u8], stage: &Stage) -> Result<Option<String>, String> {
+    let demand = format!("forebay:stage/{}@{}", Optional::Demand.name(), world::WIT_VERSION);
+    if stage.optional.contains(&Optional::Demand) || !imports_from(core, &demand)? {
+        return Ok(None);
+    }
+    Ok(Some(match stage.role {
+        Some(Role::Producer) => "calls the SDK's `ask`, but is a producer, which has no sources to ask".to_owned(),
+        _ => format!(
+            "calls the SDK's `ask`, but `optional` of the stage `{}` in {MANIFEST} does not list \"demand\"; add it there",
+            stage.name
+        ),
+    }))
+}
+
+/// Whether a core module imports anything from a module.
+fn imports_from(core: &[u8], module: &str) -> Result<bool, String> {
+    let failed = |error: wasmparser::BinaryReaderError| format!("it is no WebAssembly module: {error}");
+    for payload in wasmparser::Parser::new(0).parse_all(core) {
+        if let wasmparser::Payload::ImportSection(section) = payload.map_err(failed)? {
+            for import in section.into_imports() {
+                if import.map_err(failed)?.module == module {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn exports(core: &[u8]) -> wasmparser::Result<Vec<String>> {
     let mut names = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(core) {
@@ -93,7 +126,6 @@ fn expected(stage: &Stage) -> Result<Vec<(String, Vec<String>)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Optional, Role};
 
     fn stage(role: Role, optional: &[Optional]) -> Stage {
         Stage { name: "greeter".into(), role: Some(role), source: None, optional: optional.to_vec() }
@@ -112,6 +144,20 @@ mod tests {
         let missing = missing(empty, &stage(Role::Consumer, &[Optional::Call])).unwrap();
         let names: Vec<_> = missing.iter().map(|(interface, function)| format!("{interface}#{function}")).collect();
         assert_eq!(names, ["lifecycle#init", "consume#handle-events", "call#handle-call"]);
+    }
+
+    #[test]
+    fn asking_needs_to_be_listed() {
+        // One import: the function `ask`, of type 0, from `forebay:stage/demand@...`.
+        let module = format!("forebay:stage/demand@{}", world::WIT_VERSION);
+        let types: &[u8] = &[1, 4, 1, 0x60, 0, 0];
+        let import = [&[1, module.len() as u8][..], module.as_bytes(), &[3], b"ask", &[0, 0]].concat();
+        let core = [b"\0asm\x01\0\0\0", types, &[2, import.len() as u8], &import].concat();
+        let problem = |role, optional: &[Optional]| asks_unlisted(&core, &stage(role, optional)).unwrap();
+        assert!(problem(Role::Consumer, &[]).unwrap().contains("of the stage `greeter` in forebay.toml does not list"));
+        assert!(problem(Role::Producer, &[]).unwrap().contains("is a producer"));
+        assert_eq!(problem(Role::Consumer, &[Optional::Demand]), None);
+        assert_eq!(asks_unlisted(b"\0asm\x01\0\0\0", &stage(Role::Consumer, &[])), Ok(None));
     }
 
     #[test]

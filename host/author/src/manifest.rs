@@ -26,7 +26,7 @@ pub enum Role {
     ProducerConsumer,
 }
 
-/// An interface a stage may export besides those of its role.
+/// An interface a stage may export besides those of its role, or import.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optional {
@@ -40,6 +40,8 @@ pub enum Optional {
     Call,
     /// It wants to know of its end.
     Terminate,
+    /// It asks its sources itself: this one is imported.
+    Demand,
 }
 
 /// A checked `forebay.toml`.
@@ -62,7 +64,7 @@ pub struct Stage {
     pub role: Option<Role>,
     /// Its file or directory, from the project's directory; `None`: the language's default.
     pub source: Option<PathBuf>,
-    /// What it exports besides, sorted.
+    /// What it exports and imports besides, sorted.
     pub optional: Vec<Optional>,
 }
 
@@ -97,7 +99,7 @@ impl std::str::FromStr for Role {
 
 impl Optional {
     /// All of them, sorted as they are declared.
-    pub const ALL: [Self; 5] = [Self::Checkpoint, Self::Timer, Self::Ingest, Self::Call, Self::Terminate];
+    pub const ALL: [Self; 6] = [Self::Checkpoint, Self::Timer, Self::Ingest, Self::Call, Self::Terminate, Self::Demand];
 
     /// Its name: that of its interface.
     pub fn name(self) -> &'static str {
@@ -107,6 +109,16 @@ impl Optional {
             Self::Ingest => "ingest",
             Self::Call => "call",
             Self::Terminate => "terminate",
+            Self::Demand => "demand",
+        }
+    }
+
+    /// Whether a stage of a role may have it.
+    fn is_for(self, role: Role) -> bool {
+        match self {
+            Self::Ingest => role == Role::Producer,
+            Self::Demand => role != Role::Producer,
+            Self::Checkpoint | Self::Timer | Self::Call | Self::Terminate => true,
         }
     }
 }
@@ -182,8 +194,9 @@ fn stage(language: Language, name: String, table: StageTable) -> Result<Stage, S
     if language != Language::Rust && role.is_none() {
         return Err(at(".role", format!("is missing; expected one of {}", Role::ALL.map(Role::name).join(", "))));
     }
-    if role.is_some_and(|role| role != Role::Producer) && optional.contains(&Optional::Ingest) {
-        return Err(at(".optional", "`ingest` is for producers only".to_owned()));
+    if let Some(misfit) = optional.iter().find(|optional| role.is_some_and(|role| !optional.is_for(role))) {
+        let whom = if *misfit == Optional::Ingest { "producers" } else { "consumers and producer-consumers" };
+        return Err(at(".optional", format!("`{}` is for {whom} only", misfit.name())));
     }
     if let Some(outside) = source.as_ref().filter(|source| leads_out(source)) {
         return Err(at(".source", format!("{} leads out of the project", outside.display())));

@@ -5,7 +5,7 @@ use wit_parser::{Resolve, WorldId};
 use crate::{AuthorError, Stage};
 
 /// The version of the package `forebay:stage` in this binary.
-pub(crate) const WIT_VERSION: &str = "0.1.0";
+pub(crate) const WIT_VERSION: &str = "0.1.1";
 /// The name of every world made here, so that what generators make of it has the same names in all projects.
 pub(crate) const WORLD: &str = "stage";
 
@@ -49,12 +49,13 @@ mod tests {
     #[test]
     fn every_role_resolves_with_all_optional_interfaces() {
         for role in Role::ALL {
-            let optional =
-                Optional::ALL.into_iter().filter(|optional| *optional != Optional::Ingest || role == Role::Producer);
-            let stage = Stage { name: "a-stage".into(), role: Some(role), source: None, optional: optional.collect() };
+            let optional = Optional::ALL.to_vec();
+            let stage = Stage { name: "a-stage".into(), role: Some(role), source: None, optional };
             let (resolve, world) = resolve(&stage).unwrap();
-            // `lifecycle`, the role's own, and the optional ones; `types` comes along.
-            assert!(resolve.worlds[world].exports.len() >= 2 + stage.optional.len(), "{role}");
+            // `lifecycle`, the role's own, and the optional ones but `demand`; `types` comes along.
+            assert!(resolve.worlds[world].exports.len() > stage.optional.len(), "{role}");
+            let imports: Vec<_> = resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
+            assert!(imports.contains(&format!("forebay:stage/demand@{WIT_VERSION}")), "{imports:?}");
         }
     }
 

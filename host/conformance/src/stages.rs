@@ -97,12 +97,12 @@ impl Stage {
         }
     }
 
-    /// The optional interfaces it exports, but `terminate`: that one shows only when it is called.
+    /// The optional interfaces it exports or imports, but `terminate`: that one shows only when it is called.
     pub(crate) fn optional(self) -> &'static [&'static str] {
         match self {
             Self::Counter => &["call", "ingest"],
             Self::Checkpointed => &["checkpoint"],
-            Self::Batcher => &["timer"],
+            Self::Batcher => &["demand", "timer"],
             Self::Double | Self::Filter | Self::Misbehaver => &[],
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use forebay::runtime::{
-    CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin, StartError,
+    Asks, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin, StartError,
 };
 use forebay_proto::{
     batch::Batch,
@@ -27,6 +27,9 @@ const MEMORY_BYTES: u64 = 256 << 20;
 const CALL_TIME: Duration = Duration::from_secs(20);
 /// Unit: lines a second; ten times as many at once. Few, so that a flood loses lines.
 const LOG_LINES_PER_SECOND: u32 = 100;
+
+/// The sources that a stage is to ask itself.
+pub(crate) const ASKED: [&str; 2] = ["other", "source"];
 
 /// A component that was loaded.
 pub(crate) struct Subject {
@@ -68,6 +71,7 @@ impl Start {
             config: self.config.clone(),
             limits: self.limits,
             restore: self.restore.clone(),
+            asks: Asks::of(ASKED.map(|source| source.parse().expect("a name"))),
             output,
         }
     }

@@ -69,6 +69,11 @@ impl Suspects {
         self.parts.clear();
     }
 
+    /// What is to be tried.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Call> {
+        self.parts.iter()
+    }
+
     /// Forgets the parts for which this holds.
     pub(crate) fn drop_if(&mut self, is_it: impl Fn(&Call) -> bool) {
         self.parts.retain(|part| !is_it(part));

@@ -325,6 +325,10 @@ impl Stage {
             }
             Input::SetRate(limit) => self.set_rate(now, limit),
             Input::Asked { source, count } => consumer.on_asked(&source, count, out),
+            Input::AskedAnew { source, count } => {
+                let again = self.to_be_given_again(&source);
+                self.consumer.on_asked_anew(&source, count, again, &mut self.out);
+            }
             Input::Suspend | Input::Resume if self.role == Role::Producer => out.notice(Notice::NothingToSuspend),
             Input::Suspend => consumer.suspend(),
             Input::Resume => consumer.resume(out),

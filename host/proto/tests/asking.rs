@@ -319,3 +319,47 @@ fn a_producer_has_nothing_to_suspend() {
     assert!(!stage.is_suspended());
     assert_eq!(notices(&mut stage), [Notice::NothingToSuspend]);
 }
+
+/// Another guest takes the place of the one before it, and asks for `count`.
+fn ask_anew(stage: &mut Stage, count: u32) {
+    stage.handle(NOW, Input::AskedAnew { source: source(), count });
+}
+
+#[test]
+fn what_a_former_guest_asked_for_and_has_not_come_is_part_of_what_a_fresh_one_asks_for() {
+    let mut stage = Stage::new(options(AskMode::Manual));
+    ask_anew(&mut stage, 3);
+    ask_anew(&mut stage, 3);
+    owner(&mut stage, 1);
+    assert_eq!(asks(&mut stage), [(1, 3, vec![])], "they were not asked for twice");
+    ask_anew(&mut stage, 2);
+    assert_eq!(asks(&mut stage), [], "three are to come");
+    receive(&mut stage, 1, 0, 2);
+    assert!(call(&mut stage).is_some());
+    done(&mut stage);
+    asks(&mut stage);
+    ask_anew(&mut stage, 3);
+    assert_eq!(asks(&mut stage), [(1, 5, vec![])], "one is to come, and two more are asked for");
+}
+
+#[test]
+fn what_a_guest_did_not_survive_is_part_of_what_a_fresh_one_asks_for() {
+    let mut stage = begin(AskMode::Manual);
+    ask(&mut stage, 2);
+    receive(&mut stage, 1, 0, 2);
+    asks(&mut stage);
+    for first in [0, 0, 0, 1] {
+        let given = call(&mut stage).unwrap();
+        assert_eq!(given[0].first, Seq(first), "twice the batch, then each half: the first is found to be poison");
+        if first == 1 {
+            break;
+        }
+        stage.handle(NOW, Input::Returned(Returned::Trapped("told to".into())));
+        assert_eq!(stage.poll_call(NOW), Some(Call::Renew));
+        stage.handle(NOW, Input::Returned(Returned::Renewed));
+        ask_anew(&mut stage, 2);
+    }
+    done(&mut stage);
+    let granted = asks(&mut stage).into_iter().map(|(_, granted, _)| granted).max();
+    assert_eq!(granted, Some(3), "one more than before, in the place of the poison");
+}

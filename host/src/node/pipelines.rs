@@ -7,6 +7,7 @@ use std::{
 };
 
 use forebay_proto::{
+    consumer::AskMode,
     deploy::{Meter, compose, is_run_like},
     dispatch::DispatcherOptions,
     ids::{Epoch, PipelineName, StageName},
@@ -67,6 +68,17 @@ pub enum RoleError {
     NoTimer {
         /// Which.
         stage: StageName,
+    },
+    /// A stage is to ask a source itself and cannot.
+    #[error(
+        "stage `{stage}` subscribes to `{to}` with `ask = \"manual\"`, but its plugin never asks: it does not import \
+         `forebay:stage/demand`; call the SDK's `ask` in the plugin and build it again, or remove `ask`"
+    )]
+    NeverAsks {
+        /// Which.
+        stage: StageName,
+        /// To what.
+        to: StageName,
     },
 }
 
@@ -140,7 +152,11 @@ pub(crate) fn check_roles<'p>(
         if role(&stage.name)? == Role::Consumer && stage.dispatcher != DispatcherOptions::default() {
             return Err(RoleError::NothingToDispatch { stage: name() });
         }
+        let can_ask = plugin(&stage.name)?.can_ask();
         for subscription in &stage.subscribe {
+            if subscription.ask == AskMode::Manual && !can_ask {
+                return Err(RoleError::NeverAsks { stage: name(), to: subscription.to.clone() });
+            }
             if role(&subscription.to)? == Role::Consumer {
                 return Err(RoleError::ConsumerAsSource { stage: name(), to: subscription.to.clone() });
             }

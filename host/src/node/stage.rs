@@ -27,7 +27,7 @@ use std::{
 };
 
 use forebay_proto::{
-    consumer::Owner,
+    consumer::{AskMode, Owner},
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
@@ -60,7 +60,7 @@ use crate::{
     dlq::{DeadLetters, LetterId},
     inbox::Inbox,
     registry::TenureWatch,
-    runtime::{CallError, Instance, InstanceSpec, Plugin, StageError},
+    runtime::{Asks, CallError, Instance, InstanceSpec, Plugin, StageError},
 };
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
@@ -185,6 +185,12 @@ impl StageSpec {
         self.plugin.start(self.instance()).await.map_err(|error| Exit::Failed(error.to_string()))
     }
 
+    /// Of the sources that its guest asks.
+    fn asks(&self) -> Asks {
+        let by_guest = self.settings.subscribe.iter().filter(|subscription| subscription.ask == AskMode::Manual);
+        Asks::of(by_guest.map(|subscription| subscription.to.clone()))
+    }
+
     fn instance(&self) -> InstanceSpec {
         let output: Arc<dyn Observer> = Arc::clone(&self.observer);
         InstanceSpec {
@@ -195,6 +201,7 @@ impl StageSpec {
             config: self.settings.config.clone(),
             limits: self.settings.limits,
             restore: self.start.snapshot.clone().filter(|_| self.plugin.has_checkpoint()),
+            asks: self.asks(),
             output,
         }
     }
@@ -231,11 +238,14 @@ struct StageTask {
 }
 
 impl StageTask {
-    fn new(spec: StageSpec, instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
+    fn new(spec: StageSpec, mut instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
         let Inboxes { orders, owners, callers, resends, requests, tap } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
         machine.handle(Duration::ZERO, Input::Memory { bytes: instance.memory_bytes() });
+        for (source, count) in instance.take_asked() {
+            machine.handle(Duration::ZERO, Input::AskedAnew { source, count });
+        }
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
         let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
@@ -408,7 +418,9 @@ impl StageTask {
         if let Some(returned) = &returned {
             self.tapping.returned(&returned.returned, self.machine.next_seq());
         }
-        let input = match returned.map(|returned| returned.returned) {
+        let (returned, asked) =
+            returned.map_or((None, Vec::new()), |Return { returned, asked, .. }| (Some(returned), asked));
+        let input = match returned {
             Some(Ok(returned)) => Input::Returned(returned),
             Some(Err(CallError::Stage(StageError::Retry(why)))) => {
                 self.spec.counters.one(Count::RetriedCalls);
@@ -419,6 +431,8 @@ impl StageTask {
             None => self.failure("the task that ran the guest has ended: a bug of the host".to_owned()),
         };
         self.handle(input);
+        // After the return: what was processed makes room for what is asked for.
+        asked.into_iter().for_each(|asked| self.handle(asked));
         self.handle(Input::Memory { bytes });
     }
 

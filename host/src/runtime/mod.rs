@@ -9,6 +9,7 @@
 pub mod native;
 pub mod wasm;
 
+mod asks;
 mod check;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use forebay_proto::{
     message::SeqRun,
 };
 
+pub use asks::Asks;
 /// What a stage may use and what it does are settings and decisions of the core.
 pub use forebay_proto::{
     pipeline::{Grants, Limits},
@@ -44,6 +46,8 @@ pub struct InstanceSpec {
     pub limits: Limits,
     /// What a former instance gave as its state; only for a plugin that [`Plugin::has_checkpoint`].
     pub restore: Option<Bytes>,
+    /// Which sources it asks itself, and what it asks them for.
+    pub asks: Asks,
     /// Where its log lines and its standard output go.
     pub output: Arc<dyn GuestOutput>,
 }
@@ -341,6 +345,13 @@ pub trait Instance: Send + fmt::Debug {
         Err(check::not_exported("handle-call", "call").into())
     }
 
+    /// What the guest asked its sources for since this was called last, by source. What a call asked for that has failed
+    /// does not count: the caller lets go of it. Nothing of an instance that is finished, nor of a plugin that does not
+    /// [`Plugin::can_ask`].
+    fn take_asked(&mut self) -> Vec<(StageName, u32)> {
+        Vec::new()
+    }
+
     /// What it takes of [`Limits::memory_bytes`] now. It is 0 of one that is finished, and of built-in stages, which are
     /// part of the host.
     fn memory_bytes(&self) -> u64 {
@@ -392,6 +403,12 @@ pub trait Plugin: Send + Sync + fmt::Debug {
 
     /// Whether it answers questions.
     fn has_call(&self) -> bool {
+        false
+    }
+
+    /// Whether it may ask its sources itself. One that does not is given nothing by a subscription with
+    /// `ask = "manual"`.
+    fn can_ask(&self) -> bool {
         false
     }
 

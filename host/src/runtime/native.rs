@@ -17,10 +17,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use forebay_proto::batch::Batch;
+use forebay_proto::{batch::Batch, ids::StageName};
 
 use super::{
-    CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
+    Asks, CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
     StartError, Trap, check,
 };
 pub use inbox::inbox;
@@ -282,7 +282,13 @@ impl Plugin for Native {
         self.has_call
     }
 
-    async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
+    /// Nobody can see what a closure does: it is given [`InstanceSpec::asks`].
+    fn can_ask(&self) -> bool {
+        self.role != Role::Producer
+    }
+
+    async fn start(&self, mut spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {
+        spec.asks = spec.asks.fresh();
         let mut calls = caught("init", || (self.start)(&spec))?
             .map_err(|message| StartError::Init { stage: spec.stage.clone(), message: check::clean(&message) })?;
         if let (Calls::Resume(resumable), Some(snapshot)) = (&mut calls, &spec.restore) {
@@ -292,13 +298,14 @@ impl Plugin for Native {
                 message: check::clean(&message),
             })?;
         }
-        Ok(Box::new(NativeInstance { role: self.role, calls: Some(calls) }))
+        Ok(Box::new(NativeInstance { role: self.role, asks: spec.asks, calls: Some(calls) }))
     }
 }
 
 /// A started closure. `calls` is gone once the instance is finished.
 struct NativeInstance {
     role: Role,
+    asks: Asks,
     calls: Option<Calls>,
 }
 
@@ -395,6 +402,11 @@ impl Instance for NativeInstance {
         };
         self.calls = Some(Calls::Resume(resumable));
         Ok(outcome?)
+    }
+
+    fn take_asked(&mut self) -> Vec<(StageName, u32)> {
+        let asked = self.asks.take();
+        if self.calls.is_some() { asked } else { Vec::new() }
     }
 
     async fn terminate(&mut self, _reason: &str) -> Result<(), CallError> {

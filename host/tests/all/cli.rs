@@ -149,7 +149,7 @@ fn a_file_that_is_no_plugin_is_65_with_what_it_is() {
         ("world", &renamed("counter", &[("forebay:stage/", "forbear:stage/")]), "is not a plugin", "another world"),
         (
             "version",
-            &renamed("counter", &[("forebay:stage/lifecycle@0.1.0", "forebay:stage/lifecycle@0.2.0")]),
+            &renamed("counter", &[("forebay:stage/lifecycle@0.1.1", "forebay:stage/lifecycle@0.2.0")]),
             "is not a plugin",
             "built for forebay:stage 0.2.0",
         ),
@@ -157,7 +157,7 @@ fn a_file_that_is_no_plugin_is_65_with_what_it_is() {
             "missing-export",
             &renamed("counter", &[("stage/lifecycle@", "stage/likecycle@")]),
             "is not a plugin",
-            "the export `forebay:stage/lifecycle@0.1.0` is missing",
+            "the export `forebay:stage/lifecycle@0.1.1` is missing",
         ),
     ];
     for (name, bytes, what, why) in bad {
@@ -417,11 +417,11 @@ fn inspect_tells_what_a_plugin_is_in_text_and_json() {
     let size = fs::metadata(&path).unwrap().len();
     for line in [
         "role      producer".to_owned(),
-        "world     forebay:stage/producer@0.1.0".to_owned(),
-        "version   forebay:stage 0.1.0".to_owned(),
+        "world     forebay:stage/producer@0.1.1".to_owned(),
+        "version   forebay:stage 0.1.1".to_owned(),
         format!("size      {size} bytes"),
         "optional  checkpoint".to_owned(),
-        "  forebay:stage/produce@0.1.0".to_owned(),
+        "  forebay:stage/produce@0.1.1".to_owned(),
         "always provided".to_owned(),
     ] {
         assert!(text.stdout.contains(&line), "{line:?} in\n{}", text.stdout);
@@ -431,15 +431,15 @@ fn inspect_tells_what_a_plugin_is_in_text_and_json() {
     let objects = json_lines(&json.stdout);
     let [object] = &*objects else { panic!("one object: {objects:?}") };
     assert_eq!(object["role"], "producer");
-    assert_eq!(object["world"], "forebay:stage/producer@0.1.0");
-    assert_eq!(object["wit_version"], "0.1.0");
+    assert_eq!(object["world"], "forebay:stage/producer@0.1.1");
+    assert_eq!(object["wit_version"], "0.1.1");
     assert_eq!(object["size_bytes"], size);
     assert_eq!(object["refusal"], serde_json::Value::Null);
     let digest = ring::digest::digest(&ring::digest::SHA256, &fs::read(&path).unwrap());
     assert_eq!(object["digest"], format!("sha256:{}", hex(digest.as_ref())));
     assert!(text.stdout.contains(&format!("digest    sha256:{}", hex(digest.as_ref()))));
     let names = object["exports"].as_array().unwrap();
-    assert!(names.contains(&"forebay:stage/produce@0.1.0".into()), "{names:?}");
+    assert!(names.contains(&"forebay:stage/produce@0.1.1".into()), "{names:?}");
 
     let desk = Desk::new();
     let other = desk.write("other.wasm", renamed("counter", &[("forebay:stage/", "forbear:stage/")]));

@@ -3,6 +3,7 @@
 //! A test waits for facts: what nodes report and what consumers take goes into one [`Log`], in the
 //! order in which it happened.
 
+mod asking;
 mod blobs;
 mod calls;
 mod deploy;

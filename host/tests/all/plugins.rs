@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forebay::runtime::{CallError, Grants, LineKind, LoadError, Plugin, Rejection, Role, StartError, Trap, wasm::Wasm};
+use forebay::runtime::{
+    CallError, Grants, Instance, LineKind, LoadError, Plugin, Rejection, Role, StageError, StartError, Trap, wasm::Wasm,
+};
 use forebay_proto::batch::Batch;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::sync::Mutex;
@@ -79,6 +81,7 @@ async fn every_component_runs_in_its_role() {
             "counter" => counter_counts().await,
             "double" => double_doubles().await,
             "printer" => printer_prints_through_the_host().await,
+            "asker" => asker_asks_for_more_each_time_it_has_all().await,
             "tally" => tally_tells_its_sum_when_it_is_terminated().await,
             name @ ("misbehaver" | "leaker") => counts(name).await,
             "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
@@ -114,6 +117,29 @@ async fn printer_prints_through_the_host() {
     let output = instance.handle_events(delivery(Batch::from_payloads(["1", "2"]))).await.unwrap();
     assert!(output.events.is_empty() && output.rejections.is_empty());
     assert_eq!(heard.lines(), [(LineKind::Stdout, "node-1: [1, 2]".to_owned())]);
+}
+
+async fn asker_asks_for_more_each_time_it_has_all() {
+    let asker = plugin("asker").await;
+    assert!(asker.can_ask() && !plugin("printer").await.can_ask() && !plugin("tally").await.can_ask());
+    let (given, heard) = spec(r#"{"source":"source"}"#);
+    let mut instance = asker.start(given).await.unwrap();
+    let asked = |instance: &mut Box<dyn Instance>| -> Vec<_> {
+        instance.take_asked().into_iter().map(|(source, count)| format!("{count} of {source}")).collect()
+    };
+    assert_eq!(asked(&mut instance), ["1 of source"]);
+    for (payloads, expected) in [(&["1"][..], &["2 of source"][..]), (&["2"], &[]), (&["3"], &["3 of source"])] {
+        instance.handle_events(delivery(Batch::from_payloads(payloads))).await.unwrap();
+        assert_eq!(asked(&mut instance), expected);
+    }
+    assert_eq!(heard.texts(), ["node-1: [1]", "node-1: [2]", "node-1: [3]"]);
+    let too_many = instance.handle_events(delivery(Batch::from_payloads(["4"; 5]))).await.unwrap_err();
+    assert!(
+        matches!(&too_many, CallError::Stage(StageError::Fatal(why)) if why == "5 events came, but 3 were asked for")
+    );
+    let refused = asker.start(spec(r#"{"source":"nobody"}"#).0).await.unwrap_err().to_string();
+    let expected = "`nobody` cannot be asked; the subscriptions of this stage with `ask = \"manual\"` are to `source`";
+    assert!(refused.contains(expected), "{refused}");
 }
 
 async fn tally_tells_its_sum_when_it_is_terminated() {
@@ -433,9 +459,9 @@ async fn load_and_run(files: &[Vec<u8>]) -> usize {
 #[tokio::test]
 async fn another_version_of_the_wit_is_refused_with_both_named() {
     let error =
-        refusal(&renamed("counter", &[("forebay:stage/lifecycle@0.1.0", "forebay:stage/lifecycle@0.2.0")])).await;
+        refusal(&renamed("counter", &[("forebay:stage/lifecycle@0.1.1", "forebay:stage/lifecycle@0.2.0")])).await;
     assert!(
-        error.contains("built for forebay:stage 0.2.0 (`forebay:stage/lifecycle@0.2.0`), this host speaks 0.1.0"),
+        error.contains("built for forebay:stage 0.2.0 (`forebay:stage/lifecycle@0.2.0`), this host speaks 0.1.1"),
         "{error}"
     );
     assert!(error.contains("before 1.0 the minor versions must be the same"), "{error}");
@@ -444,7 +470,7 @@ async fn another_version_of_the_wit_is_refused_with_both_named() {
 #[tokio::test]
 async fn a_newer_patch_version_of_the_wit_runs() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&renamed("counter", &[("@0.1.0", "@0.1.9")])).unwrap();
+    file.write_all(&renamed("counter", &[("@0.1.1", "@0.1.9")])).unwrap();
     let counter = wasm().load(file.path(), &Grants::default()).await.unwrap();
     assert_eq!(texts(&started(&counter, "null").await.handle_demand(2).await.unwrap().events), ["0", "1"]);
 }
@@ -453,27 +479,27 @@ async fn a_newer_patch_version_of_the_wit_runs() {
 async fn another_world_is_refused_with_its_exports() {
     let error = refusal(&renamed("counter", &[("forebay:stage/", "forbear:stage/")])).await;
     assert!(error.contains("it is a component of another world"), "{error}");
-    assert!(error.contains("expected the exports `forebay:stage/lifecycle@0.1.0`"), "{error}");
-    assert!(error.contains("`forbear:stage/produce@0.1.0`"), "{error}");
+    assert!(error.contains("expected the exports `forebay:stage/lifecycle@0.1.1`"), "{error}");
+    assert!(error.contains("`forbear:stage/produce@0.1.1`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_missing_lifecycle_is_named() {
     let error = refusal(&renamed("counter", &[("stage/lifecycle@", "stage/likecycle@")])).await;
-    assert!(error.contains("the export `forebay:stage/lifecycle@0.1.0` is missing"), "{error}");
+    assert!(error.contains("the export `forebay:stage/lifecycle@0.1.1` is missing"), "{error}");
 }
 
 #[tokio::test]
 async fn a_missing_function_is_named_with_its_type() {
     let error = refusal(&renamed("counter", &[("forebay:stage/produce@", "forebay:stage/consume@")])).await;
-    assert!(error.contains("`forebay:stage/consume@0.1.0` has no function `handle-events`; expected"), "{error}");
+    assert!(error.contains("`forebay:stage/consume@0.1.1` has no function `handle-events`; expected"), "{error}");
 }
 
 #[tokio::test]
 async fn a_function_of_another_type_is_named_with_the_expected_one() {
     let changes = [("forebay:stage/produce@", "forebay:stage/consume@"), ("handle-demand", "handle-events")];
     let error = refusal(&renamed("counter", &changes)).await;
-    assert!(error.contains("`handle-events` of `forebay:stage/consume@0.1.0` has another type"), "{error}");
+    assert!(error.contains("`handle-events` of `forebay:stage/consume@0.1.1` has another type"), "{error}");
     assert!(error.contains("expected `handle-events: func(delivery: delivery)"), "{error}");
 }
 
@@ -505,11 +531,11 @@ async fn an_import_that_nobody_provides_is_refused_when_loading() {
 async fn inspection_tells_what_a_plugin_is() {
     let inspection = wasm().inspect(&path_of("counter")).await.unwrap();
     assert_eq!(inspection.role.as_deref(), Some("producer"));
-    assert_eq!(inspection.world.as_deref(), Some("forebay:stage/producer@0.1.0"));
-    assert_eq!((inspection.wit_version.as_deref(), inspection.refusal.as_deref()), (Some("0.1.0"), None));
+    assert_eq!(inspection.world.as_deref(), Some("forebay:stage/producer@0.1.1"));
+    assert_eq!((inspection.wit_version.as_deref(), inspection.refusal.as_deref()), (Some("0.1.1"), None));
     assert_eq!(inspection.optional, ["checkpoint"]);
     assert!(inspection.imports.iter().all(|import| import.provided), "{:?}", inspection.imports);
-    assert!(inspection.exports.contains(&"forebay:stage/produce@0.1.0".to_owned()));
+    assert!(inspection.exports.contains(&"forebay:stage/produce@0.1.1".to_owned()));
     assert_eq!(inspection.size_bytes, bytes_of("counter").len() as u64);
     assert_eq!(inspection.digest, plugin("counter").await.digest());
 }

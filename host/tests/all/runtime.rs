@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use forebay::runtime::{
-    CALL_BYTES_MAX, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output, Plugin,
-    Produced, Rejection, Role, StageError, StartError, Trap,
+    Asks, CALL_BYTES_MAX, CallError, GuestDelivery, GuestOutput, Instance, InstanceSpec, Limits, LineKind, Output,
+    Plugin, Produced, Rejection, Role, StageError, StartError, Trap,
     native::{Native, Resumable},
 };
 use forebay_proto::{
@@ -66,6 +66,7 @@ pub(crate) fn spec(config: &str) -> (InstanceSpec, Arc<Heard>) {
         config: config.to_owned(),
         limits: limits(),
         restore: None,
+        asks: Asks::of(["source".parse().unwrap()]),
         output: Arc::clone(&heard) as _,
     };
     (spec, heard)

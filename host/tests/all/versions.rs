@@ -100,7 +100,7 @@ async fn a_plugin_of_every_released_version_loads_in_each_role() {
 
 #[tokio::test]
 async fn a_plugin_of_a_newer_version_runs_if_it_needs_nothing_new() {
-    let changes = [("@0.1.0", "@0.1.7")];
+    let changes = [("@0.1.1", "@0.1.7")];
     let counter = load(renamed("counter", &changes)).await.unwrap();
     let mut instance = started(&counter, r#"{"start":5}"#).await;
     assert_eq!(texts(&instance.handle_demand(2).await.unwrap().events), ["5", "6"]);
@@ -121,7 +121,7 @@ async fn a_plugin_of_a_newer_version_runs_if_it_needs_nothing_new() {
 
 #[tokio::test]
 async fn versions_may_be_mixed_in_one_plugin() {
-    let changes = [("stage/lifecycle@0.1.0", "stage/lifecycle@0.1.3"), ("stage/host@0.1.0", "stage/host@0.1.9")];
+    let changes = [("stage/lifecycle@0.1.1", "stage/lifecycle@0.1.3"), ("stage/host@0.1.1", "stage/host@0.1.9")];
     let counter = load(renamed("counter", &changes)).await.unwrap();
     assert_eq!(texts(&started(&counter, "null").await.handle_demand(2).await.unwrap().events), ["0", "1"]);
 }
@@ -144,14 +144,24 @@ async fn an_interface_that_this_host_lacks_is_named() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_imports_demand_can_ask_and_a_producer_cannot() {
+    for (world, can_ask) in [("consumer", true), ("producer-consumer", true), ("producer", false)] {
+        let plugin = load(component(PRESENT, PRESENT, &[world, "optional-demand"])).await.unwrap();
+        assert_eq!(plugin.can_ask(), can_ask, "{world}");
+        assert_eq!(plugin.imports_granted(), Vec::<String>::new(), "it needs no grant");
+        assert!(!load(component(PRESENT, PRESENT, &[world])).await.unwrap().can_ask(), "{world}");
+    }
+}
+
+#[tokio::test]
 async fn an_export_that_this_host_does_not_know_is_passed_over() {
     let wit = newer("", "interface audit { note: func(); } world optional-audit { export audit; }");
     let plugin = load(component(&wit, &wit, &["producer", "optional-audit", "optional-call"])).await.unwrap();
     assert!(plugin.role() == Role::Producer && plugin.has_call() && !plugin.has_timer());
 }
 
-/// This host is of the first version, so a plugin of an older one cannot be loaded here yet. What will make it load is
-/// how wasmtime looks up names, in either direction; `contract` judges versions alike in both.
+/// What makes a plugin of another version load is how wasmtime looks up names, in either direction; `contract` judges
+/// versions alike in both.
 #[test]
 fn a_newer_host_serves_a_plugin_of_an_older_version() {
     let engine = Engine::default();
@@ -167,5 +177,5 @@ fn a_newer_host_serves_a_plugin_of_an_older_version() {
     instantiated("0.1.0").unwrap();
     instantiated("0.1.7").unwrap();
     let error = format!("{:#}", instantiated("0.2.0").unwrap_err());
-    assert!(error.contains("forebay:stage/host@0.1.0"), "{error}");
+    assert!(error.contains("forebay:stage/host@0.1.1"), "{error}");
 }

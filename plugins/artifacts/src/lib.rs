@@ -50,6 +50,9 @@ pub const COUNTER: Component = Component { name: "counter", role: Role::Producer
 pub const PRINTER: Component = Component { name: "printer", role: Role::Consumer, shared_files: &[] };
 /// Emits every event several times.
 pub const DOUBLE: Component = Component { name: "double", role: Role::ProducerConsumer, shared_files: &[] };
+/// Prints a line for each batch, and asks its source itself.
+pub const ASKER: Component =
+    Component { name: "asker", role: Role::Consumer, shared_files: &["plugins/printer/src/line.rs"] };
 /// Counts and hashes; prints the sums when it is terminated.
 pub const TALLY: Component = Component { name: "tally", role: Role::Consumer, shared_files: &[] };
 /// A producer that misbehaves as it is told.
@@ -81,6 +84,7 @@ pub const ALL: &[Component] = &[
     COUNTER,
     PRINTER,
     DOUBLE,
+    ASKER,
     TALLY,
     MISBEHAVER,
     MISBEHAVING_CONSUMER,

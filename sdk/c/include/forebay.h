@@ -12,6 +12,7 @@
 #include "forebay/batch.h"
 #include "forebay/buffer.h"
 #include "forebay/config.h"
+#include "forebay/demand.h"
 #include "forebay/events.h"
 #include "forebay/json.h"
 #include "forebay/log.h"

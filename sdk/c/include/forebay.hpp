@@ -27,6 +27,7 @@
 #include "forebay.h"
 #include "forebay/batch.hpp"
 #include "forebay/config.hpp"
+#include "forebay/demand.hpp"
 #include "forebay/events.hpp"
 #include "forebay/stage.hpp"
 #include "forebay/status.hpp"

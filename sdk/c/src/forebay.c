@@ -4,6 +4,7 @@
 #include "buffer.c"
 #include "log.c"
 #include "status.c"
+#include "demand.c"
 #include "batch.c"
 #include "events.c"
 #include "rejections.c"

@@ -7,7 +7,7 @@
 
 /// The version of the WIT package `forebay:stage` these sources are written against. It is part of
 /// the name of every import and export.
-#define FOREBAY_WIT_VERSION "0.1.0"
+#define FOREBAY_WIT_VERSION "0.1.1"
 
 /// Takes one line in UTF-8.
 void forebay_host_log(uint32_t level, const char *text, size_t length);

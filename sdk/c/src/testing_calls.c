@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../include/forebay/testing.h"
+#include "demand.h"
 #include "events.h"
 #include "log.h"
 #include "rejections.h"
@@ -19,6 +20,49 @@ forebay_test_source_state forebay_test_source = {"source", 1, 1, 0};
 
 /// Fails the test for what a host would refuse; the place is that of the call, which nobody knows here.
 #define REFUSE(...) forebay_test_fail("host", 0, __VA_ARGS__)
+
+/// A source and how many events it was asked for, in calls that succeeded and in the one under way.
+typedef struct forebay_test_source_asked {
+    struct forebay_test_source_asked *before;
+    const char *source;
+    uint32_t asked, now;
+} forebay_test_source_asked;
+
+static forebay_test_source_asked *forebay_test_sources_asked;
+
+static forebay_test_source_asked *forebay_test_find_asked(const char *source) {
+    forebay_test_source_asked *found = forebay_test_sources_asked;
+    while (found && strcmp(found->source, source) != 0)
+        found = found->before;
+    return found;
+}
+
+/// Every source may be asked.
+bool forebay_host_ask(forebay_text source, uint32_t count, forebay_text *problem) {
+    (void)problem;
+    forebay_test_source_asked *found = forebay_test_find_asked(source.data);
+    if (!found) {
+        found = forebay_arena_take(&forebay_call_arena, sizeof *found, sizeof(void *));
+        const char *name = forebay_arena_text(&forebay_call_arena, source.data, source.length).data;
+        *found = (forebay_test_source_asked){.before = forebay_test_sources_asked, .source = name};
+        forebay_test_sources_asked = found;
+    }
+    found->now += count;
+    return false;
+}
+
+uint32_t forebay_test_asked(const char *source) {
+    forebay_test_source_asked *found = forebay_test_find_asked(source);
+    return found ? found->asked : 0;
+}
+
+/// A host lets go of what a call asked for that failed.
+static void forebay_test_settle_asked(bool counts) {
+    for (forebay_test_source_asked *each = forebay_test_sources_asked; each; each = each->before) {
+        each->asked += counts ? each->now : 0;
+        each->now = 0;
+    }
+}
 
 // What a call emits is kept until the test ends, so each call is given columns of its own, and the arena
 // of the call is never emptied: a test is a short process.
@@ -42,6 +86,7 @@ static const forebay_batch *forebay_test_batch_of(forebay_events *events) {
 }
 
 static forebay_test_result forebay_test_ended(forebay_status status) {
+    forebay_test_settle_asked(!status);
     if (status) {
         // Held on to, so that what looks for leaks sees none.
         *forebay_test_events() = forebay_emitted;

@@ -21,5 +21,14 @@ TEST(an_empty_payload_is_an_event_too) {
 
 TEST(no_size_is_refused) {
     CHECK_ERROR(forebay_test_start("{\"size\": 0}"), FOREBAY_OTHER,
-                "config of stage `stage`: at `size`: found number 0, expected a whole number, 1 or more");
+                "config of stage `stage`: at `size`: found number 0, expected a whole number from 1 to 4294967295");
+}
+
+TEST(as_many_as_are_joined_are_asked_for) {
+    CHECK_OK(forebay_test_start("{\"size\": 2, \"ask\": \"source\"}"));
+    CHECK(forebay_test_asked("source") == 2);
+    CHECK_TEXTS(forebay_test_deliver(TEXTS("a", "b", "c")), "a,b");
+    CHECK(forebay_test_asked("source") == 4);
+    CHECK_TEXTS(forebay_test_tick(), "c");
+    CHECK(forebay_test_asked("source") == 5);
 }

@@ -23,5 +23,14 @@ TEST(an_empty_payload_is_an_event_too) {
 
 TEST(no_size_is_refused) {
     CHECK_ERROR(start(R"({"size": 0})"), FOREBAY_OTHER,
-                "config of stage `stage`: at `size`: found number 0, expected a whole number, 1 or more");
+                "config of stage `stage`: at `size`: found number 0, expected a whole number from 1 to 4294967295");
+}
+
+TEST(as_many_as_are_joined_are_asked_for) {
+    CHECK_OK(start(R"({"size": 2, "ask": "source"})"));
+    CHECK(asked("source") == 2);
+    CHECK_TEXTS(deliver(TEXTS("a", "b", "c")), "a,b");
+    CHECK(asked("source") == 4);
+    CHECK_TEXTS(tick(), "c");
+    CHECK(asked("source") == 5);
 }

@@ -12,6 +12,7 @@ class Config:
     """What the pipeline file may say."""
 
     size: int = 3
+    ask: str | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -19,11 +20,13 @@ class Config:
 
 
 class Batcher(forebay.ProducerConsumer[Config], forebay.Timer):
-    """Emits one event for every `size`, and what is left when the clock ticks."""
+    """Emits one event for every `size`, and what is left when the clock ticks. Asks for as many as it joins."""
 
     def __init__(self, context: forebay.Context[Config]) -> None:
         self.size = context.config.size
+        self.source = context.config.ask
         self.kept: list[bytes] = []
+        self._ask(self.size)
 
     def handle_events(self, delivery: forebay.Delivery, events: forebay.Events) -> None:
         for event in delivery:
@@ -37,4 +40,9 @@ class Batcher(forebay.ProducerConsumer[Config], forebay.Timer):
 
     def _flush(self, events: forebay.Events) -> None:
         events.push(b",".join(self.kept))
+        self._ask(len(self.kept))
         self.kept.clear()
+
+    def _ask(self, count: int) -> None:
+        if self.source is not None:
+            forebay.ask(self.source, count)

@@ -87,6 +87,12 @@ class Transforms(unittest.TestCase):
         self.assertEqual(stage.transform(["a", "b", "c"]).events.texts, ["a,b"])
         self.assertEqual((stage.tick().texts, stage.tick().texts), (["c"], []))
 
+    def test_as_many_as_are_joined_are_asked_for(self) -> None:
+        stage = testing.producer_consumer(Batcher, {"size": 2, "ask": "source"})
+        stage.transform(["a", "b", "c"])
+        stage.tick()
+        self.assertEqual(stage.take_asks(), [("source", 2), ("source", 2), ("source", 1)])
+
 
 class Misbehaving(unittest.TestCase):
     def test_fails_as_told(self) -> None:

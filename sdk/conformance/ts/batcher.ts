@@ -1,11 +1,27 @@
 // Joins payloads, a number of them at a time; what is left goes out when the clock says so.
 
-import { type Delivery, type Events, ProducerConsumer, int } from "@forebay/sdk";
+import {
+  type Context,
+  type Delivery,
+  type Events,
+  ProducerConsumer,
+  ask,
+  int,
+  optional,
+  text,
+} from "@forebay/sdk";
 
 const COMMA = new Uint8Array([0x2c]);
 
-export default class Batcher extends ProducerConsumer({ size: int(3, { min: 1 }) }) {
+const FIELDS = { size: int(3, { min: 1, max: 2 ** 32 - 1 }), ask: optional(text()) };
+
+export default class Batcher extends ProducerConsumer(FIELDS) {
   #payloads: Uint8Array[] = [];
+
+  constructor(context: Context<{ size: number; ask: string | undefined }>) {
+    super(context);
+    this.#ask(this.config.size);
+  }
 
   handleEvents(delivery: Delivery, events: Events) {
     for (const { payload } of delivery) {
@@ -20,7 +36,13 @@ export default class Batcher extends ProducerConsumer({ size: int(3, { min: 1 })
 
   #emit(events: Events) {
     events.push(joined(this.#payloads));
+    this.#ask(this.#payloads.length);
     this.#payloads = [];
+  }
+
+  /** Asks for as many events as are joined. */
+  #ask(count: number) {
+    if (this.config.ask !== undefined) ask(this.config.ask, count);
   }
 }
 

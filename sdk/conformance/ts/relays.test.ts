@@ -39,5 +39,15 @@ test("payloads are joined by size, over deliveries, and the rest at a tick", () 
   assert.deepEqual(stage.transform(["b", "c", "", "d"]).events.texts(), ["a,b", "c,"]);
   assert.deepEqual(stage.tick().texts(), ["d"]);
   assert.deepEqual(stage.tick().texts(), []);
-  assert.throws(() => start(Batcher, { config: { size: 0 } }), /at `size`: found number 0, expected .* at least 1/);
+  assert.throws(() => start(Batcher, { config: { size: 0 } }), /at `size`: found number 0, expected .* from 1 to/);
+});
+
+test("as many as are joined are asked for", () => {
+  const stage = start(Batcher, { config: { size: 2, ask: "source" } });
+  stage.transform(["a", "b", "c"]);
+  stage.tick();
+  assert.deepEqual(
+    stage.takeAsks().map(({ source, count }) => `${source} ${count}`),
+    ["source 2", "source 2", "source 1"],
+  );
 });

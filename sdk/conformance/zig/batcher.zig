@@ -4,16 +4,19 @@ const forebay = @import("forebay");
 const std = @import("std");
 const Batcher = @This();
 
-pub const Config = struct { size: u63 = 3 };
+pub const Config = struct { size: u32 = 3, ask: ?[]const u8 = null };
 
-size: u63,
-kept: u63 = 0,
+size: u32,
+/// The source that it asks for as many events as it joins.
+source: ?[]const u8,
+kept: u32 = 0,
 joined: std.ArrayList(u8) = .empty,
 allocator: std.mem.Allocator,
 
 pub fn init(context: forebay.Context(Config)) !Batcher {
     if (context.config.size == 0) return forebay.fatal("`size` is 0; expected a whole number, 1 or more", .{});
-    return .{ .size = context.config.size, .allocator = context.allocator };
+    if (context.config.ask) |source| try forebay.ask(source, context.config.size);
+    return .{ .size = context.config.size, .source = context.config.ask, .allocator = context.allocator };
 }
 
 pub fn deinit(self: *Batcher) void {
@@ -37,6 +40,7 @@ pub fn handleTick(self: *Batcher, events: *forebay.Events) !void {
 fn emit(self: *Batcher, events: *forebay.Events) !void {
     try events.push(.{ .payload = self.joined.items });
     self.joined.clearRetainingCapacity();
+    if (self.source) |source| try forebay.ask(source, self.kept);
     self.kept = 0;
 }
 
@@ -56,6 +60,16 @@ test "the clock emits the rest once" {
     try testing.expectTexts(&.{}, (try stage.transform(try stage.texts(&.{ "a", "b" }))).events);
     try testing.expectTexts(&.{"a,b"}, try stage.tick());
     try testing.expectTexts(&.{}, try stage.tick());
+}
+
+test "as many as are joined are asked for" {
+    var stage = try testing.start(Batcher, .{ .config = "{\"size\": 2, \"ask\": \"source\"}" });
+    defer stage.deinit();
+    try std.testing.expectEqual(2, stage.asked("source"));
+    _ = try stage.transform(try stage.texts(&.{ "a", "b", "c" }));
+    try std.testing.expectEqual(4, stage.asked("source"));
+    _ = try stage.tick();
+    try std.testing.expectEqual(5, stage.asked("source"));
 }
 
 test "no size is refused" {

@@ -1,7 +1,7 @@
 // Package forebaytest runs a stage in a plain `go test`: no WebAssembly, no host.
 //
 // A [Stage] makes the calls a host makes, refuses what a host refuses by failing the test, and keeps
-// what the stage logged.
+// what the stage logged and asked for.
 //
 //	func TestGreetsEveryName(t *testing.T) {
 //		stage := forebaytest.Start(t, newGreeter, forebaytest.Config{"greeting": "Hello"})
@@ -42,6 +42,7 @@ type Stage[S any] struct {
 	Stage S
 	t     testing.TB
 	logs  []LogLine
+	asked map[string]uint32
 }
 
 // Start makes a stage with a config, and fails the test if the stage refuses to start. Its pipeline,
@@ -77,12 +78,13 @@ func StartIn[C, S any](t testing.TB, construct func(forebay.Context[C]) (S, erro
 	context.Pipeline = orElse(context.Pipeline, "pipeline")
 	context.Stage = orElse(context.Stage, "stage")
 	context.Node = orElse(context.Node, "node")
-	started := &Stage[S]{t: t}
-	started.call(func() {
-		context.Config, err = config.Parse[C](context.Stage, string(text))
-		if err == nil {
-			started.Stage, err = construct(context)
+	started := &Stage[S]{t: t, asked: map[string]uint32{}}
+	err = started.try(func() (err error) {
+		if context.Config, err = config.Parse[C](context.Stage, string(text)); err != nil {
+			return err
 		}
+		started.Stage, err = construct(context)
+		return err
 	})
 	return started, err
 }
@@ -94,10 +96,36 @@ func orElse(name, instead string) string {
 	return name
 }
 
+// call makes a call that cannot fail.
 func (s *Stage[S]) call(call func()) {
-	sink.During(func(level uint8, message string) {
-		s.logs = append(s.logs, LogLine{forebay.Level(level), message})
-	}, call)
+	_ = s.try(func() error {
+		call()
+		return nil
+	})
+}
+
+// try makes a call, and keeps what it asked for if it succeeds: a host does so too.
+func (s *Stage[S]) try(call func() error) (err error) {
+	asked := map[string]uint32{}
+	sink.During(sink.Taker{
+		Log: func(level uint8, message string) { s.logs = append(s.logs, LogLine{forebay.Level(level), message}) },
+		Ask: func(source string, count uint32) { asked[source] += count },
+	}, func() { err = call() })
+	if err != nil {
+		return err
+	}
+	for source, count := range asked {
+		s.asked[source] += count
+	}
+	return nil
+}
+
+// TakeAsked gives how many events the stage asked each source for, by [forebay.Ask], since the start or the last call of
+// this method. What a call asked for that failed is not counted.
+func (s *Stage[S]) TakeAsked() map[string]uint32 {
+	asked := s.asked
+	s.asked = map[string]uint32{}
+	return asked
 }
 
 // TakeLogs gives the lines logged since the start or the last call of this method.
@@ -132,11 +160,10 @@ func (s *Stage[S]) Demand(demand uint32) (*forebay.Batch, error) {
 
 // Deliver hands one batch to a [forebay.Consumer]. A rejection that names no event of the batch, or
 // one a second time, fails the test.
-func (s *Stage[S]) Deliver(delivery *forebay.Delivery) (rejections []forebay.Rejection, err error) {
+func (s *Stage[S]) Deliver(delivery *forebay.Delivery) ([]forebay.Rejection, error) {
 	s.t.Helper()
 	consumer := as[forebay.Consumer](s, "Consumer")
-	s.call(func() { err = consumer.HandleEvents(delivery) })
-	if err != nil {
+	if err := s.try(func() error { return consumer.HandleEvents(delivery) }); err != nil {
 		return nil, err
 	}
 	return s.checkedRejections(delivery), nil
@@ -158,16 +185,18 @@ func (s *Stage[S]) Transform(delivery *forebay.Delivery) (*forebay.Batch, []fore
 func (s *Stage[S]) Snapshot() (snapshot []byte, err error) {
 	s.t.Helper()
 	stage := as[forebay.Checkpoint](s, "Checkpoint")
-	s.call(func() { snapshot, err = stage.Snapshot() })
+	err = s.try(func() (err error) {
+		snapshot, err = stage.Snapshot()
+		return err
+	})
 	return snapshot, err
 }
 
 // Restore hands a snapshot to a [forebay.Checkpoint].
-func (s *Stage[S]) Restore(snapshot []byte) (err error) {
+func (s *Stage[S]) Restore(snapshot []byte) error {
 	s.t.Helper()
 	stage := as[forebay.Checkpoint](s, "Checkpoint")
-	s.call(func() { err = stage.Restore(snapshot) })
-	return err
+	return s.try(func() error { return stage.Restore(snapshot) })
 }
 
 // Tick tells a [forebay.Timer] that its interval has passed. A consumer that emits fails the test.
@@ -195,7 +224,10 @@ func (s *Stage[S]) Call(request string) (answer string, err error) {
 	s.t.Helper()
 	stage := as[forebay.Call](s, "Call")
 	var bytes []byte
-	s.call(func() { bytes, err = stage.HandleCall([]byte(request)) })
+	err = s.try(func() (err error) {
+		bytes, err = stage.HandleCall([]byte(request))
+		return err
+	})
 	return string(bytes), err
 }
 
@@ -209,9 +241,7 @@ func (s *Stage[S]) Terminate(reason string) {
 func (s *Stage[S]) emit(call func(*forebay.Events) error) (*forebay.Batch, error) {
 	s.t.Helper()
 	var events forebay.Events
-	var err error
-	s.call(func() { err = call(&events) })
-	if err != nil {
+	if err := s.try(func() error { return call(&events) }); err != nil {
 		return nil, err
 	}
 	columns := forebay.Finish(&events)

@@ -3,6 +3,7 @@ package forebaytest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -158,4 +159,32 @@ func TestASourceNumbersItsEvents(t *testing.T) {
 		}
 	}
 	expect(t, Describe(&delivery.Batch), `"a" topic "t" key ""`)
+}
+
+func TestWhatIsAskedForCountsOnceItsCallHasSucceeded(t *testing.T) {
+	stage := Start(t, func(forebay.Context[settings]) (*unruly, error) {
+		return &unruly{deliver: func(delivery *forebay.Delivery) error {
+			for event := range delivery.Events() {
+				if err := forebay.Ask(delivery.Source, uint32(len(event.Payload))); err != nil {
+					return err
+				}
+				if string(event.Payload) == "fail" {
+					return forebay.Retry(errors.New("told to"))
+				}
+			}
+			return nil
+		}}, forebay.Ask("other", 7)
+	}, nil)
+	for _, delivery := range []*forebay.Delivery{Texts("a", "bb"), Texts("ccc", "fail"), Texts("d")} {
+		_, _ = stage.Deliver(delivery)
+	}
+	if asked := stage.TakeAsked(); !maps.Equal(asked, map[string]uint32{"other": 7, "source": 4}) {
+		t.Error(asked)
+	}
+	if asked := stage.TakeAsked(); len(asked) > 0 {
+		t.Error(asked)
+	}
+	if err := forebay.Ask("\xff", 1); forebay.KindOf(err) != forebay.KindFatal || !strings.Contains(err.Error(), `"\xff" cannot be asked`) {
+		t.Error(err)
+	}
 }

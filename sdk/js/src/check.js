@@ -14,6 +14,8 @@ const OPTIONAL = {
   ingest: ["handleIngest"],
   call: ["handleCall"],
   terminate: ["terminate"],
+  // Imported, and called by the stage.
+  demand: [],
 };
 const PARAMETERS = {
   handleDemand: "demand, events",

@@ -5,7 +5,8 @@
 import { takeRandomFrom } from "./polyfill.js";
 import { Adapter } from "./adapter.js";
 import { problemsOf } from "./check.js";
-import { StageError } from "./errors.js";
+import { replaceAsk } from "./demand.js";
+import { Fatal, StageError } from "./errors.js";
 import { log, replaceSink } from "./log.js";
 import { printableError } from "./stack.js";
 
@@ -15,7 +16,8 @@ const MARK = "forebay:";
 /**
  * The interfaces of a stage, by name.
  *
- * `host` is `{ log(level, message), randomBytes(length) }`; the latter where the engine's own numbers are not random.
+ * `host` is `{ log(level, message), ask(source, count), randomBytes(length) }`; the second where forebay.toml lists
+ * "demand", the last where the engine's own numbers are not random.
  * Throws if the module is not the stage that the manifest says.
  */
 export function expose(author, manifest, host) {
@@ -27,11 +29,32 @@ export function expose(author, manifest, host) {
   const lifecycle = {
     init: guarded((context) => {
       replaceSink(host.log);
+      replaceAsk(host.ask ? asking(host.ask) : notListed(manifest));
       if (host.randomBytes) takeRandomFrom(host.randomBytes);
       adapter.init(context);
     }, asText),
   };
   return { lifecycle, ...interfacesOf(adapter) };
+}
+
+/** The host's `ask`. Its error is a text, which engines wrap in different ways. */
+function asking(ask) {
+  return (source, count) => {
+    try {
+      // The 32 bits as componentize-qjs takes them; see `wrapped`.
+      ask(source, count | 0);
+    } catch (error) {
+      throw new Fatal(String(error?.payload ?? error?.message ?? error));
+    }
+  };
+}
+
+function notListed({ stage }) {
+  return (source) => {
+    throw new Fatal(
+      `\`${source}\` cannot be asked; add "demand" to \`optional\` of [stages.${stage}] in forebay.toml, and build again`,
+    );
+  };
 }
 
 function interfacesOf(adapter) {

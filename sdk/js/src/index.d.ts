@@ -213,6 +213,21 @@ export declare class Retry extends StageError {}
 /** The stage cannot go on: the host ends this instance and applies the restart policy. */
 export declare class Fatal extends StageError {}
 
+/**
+ * Asks a source, by its name in the pipeline, for `count` further events: a whole number from 0 to 2^32 - 1.
+ *
+ * `optional` in forebay.toml lists `demand`, and the pipeline file subscribes to the source with `ask = "manual"`: of it
+ * nothing comes but what is asked for here, in as many calls of `handleEvents` as the source makes of it.
+ *
+ * It may be called in the constructor and in every call of a consumer or producer-consumer but `terminate`, and counts
+ * once that call has succeeded. At most the subscription's `max_demand` is open at a time, asked for and not handed over.
+ * What was asked for stays asked for when the source moves to another node. A fresh instance asks anew, in its
+ * constructor: what is still open of a former one on the same node is part of it.
+ *
+ * Throws `Fatal` if there is no such subscription.
+ */
+export declare function ask(source: string, count: number): void;
+
 /** How much a log line matters. */
 export type Level = "trace" | "debug" | "info" | "warn" | "error";
 /** Lines for the node's log: values are joined by spaces, objects as JSON, errors with their stack. */

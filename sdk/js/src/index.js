@@ -3,6 +3,7 @@
 export { Batch, Event } from "./batch.js";
 export { bool, int, list, number, oneOf, optional, table, text } from "./config.js";
 export { DeliveredEvent, Delivery } from "./delivery.js";
+export { ask } from "./demand.js";
 export { Fatal, Retry, StageError } from "./errors.js";
 export { Events } from "./events.js";
 export { log } from "./log.js";

@@ -40,6 +40,12 @@ export interface LogLine {
   readonly message: string;
 }
 
+/** One call of `ask`. */
+export interface Asked {
+  readonly source: string;
+  readonly count: number;
+}
+
 /**
  * A started stage, and the calls a host makes. Each passes on what the stage throws, and throws an Error for what a host
  * refuses: more events than were asked for, a rejection outside of the batch or twice.
@@ -49,6 +55,11 @@ export interface Harness<S> {
   readonly stage: S;
   /** The lines logged since the start or the last call of this function. */
   takeLogs(): LogLine[];
+  /**
+   * What the stage asked its sources for since the start or the last call of this function, in order. What a call asked
+   * for that failed is not there: a host lets go of it too.
+   */
+  takeAsks(): Asked[];
   /** Producers: asks for up to `demand` events. */
   demand: S extends ProducerStage<any> ? (demand: number) => Batch : never;
   /** Producers with `handleIngest`: pushes events in from outside. */

@@ -4,6 +4,7 @@ import { Adapter } from "./adapter.js";
 import { Batch, Event } from "./batch.js";
 import { has, problemsOf, roleOf } from "./check.js";
 import { Delivery } from "./delivery.js";
+import { replaceAsk } from "./demand.js";
 import { Events } from "./events.js";
 import { replaceSink } from "./log.js";
 import { bytesOf, isBytes } from "./text.js";
@@ -41,6 +42,7 @@ class Harness {
   #adapter;
   #role;
   #logs = [];
+  #asks = [];
 
   constructor(Stage, role, setup) {
     this.#adapter = new Adapter(Stage);
@@ -64,6 +66,11 @@ class Harness {
   /** The lines logged since the start or the last call of this function, as { level, message }. */
   takeLogs() {
     return this.#logs.splice(0);
+  }
+
+  /** What the stage asked for since the start or the last call of this function, as { source, count }. */
+  takeAsks() {
+    return this.#asks.splice(0);
   }
 
   /** Asks for up to `demand` events. */
@@ -138,12 +145,18 @@ class Harness {
     if (this.#role !== role) throw new TypeError(`\`${call}\` is for a ${role}; the stage is a ${this.#role}`);
   }
 
+  /** Makes a call with what it logs and, if it succeeds, asks for. */
   #logged(call) {
+    const asks = [];
     const before = replaceSink((level, message) => this.#logs.push({ level, message }));
+    const askBefore = replaceAsk((source, count) => asks.push({ source, count }));
     try {
-      return call();
+      const result = call();
+      this.#asks.push(...asks);
+      return result;
     } finally {
       replaceSink(before);
+      replaceAsk(askBefore);
     }
   }
 }

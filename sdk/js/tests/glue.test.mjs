@@ -6,7 +6,7 @@ const nodes = globalThis.console;
 const { expose } = await import("../src/glue.js");
 globalThis.console = nodes;
 
-import { Consumer, Fatal, Producer, Retry, StageError, int } from "../src/index.js";
+import { Consumer, Fatal, Producer, Retry, StageError, ask, int } from "../src/index.js";
 import { start } from "../src/testing.js";
 
 const PRODUCER = { stage: "p", role: "producer", optional: [] };
@@ -117,4 +117,57 @@ test("the harness refuses what a host refuses", () => {
     () => start(Eager).deliver(["a"]),
     new TypeError("`deliver` is for a consumer; the stage is a producer"),
   );
+});
+
+const CONSUMER = { stage: "c", role: "consumer", optional: ["demand"] };
+
+/** Asks for as many events as each payload says. */
+class Eager extends Consumer {
+  constructor(context) {
+    super(context);
+    ask("other", 1);
+  }
+
+  handleEvents(delivery) {
+    for (const event of delivery) {
+      ask(delivery.source, Number(event.text()));
+      if (event.text() === "13") throw new Retry("told to");
+    }
+  }
+}
+
+test("what is asked for goes to the host, whose error is fatal", () => {
+  const asked = [];
+  const host = {
+    log() {},
+    ask(source, count) {
+      if (source === "unknown") throw Object.assign(new Error("ComponentError"), { payload: "no such source" });
+      asked.push([source, count >>> 0]);
+    },
+  };
+  const stage = expose({ default: Eager }, CONSUMER, host);
+  stage.lifecycle.init(CONTEXT);
+  ask("source", 2 ** 32 - 1);
+  assert.deepEqual(asked, [
+    ["other", 1],
+    ["source", 2 ** 32 - 1],
+  ]);
+  assert.throws(() => ask("unknown", 1), new Fatal("no such source"));
+  assert.throws(() => ask("source", -1), /RangeError: `count` is -1; expected a whole number from 0 to 4294967295/);
+  assert.throws(() => ask(7, 1), TypeError);
+  const without = expose({ default: Eager }, { ...CONSUMER, optional: [] }, { log() {} });
+  assert.throws(
+    () => without.lifecycle.init(CONTEXT),
+    (error) => assert.match(error, /`other` cannot be asked; add "demand" to `optional` of \[stages.c\]/) ?? true,
+  );
+});
+
+test("the harness keeps what is asked for, unless its call failed", () => {
+  const stage = start(Eager);
+  stage.deliver(["3", "4"]);
+  assert.throws(() => stage.deliver(["5", "13"]), Retry);
+  stage.deliver(["6"]);
+  const of = (source) => (count) => ({ source, count });
+  assert.deepEqual(stage.takeAsks(), [of("other")(1), ...[3, 4, 6].map(of("source"))]);
+  assert.deepEqual(stage.takeAsks(), []);
 });

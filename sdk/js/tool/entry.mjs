@@ -2,6 +2,8 @@
 
 import { join, relative } from "node:path";
 
+/** Optional interfaces that are imported. */
+const IMPORTED = ["demand"];
 const MAIN = { producer: "produce", consumer: "consume", "producer-consumer": "transform" };
 
 /** The text of the entry of a stage. */
@@ -10,15 +12,17 @@ export function entryOf(request) {
   const author = relative(generated, source).replaceAll("\\", "/");
   const manifest = { stage: request.stage, role, optional };
   const isRandomFrozen = engine === "quickjs";
-  const interfaces = ["lifecycle", MAIN[role], ...optional];
+  const interfaces = ["lifecycle", MAIN[role], ...optional.filter((name) => !IMPORTED.includes(name))];
+  const asks = optional.includes("demand");
   return [
     "// Written by `forebay build` from forebay.toml.",
-    `import { log } from "forebay:stage/host@0.1.0";`,
+    `import { log } from "forebay:stage/host@0.1.1";`,
+    ...(asks ? [`import { ask } from "forebay:stage/demand@0.1.1";`] : []),
     ...(isRandomFrozen ? [`import { getRandomBytes } from "wasi:random/random@0.2.0";`] : []),
     `import { expose } from "@forebay/sdk/glue";`,
     `import * as author from ${JSON.stringify(author)};`,
     "",
-    `const host = { log${isRandomFrozen ? ", randomBytes: getRandomBytes" : ""} };`,
+    `const host = { log${asks ? ", ask" : ""}${isRandomFrozen ? ", randomBytes: getRandomBytes" : ""} };`,
     `const stage = expose(author, ${JSON.stringify(manifest)}, host);`,
     ...interfaces.map((name) => `export const ${name} = stage.${name};`),
     "",

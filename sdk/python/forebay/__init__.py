@@ -17,6 +17,7 @@ from forebay import log
 from forebay.batch import Batch, Delivery, Event, Rejection
 from forebay.config import ConfigError
 from forebay.context import Context
+from forebay.demand import ask
 from forebay.emit import Events
 from forebay.errors import Fatal, Other, Retry, StageError
 from forebay.stage import Call, Checkpoint, Consumer, Ingest, Producer, ProducerConsumer, Terminate, Timer
@@ -43,5 +44,6 @@ __all__ = [
     "StageError",
     "Terminate",
     "Timer",
+    "ask",
     "log",
 ]

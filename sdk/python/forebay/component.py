@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
-from forebay import inspection, log, tracebacks
+from forebay import demand, inspection, log, tracebacks
 from forebay.calls import Calls
 from forebay.errors import Fatal, Retry, StageError
 
@@ -57,14 +57,28 @@ class Output:
 class Bindings:
     """What componentize-py made of the WIT: the host's functions, and how errors go out."""
 
-    def __init__(self, host: Any, types: Any, err: Any) -> None:
+    def __init__(self, host: Any, types: Any, err: Any, demand: Any = None) -> None:
         self._host = host
         self._types = types
         self._err = err
+        self._demand = demand
 
     def log(self, level: log.Level, message: str) -> None:
         """`host.log`."""
         self._host.log(level, _clean(message))
+
+    def ask(self, source: str, count: int) -> None:
+        """`demand.ask`, which is there where forebay.toml lists it."""
+        if self._demand is None:
+            raise Fatal(f'`{source}` cannot be asked; add "demand" to `optional` in forebay.toml, and build again')
+        try:
+            self._demand.ask(_clean(source), count)
+        except self._err as error:
+            problem = str(error.value)
+        else:
+            return
+        # Outside of the handler, so that it carries no context.
+        raise Fatal(problem)
 
     def stage_error(self, error: StageError) -> BaseException:
         """What to raise where the WIT says `result<_, stage-error>`."""
@@ -178,6 +192,7 @@ def _exports(stage: type[Any], bindings: Bindings) -> dict[str, type]:
 def _begin(bindings: Bindings) -> None:
     """What an instance does before anything of the author's runs in it."""
     log.send_to(bindings.log)
+    demand.send_to(bindings.ask)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(log.Handler())

@@ -7,7 +7,7 @@
         assert stage.demand(3).texts == ["5", "6", "7"]
 
 A harness makes the calls a host makes, refuses what a host refuses (`HostRefused`), and keeps what the
-stage logged. What the stage raises comes out as it is, so `pytest.raises(forebay.Retry)` and
+stage logged and asked for. What the stage raises comes out as it is, so `pytest.raises(forebay.Retry)` and
 `assertRaises` work.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from forebay import inspection, log
+from forebay import demand, inspection, log
 from forebay.batch import Batch, Rejection
 from forebay.calls import Calls
 from forebay.columns import Columns
@@ -139,6 +139,8 @@ class Harness(Generic[S]):
         inspection.check(kind)
         self.logs: list[LogLine] = []
         """The lines logged so far; `take_logs` empties it."""
+        self.asks: list[tuple[str, int]] = []
+        """What the stage asked for so far, (source, count); `take_asks` empties it."""
         setup = setup or Setup()
         attributes = list(setup.attributes.items())
         given = _Context(setup.pipeline, setup.stage, setup.node, setup.instance, json.dumps(config), attributes)
@@ -152,6 +154,14 @@ class Harness(Generic[S]):
     def take_logs(self) -> list[LogLine]:
         """The lines logged since the start or the last call of this method."""
         taken, self.logs = self.logs, []
+        return taken
+
+    def take_asks(self) -> list[tuple[str, int]]:
+        """What the stage asked for by `forebay.ask` since the start or the last call of this method, in order.
+
+        What a call asked for that failed is not there: a host lets go of it too.
+        """
+        taken, self.asks = self.asks, []
         return taken
 
     def tick(self) -> Batch:
@@ -203,15 +213,20 @@ class Harness(Generic[S]):
 
     def _logged(self, call: Callable[[], R]) -> R:
         root, handler = logging.getLogger(), log.Handler()
+        asks: list[tuple[str, int]] = []
         level = root.level
         before = log.send_to(lambda level, message: self.logs.append(LogLine(level, message)))
+        asked_before = demand.send_to(lambda source, count: asks.append((source, count)))
         root.addHandler(handler)
         root.setLevel(min(level, logging.INFO) if level else logging.INFO)
         try:
-            return call()
+            result = call()
+            self.asks.extend(asks)
+            return result
         finally:
             root.setLevel(level)
             root.removeHandler(handler)
+            demand.send_to(asked_before)
             log.send_to(before)
 
 

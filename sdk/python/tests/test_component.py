@@ -10,11 +10,11 @@ import tempfile
 import unittest
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import forebay
-from forebay import component, log, testing
+from forebay import component, demand, log, testing
 
 SOURCE = """
 import forebay
@@ -28,6 +28,7 @@ class Greeter(forebay.ProducerConsumer[None], forebay.Call):
                 case "other": raise forebay.StageError("strange")
                 case "crash": self.crash()
                 case "bad": event.reject("bad")
+                case "ask": forebay.ask(delivery.source, 2)
                 case _: events.push_event(event)
 
     def crash(self):
@@ -64,6 +65,18 @@ class Host:
         self.lines.append((level, message))
 
 
+class Demand:
+    """As the bindings'."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def ask(self, source: str, count: int) -> None:
+        if source == "unknown":
+            raise Err("no such source")
+        self.asked.append((source, count))
+
+
 class Crashed(BaseException):
     """In place of the abort."""
 
@@ -93,14 +106,15 @@ class Glue(unittest.TestCase):
             self.addCleanup(patch.stop)
         self.addCleanup(sys.modules.pop, "glued", None)
         self.addCleanup(log.send_to, log.send_to(lambda level, message: None))
+        self.addCleanup(demand.send_to, demand.send_to(lambda source, count: None))
         self.host = Host()
 
-    def load(self) -> dict[str, Any]:
-        bindings = component.Bindings(self.host, Types, Err)
+    def load(self, demand: object = None) -> dict[str, Any]:
+        bindings = component.Bindings(self.host, Types, Err, demand)
         return component.load("glued", "producer-consumer", ["call"], bindings)
 
-    def started(self) -> dict[str, Any]:
-        made = self.load()
+    def started(self, demand: object = None) -> dict[str, Any]:
+        made = self.load(demand)
         with mock.patch.object(sys, "stdout", mock.MagicMock()):
             made["Lifecycle"]().init(testing._Context("p", "s", "n", 0, "null", []))
         return made
@@ -117,6 +131,19 @@ class Glue(unittest.TestCase):
             self.assertEqual(refused(lambda: transform.handle_events(testing.delivery([case[0]]))), case)  # noqa: B023
         self.assertEqual(refused(lambda: made["Call"]().handle_call(b"\xff")), "no ?")
 
+    def test_asks_go_to_the_host_whose_error_is_fatal(self) -> None:
+        demand = Demand()
+        transform = self.started(demand)["Transform"]()
+        transform.handle_events(testing.delivery(["ask"]))
+        self.assertEqual(demand.asked, [("source", 2)])
+        sent = testing.Source("unknown").send(["ask"])
+        self.assertEqual(refused(lambda: transform.handle_events(sent)), ("fatal", "no such source"))
+
+    def test_an_ask_that_forebay_toml_does_not_list_is_refused(self) -> None:
+        transform = self.started()["Transform"]()
+        _, problem = cast("tuple[str, str]", refused(lambda: transform.handle_events(testing.delivery(["ask"]))))
+        self.assertIn('add "demand" to `optional` in forebay.toml', problem)
+
     def test_a_config_that_is_none_of_its_own_stops_the_start(self) -> None:
         made = self.load()
         given = testing._Context("p", "s", "n", 0, '{"a": 1}', [])
@@ -129,7 +156,7 @@ class Glue(unittest.TestCase):
             made["Transform"]().handle_events(testing.delivery(["crash"]))
         levels, lines = zip(*self.host.lines, strict=True)
         self.assertEqual(set(levels), {log.Level.ERROR})
-        self.assertRegex(lines[0], r"^KeyError: 'x' \(.*glued.py:16, in crash\)$")
+        self.assertRegex(lines[0], r"^KeyError: 'x' \(.*glued.py:17, in crash\)$")
         self.assertIn('    raise KeyError("x")', lines)
         self.assertFalse([line for line in lines if "calls.py" in line or "component.py" in line])
 

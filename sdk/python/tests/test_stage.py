@@ -72,6 +72,17 @@ class Upper(forebay.ProducerConsumer[None]):
             events.push_event(event, event.payload.upper())
 
 
+class Eager(forebay.Consumer[None]):
+    def __init__(self, context: forebay.Context[None]) -> None:
+        forebay.ask("other", 1)
+
+    def handle_events(self, delivery: forebay.Delivery) -> None:
+        for event in delivery:
+            forebay.ask(delivery.source, int(event.text))
+            if event.text == "13":
+                raise forebay.Retry("told to")
+
+
 class Harness(unittest.TestCase):
     def test_a_producer_emits_what_is_asked_for(self) -> None:
         stage = testing.producer(Ticks, {"start": 5})
@@ -118,6 +129,17 @@ class Harness(unittest.TestCase):
             stage.deliver(["outside"])
         with self.assertRaisesRegex(testing.HostRefused, "a second time"):
             stage.deliver(["twice"])
+
+    def test_what_is_asked_for_is_kept_unless_its_call_failed(self) -> None:
+        stage = testing.consumer(Eager)
+        stage.deliver(["3", "4"])
+        with self.assertRaises(forebay.Retry):
+            stage.deliver(["5", "13"])
+        stage.deliver(["6"])
+        self.assertEqual(stage.take_asks(), [("other", 1), ("source", 3), ("source", 4), ("source", 6)])
+        self.assertEqual(stage.take_asks(), [])
+        with self.assertRaisesRegex(ValueError, "`count` is -1; expected a number from 0 to 4294967295"):
+            forebay.ask("source", -1)
 
     def test_a_transform_keeps_the_key(self) -> None:
         events = forebay.Events()

@@ -19,8 +19,8 @@ pub mod host {
         inline: "
             package forebay:sdk;
             world host {
-                import forebay:stage/types@0.1.0;
-                import forebay:stage/host@0.1.0;
+                import forebay:stage/types@0.1.1;
+                import forebay:stage/host@0.1.1;
             }
         ",
         generate_unused_types: true,
@@ -44,6 +44,17 @@ pub mod host {
     }
 }
 
+/// What the host provides to a stage that asks its sources itself. A component whose stage never does declares nothing
+/// of it: what is not called is not imported.
+pub mod demand {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package forebay:sdk; world demand { import forebay:stage/demand@0.1.1; }",
+        generate_all,
+    });
+    pub use forebay::stage::demand::ask;
+}
+
 macro_rules! exported {
     ($module:ident, $wit:literal $(, $types:literal)?) => {
         pub mod $module {
@@ -60,30 +71,30 @@ macro_rules! exported {
 
 exported!(
     lifecycle,
-    "package forebay:sdk; world lifecycle { export forebay:stage/lifecycle@0.1.0; }",
-    "forebay:stage/types@0.1.0"
+    "package forebay:sdk; world lifecycle { export forebay:stage/lifecycle@0.1.1; }",
+    "forebay:stage/types@0.1.1"
 );
 exported!(
     produce,
-    "package forebay:sdk; world produce { export forebay:stage/produce@0.1.0; }",
-    "forebay:stage/types@0.1.0"
+    "package forebay:sdk; world produce { export forebay:stage/produce@0.1.1; }",
+    "forebay:stage/types@0.1.1"
 );
 exported!(
     consume,
-    "package forebay:sdk; world consume { export forebay:stage/consume@0.1.0; }",
-    "forebay:stage/types@0.1.0"
+    "package forebay:sdk; world consume { export forebay:stage/consume@0.1.1; }",
+    "forebay:stage/types@0.1.1"
 );
 exported!(
     transform,
-    "package forebay:sdk; world transform { export forebay:stage/transform@0.1.0; }",
-    "forebay:stage/types@0.1.0"
+    "package forebay:sdk; world transform { export forebay:stage/transform@0.1.1; }",
+    "forebay:stage/types@0.1.1"
 );
-exported!(checkpoint, "package forebay:sdk; world checkpoint { export forebay:stage/checkpoint@0.1.0; }");
-exported!(timer, "package forebay:sdk; world timer { export forebay:stage/timer@0.1.0; }", "forebay:stage/types@0.1.0");
+exported!(checkpoint, "package forebay:sdk; world checkpoint { export forebay:stage/checkpoint@0.1.1; }");
+exported!(timer, "package forebay:sdk; world timer { export forebay:stage/timer@0.1.1; }", "forebay:stage/types@0.1.1");
 exported!(
     ingest,
-    "package forebay:sdk; world ingest { export forebay:stage/ingest@0.1.0; }",
-    "forebay:stage/types@0.1.0"
+    "package forebay:sdk; world ingest { export forebay:stage/ingest@0.1.1; }",
+    "forebay:stage/types@0.1.1"
 );
-exported!(call, "package forebay:sdk; world call { export forebay:stage/call@0.1.0; }");
-exported!(terminate, "package forebay:sdk; world terminate { export forebay:stage/terminate@0.1.0; }");
+exported!(call, "package forebay:sdk; world call { export forebay:stage/call@0.1.1; }");
+exported!(terminate, "package forebay:sdk; world terminate { export forebay:stage/terminate@0.1.1; }");

@@ -2,6 +2,7 @@
 
 pub use batch::{Batch, Delivery, Event, Iter};
 pub use context::Context;
+pub use demand::{AskError, ask};
 pub use events::{Events, Pushed};
 pub use stage::{
     Call, Checkpoint, Consumer, Ingest, Output, Producer, ProducerConsumer, Rejection, StageError, Terminate, Timer,
@@ -11,6 +12,7 @@ mod batch;
 #[doc(hidden)]
 pub mod bindings;
 mod context;
+mod demand;
 mod events;
 mod export;
 pub mod log;

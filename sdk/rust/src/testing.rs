@@ -1,7 +1,7 @@
 //! Runs a stage in a plain `cargo test`: no WebAssembly, no host.
 //!
 //! A [`Harness`] makes the calls a host makes, refuses what a host refuses, and keeps what the stage
-//! logged.
+//! logged and what it asked its sources for.
 //!
 //! ```
 //! # use forebay_sdk::{Context, Events, Producer, StageError};
@@ -200,17 +200,18 @@ pub struct Transformed {
 pub struct Harness<S> {
     stage: S,
     logs: Vec<LogLine>,
+    asks: Vec<(String, u32)>,
 }
 
 impl<S> Harness<S> {
     fn start(init: impl FnOnce() -> Result<S, String>) -> Result<Self, String> {
-        let mut logs = Vec::new();
-        let stage = logged(&mut logs, init)?;
-        Ok(Self { stage, logs })
+        let (mut logs, mut asks) = (Vec::new(), Vec::new());
+        let stage = heard(&mut logs, &mut asks, init)?;
+        Ok(Self { stage, logs, asks })
     }
 
-    fn call<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
-        logged(&mut self.logs, || call(&mut self.stage))
+    fn call<R, E>(&mut self, call: impl FnOnce(&mut S) -> Result<R, E>) -> Result<R, E> {
+        heard(&mut self.logs, &mut self.asks, || call(&mut self.stage))
     }
 
     /// The stage itself, to look at its state.
@@ -221,6 +222,12 @@ impl<S> Harness<S> {
     /// The lines logged since the start or the last call of this function.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.logs)
+    }
+
+    /// What the stage [asked](crate::ask) for since the start or the last call of this function: source and count, in
+    /// order. What a call asked for that failed is not there: a host lets go of it too.
+    pub fn take_asks(&mut self) -> Vec<(String, u32)> {
+        std::mem::take(&mut self.asks)
     }
 }
 
@@ -334,7 +341,7 @@ impl<S: Call> Harness<S> {
 impl<S: Terminate> Harness<S> {
     /// Ends the stage in good order; gives it back with what it logged.
     pub fn terminate(mut self, reason: &str) -> (S, Vec<LogLine>) {
-        self.call(|stage| stage.terminate(reason));
+        logged(&mut self.logs, || self.stage.terminate(reason));
         (self.stage, self.logs)
     }
 }
@@ -371,6 +378,23 @@ fn check_rejections(rejections: &[Rejection], events: usize) {
 thread_local! {
     /// Lines logged by the call that runs on this thread; `None` outside a call.
     static LINES: RefCell<Option<Vec<LogLine>>> = const { RefCell::new(None) };
+    /// What the call that runs on this thread asked for.
+    static ASKS: RefCell<Vec<(String, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A call with what the stage logged and, if it went well, asked for.
+fn heard<R, E>(
+    logs: &mut Vec<LogLine>,
+    asks: &mut Vec<(String, u32)>,
+    call: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    ASKS.set(Vec::new());
+    let result = logged(logs, call);
+    let asked = ASKS.take();
+    if result.is_ok() {
+        asks.extend(asked);
+    }
+    result
 }
 
 fn logged<R>(logs: &mut Vec<LogLine>, call: impl FnOnce() -> R) -> R {
@@ -388,6 +412,12 @@ pub(crate) fn record(level: Level, message: &str) {
         Some(lines) => lines.push(LogLine { level, message: message.to_owned() }),
         None => eprintln!("{level}: {message}"),
     });
+}
+
+/// Takes one call of [`ask`](crate::ask).
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn record_ask(source: &str, count: u32) {
+    ASKS.with_borrow_mut(|asks| asks.push((source.to_owned(), count)));
 }
 
 impl fmt::Display for Level {

@@ -2,7 +2,8 @@
 //! takes all their names.
 
 use forebay_sdk::{
-    Batch, Call, Checkpoint, Context, Events, Ingest, Producer, StageError, Terminate, Timer, info,
+    Batch, Call, Checkpoint, Consumer, Context, Delivery, Events, Ingest, Producer, Rejection, StageError, Terminate,
+    Timer, ask, info,
     testing::{self, json},
     warn,
 };
@@ -127,4 +128,44 @@ fn a_source_numbers_on() {
     let second = source.send(numbers(&["c"]));
     assert_eq!(second.iter().map(|event| event.seq).collect::<Vec<_>>(), [2]);
     assert_eq!((second.source(), second.epoch(), second.attempt()), ("source", 4, 2));
+}
+
+/// Asks for what it was told in the payload, and fails at a payload that is no number.
+struct Eager;
+
+impl Consumer for Eager {
+    type Config = ();
+
+    fn init(_: Context<()>) -> Result<Self, String> {
+        ask("source", 1)?;
+        Ok(Self)
+    }
+
+    fn handle_events(&mut self, delivery: &Delivery) -> Result<Vec<Rejection>, StageError> {
+        for event in delivery {
+            ask(delivery.source(), 1)?;
+            let text = event.text().map_err(|error| StageError::Retry(error.to_string()))?;
+            ask("other", text.parse().map_err(|_| StageError::Retry(format!("no number: {text}")))?)?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl Timer for Eager {
+    fn handle_tick(&mut self, _: &mut Events) -> Result<(), StageError> {
+        Ok(ask("source", 7)?)
+    }
+}
+
+#[test]
+fn what_a_stage_asks_for_is_kept_unless_its_call_failed() {
+    let mut stage = testing::consumer::<Eager>(json!(null)).unwrap();
+    let asked =
+        |asks: &[(&str, u32)]| -> Vec<_> { asks.iter().map(|&(source, count)| (source.to_owned(), count)).collect() };
+    assert_eq!(stage.take_asks(), asked(&[("source", 1)]));
+    stage.deliver(&testing::delivery(["3", "4"])).unwrap();
+    stage.deliver(&testing::delivery(["5", "x"])).unwrap_err();
+    stage.tick().unwrap();
+    assert_eq!(stage.take_asks(), asked(&[("source", 1), ("other", 3), ("source", 1), ("other", 4), ("source", 7)]));
+    assert_eq!(stage.take_asks(), []);
 }

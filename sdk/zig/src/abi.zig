@@ -3,7 +3,7 @@
 const std = @import("std");
 
 /// The version of the package `forebay:stage`. It is part of the name of every import and export.
-pub const wit_version = "0.1.0";
+pub const wit_version = "0.1.1";
 
 /// A list or a text. The pointer of an empty one means nothing.
 pub fn List(comptime T: type) type {

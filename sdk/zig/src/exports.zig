@@ -15,13 +15,14 @@ const Rejections = @import("rejections.zig").Rejections;
 
 pub const Role = enum { producer, consumer, producer_consumer };
 
-/// Which of the optional interfaces a stage exports.
+/// Which of the optional interfaces a stage exports, and whether it imports `demand`.
 pub const Optional = struct {
     checkpoint: bool = false,
     timer: bool = false,
     ingest: bool = false,
     call: bool = false,
     terminate: bool = false,
+    demand: bool = false,
 };
 
 const allocator = std.heap.wasm_allocator;

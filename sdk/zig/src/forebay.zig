@@ -31,6 +31,7 @@
 //! | ingest            | `handleIngest(self: *Self, incoming: forebay.Batch, events: *forebay.Events) !void` |
 //! | call              | `handleCall(self: *Self, request: []const u8, allocator: Allocator) ![]const u8` |
 //! | terminate         | `terminate(self: *Self, reason: []const u8) void`                               |
+//! | demand            | calls `forebay.ask(source: []const u8, count: u32)`                             |
 //!
 //! `forebay.toml` says the role and which of the optional ones a stage has; `forebay build` checks them against the file.
 
@@ -43,6 +44,7 @@ pub const Header = @import("batch.zig").Header;
 pub const Events = @import("events.zig").Events;
 pub const Rejections = @import("rejections.zig").Rejections;
 pub const Context = @import("context.zig").Context;
+pub const ask = @import("demand.zig").ask;
 pub const log = @import("log.zig");
 pub const testing = @import("testing.zig");
 
@@ -71,4 +73,5 @@ test {
     _ = @import("events.zig");
     _ = @import("batch.zig");
     _ = @import("failure.zig");
+    _ = @import("demand.zig");
 }

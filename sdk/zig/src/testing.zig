@@ -1,5 +1,5 @@
 //! Runs a stage in `zig test`: no WebAssembly, no host. A `Harness` makes the calls a host makes, refuses what a host
-//! refuses with `error.HostRefuses` after saying why, and keeps what the stage logged.
+//! refuses with `error.HostRefuses` after saying why, and keeps what the stage logged and asked for.
 //!
 //! ```zig
 //! test "counts from where it is told to" {
@@ -40,6 +40,31 @@ pub fn record(level: log.Level, message: []const u8) void {
     lines.append(arena.allocator(), .{ .level = level, .message = kept }) catch @panic("out of memory");
 }
 
+/// How many events a source was asked for.
+const Asked = struct { source: []const u8, count: u32 };
+
+/// What the stage that was started last asked for; the first `asks_kept` in calls that succeeded, the others in the one
+/// under way.
+var asks: std.ArrayList(Asked) = .empty;
+var asks_kept: usize = 0;
+
+/// Takes one call of `forebay.ask`. One from outside of a harness is let go of.
+pub fn recordAsk(source: []const u8, count: u32) void {
+    const arena = lines_arena orelse return;
+    const kept = arena.allocator().dupe(u8, source) catch @panic("out of memory");
+    asks.append(arena.allocator(), .{ .source = kept, .count = count }) catch @panic("out of memory");
+}
+
+/// What a call gave. A host lets go of what a call asked for that failed.
+fn settled(result: anytype) @TypeOf(result) {
+    if (result) |_| {
+        asks_kept = asks.items.len;
+    } else |_| {
+        asks.shrinkRetainingCapacity(asks_kept);
+    }
+    return result;
+}
+
 /// Starts a stage. One that is refused gives `error.Other`, or what its `init` gives; `forebay.errorText()` says why.
 pub fn start(comptime Stage: type, setup: Setup) !Harness(Stage) {
     const arena = try std.testing.allocator.create(std.heap.ArenaAllocator);
@@ -47,12 +72,15 @@ pub fn start(comptime Stage: type, setup: Setup) !Harness(Stage) {
     arena.* = .init(std.testing.allocator);
     errdefer arena.deinit();
     lines = .empty;
+    asks = .empty;
+    asks_kept = 0;
     lines_arena = arena;
     errdefer lines_arena = null;
     const config = try arena.allocator().dupe(u8, setup.config);
     var given = setup;
     given.config = config;
-    return .{ .stage = try context.start(Stage, given, arena.allocator(), std.testing.allocator), .arena = arena };
+    const stage = try settled(context.start(Stage, given, arena.allocator(), std.testing.allocator));
+    return .{ .stage = stage, .arena = arena };
 }
 
 /// Expects that a stage does not start with a config, and why.
@@ -117,6 +145,15 @@ pub fn Harness(comptime Stage: type) type {
             return lines.items;
         }
 
+        /// How many events the stage asked a source for since the start, in calls that succeeded.
+        pub fn asked(_: *const Self, source: []const u8) u32 {
+            var sum: u32 = 0;
+            for (asks.items[0..asks_kept]) |each| {
+                if (std.mem.eql(u8, each.source, source)) sum +|= each.count;
+            }
+            return sum;
+        }
+
         /// Events to hand over, to be filled by `push` and its like.
         pub fn newEvents(self: *Self) Events {
             return .{ .allocator = self.arena.allocator(), .texts = self.arena.allocator() };
@@ -132,7 +169,7 @@ pub fn Harness(comptime Stage: type) type {
         /// Asks a producer for events; refuses more than `demand_`.
         pub fn demand(self: *Self, demand_: u32) !batch.Batch {
             var events = self.newEvents();
-            try self.stage.handleDemand(demand_, &events);
+            try settled(self.stage.handleDemand(demand_, &events));
             if (events.len() > demand_) return refuse("{d} events were emitted for a demand of {d}", .{ events.len(), demand_ });
             return .{ .columns = try events.columns() };
         }
@@ -141,7 +178,7 @@ pub fn Harness(comptime Stage: type) type {
         pub fn deliver(self: *Self, given: Events) ![]const Rejection {
             const delivery_ = try self.delivery(given);
             var rejections = Rejections{ .allocator = self.arena.allocator() };
-            try self.stage.handleEvents(delivery_, &rejections);
+            try settled(self.stage.handleEvents(delivery_, &rejections));
             return self.checked(rejections, delivery_.events.len());
         }
 
@@ -150,23 +187,23 @@ pub fn Harness(comptime Stage: type) type {
             const delivery_ = try self.delivery(given);
             var events = self.newEvents();
             var rejections = Rejections{ .allocator = self.arena.allocator() };
-            try self.stage.transform(delivery_, &events, &rejections);
+            try settled(self.stage.transform(delivery_, &events, &rejections));
             const checked_ = try self.checked(rejections, delivery_.events.len());
             return .{ .events = .{ .columns = try events.columns() }, .rejections = checked_ };
         }
 
         pub fn snapshot(self: *Self) ![]const u8 {
-            return self.stage.snapshot(self.arena.allocator());
+            return settled(self.stage.snapshot(self.arena.allocator()));
         }
 
         pub fn restore(self: *Self, given: []const u8) !void {
-            return self.stage.restore(given);
+            return settled(self.stage.restore(given));
         }
 
         /// Says that the `tick` interval has passed.
         pub fn tick(self: *Self) !batch.Batch {
             var events = self.newEvents();
-            try self.stage.handleTick(&events);
+            try settled(self.stage.handleTick(&events));
             if (!@hasDecl(Stage, "handleDemand") and !@hasDecl(Stage, "transform") and events.len() > 0) {
                 return refuse("a consumer emitted {d} events, expected none", .{events.len()});
             }
@@ -177,13 +214,13 @@ pub fn Harness(comptime Stage: type) type {
         pub fn ingest(self: *Self, given: Events) !batch.Batch {
             var incoming = given;
             var events = self.newEvents();
-            try self.stage.handleIngest(.{ .columns = try incoming.columns() }, &events);
+            try settled(self.stage.handleIngest(.{ .columns = try incoming.columns() }, &events));
             return .{ .columns = try events.columns() };
         }
 
         /// Asks the stage something.
         pub fn call(self: *Self, request: []const u8) ![]const u8 {
-            return self.stage.handleCall(request, self.arena.allocator());
+            return settled(self.stage.handleCall(request, self.arena.allocator()));
         }
 
         pub fn terminate(self: *Self, reason: []const u8) void {

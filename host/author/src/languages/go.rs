@@ -58,7 +58,9 @@ fn compile(go: &Path, project: &Project, stage: &Stage, folder: &Path, module: &
 /// The build tags that have the SDK export what the stage is to export.
 fn tags(stage: &Stage) -> String {
     let role = stage.role.map(Role::name).into_iter();
-    let names = role.chain(stage.optional.iter().copied().map(Optional::name));
+    // What is imported needs no tag: the linker takes it along where it is called.
+    let exported = stage.optional.iter().copied().filter(|optional| *optional != Optional::Demand);
+    let names = role.chain(exported.map(Optional::name));
     let tags = names.map(|name| format!(",forebay_{}", name.replace('-', "_")));
     ["forebay".to_owned()].into_iter().chain(tags).collect()
 }
@@ -115,6 +117,7 @@ fn missing_optional(stage: &Stage, said: &str) -> Option<&'static str> {
         Optional::Ingest => &["HandleIngest"],
         Optional::Call => &["HandleCall"],
         Optional::Terminate => &["Terminate"],
+        Optional::Demand => &[],
     };
     let misses =
         |optional: &&Optional| methods(**optional).iter().any(|method| said.contains(&format!("method {method})")));

@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use crate::{AuthorError, Project, Stage, sdk, tools, world};
+use crate::{AuthorError, Optional, Project, Stage, sdk, tools, world};
 
 /// The first version whose bindings our glue knows.
 const OLDEST: (u32, u32) = (0, 25);
@@ -141,17 +141,21 @@ fn module(source: &Path) -> Result<(&Path, &str), AuthorError> {
 fn glue(stage: &Stage, module: &str) -> String {
     let role = stage.role.map(|role| role.name()).unwrap_or_default();
     let optional: Vec<_> = stage.optional.iter().map(|optional| format!("\"{}\"", optional.name())).collect();
+    // componentize-py imports every interface of the world, and so does what it makes: it is there only where it is listed.
+    let demand = if stage.optional.contains(&Optional::Demand) { ["demand, ", ", demand"] } else { [""; 2] };
     format!(
         r#"# Written by `forebay build` for the stage `{name}`. componentize-py imports this module.
 from componentize_py_types import Err
-from wit_world.imports import host, types
+from wit_world.imports import {import}host, types
 
 from forebay import component
 
-globals().update(component.load("{module}", "{role}", [{optional}], component.Bindings(host, types, Err)))
+globals().update(component.load("{module}", "{role}", [{optional}], component.Bindings(host, types, Err{bound})))
 "#,
         name = stage.name,
         optional = optional.join(", "),
+        import = demand[0],
+        bound = demand[1],
     )
 }
 
@@ -172,7 +176,7 @@ fn explained(error: AuthorError, source: &Path) -> AuthorError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Optional, Role};
+    use crate::Role;
 
     #[test]
     fn versions_are_read() {
@@ -205,6 +209,9 @@ mod tests {
         };
         let glue = glue(&stage, "rain_gauge");
         assert!(glue.contains(r#"load("rain_gauge", "producer-consumer", ["checkpoint", "timer"],"#), "{glue}");
+        assert!(glue.contains("import host, types\n") && glue.contains("Bindings(host, types, Err)"), "{glue}");
+        let glue = super::glue(&Stage { optional: vec![Optional::Demand], ..stage }, "rain_gauge");
+        assert!(glue.contains("import demand, host, types\n") && glue.contains("(host, types, Err, demand)"), "{glue}");
     }
 
     #[test]

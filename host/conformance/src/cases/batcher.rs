@@ -4,7 +4,7 @@ use super::{Case, cases};
 use crate::{
     events::{self, Event},
     expect::{self, Outcome, equal},
-    subject::{Running, Subject},
+    subject::{ASKED, Running, Subject},
 };
 
 pub(super) const CASES: &[Case] = cases![
@@ -18,6 +18,8 @@ pub(super) const CASES: &[Case] = cases![
     joins_10_000_payloads,
     joins_payloads_of_1_mib,
     refuses_a_size_below_1,
+    asks_for_as_many_as_it_joins,
+    is_told_which_sources_it_can_ask,
 ];
 
 /// Delivers bare payloads; the payloads that are emitted must be these.
@@ -101,4 +103,32 @@ async fn refuses_a_size_below_1(subject: &Subject) -> Outcome {
         subject.refuses(&format!(r#"{{"size":{size}}}"#), &["`size`", "expected"]).await?;
     }
     Ok(())
+}
+
+/// What it asked for since the last time must be this.
+fn asked(batcher: &mut Running, when: &str, expected: &[(&str, u32)]) -> Outcome {
+    let found = batcher.instance.take_asked();
+    let found: Vec<_> = found.iter().map(|(source, count)| (source.as_str(), *count)).collect();
+    equal(&format!("what it asked for {when}"), &found, &expected.to_vec())
+}
+
+async fn asks_for_as_many_as_it_joins(subject: &Subject) -> Outcome {
+    let mut batcher = subject.start(r#"{"size":2,"ask":"source"}"#).await?;
+    asked(&mut batcher, "at its start", &[("source", 2)])?;
+    joined(&mut batcher, &["a"], &[]).await?;
+    asked(&mut batcher, "with one event kept", &[])?;
+    joined(&mut batcher, &["b", "c", "d", "e"], &["a,b", "c,d"]).await?;
+    asked(&mut batcher, "with two events made in one call", &[("source", 4)])?;
+    ticked(&mut batcher, &["e"]).await?;
+    asked(&mut batcher, "with a tick", &[("source", 1)])?;
+    let mut most = subject.start(r#"{"size":4294967295,"ask":"other"}"#).await?;
+    asked(&mut most, "at its start", &[("other", u32::MAX)])?;
+    asked(&mut subject.start("null").await?, "without `ask`", &[])
+}
+
+async fn is_told_which_sources_it_can_ask(subject: &Subject) -> Outcome {
+    let known = ASKED.map(|source| format!("`{source}`")).join(", ");
+    let text =
+        format!("`größer` cannot be asked; the subscriptions of this stage with `ask = \"manual\"` are to {known}");
+    subject.refuses(r#"{"ask":"größer"}"#, &[&text]).await
 }

@@ -23,6 +23,7 @@ async fn exports_its_role_and_what_it_has_besides(subject: &Subject) -> Outcome 
     let has = [
         ("call", plugin.has_call()),
         ("checkpoint", plugin.has_checkpoint()),
+        ("demand", plugin.can_ask()),
         ("ingest", plugin.has_ingest()),
         ("timer", plugin.has_timer()),
     ];
@@ -63,7 +64,7 @@ fn keys(stage: Stage) -> (&'static [&'static str], &'static [&'static str]) {
         Stage::Counter | Stage::Checkpointed => (&["start", "step", "limit", "payload_bytes"], &[]),
         Stage::Double => (&["copies"], &[]),
         Stage::Filter => (&[], &["contains"]),
-        Stage::Batcher => (&["size"], &[]),
+        Stage::Batcher => (&["size"], &["ask"]),
         Stage::Misbehaver => (&[], &["mode"]),
     }
 }

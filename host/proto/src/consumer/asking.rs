@@ -1,7 +1,7 @@
 //! Who asks a source for more besides the stage itself: its guest (GenStage's `ask/3`), and nobody while it is
 //! suspended.
 
-use super::{AskMode, Consumer, UpstreamOptions};
+use super::{AskMode, Consumer, UpstreamOptions, subscription::Subscription};
 use crate::{
     ids::{StageName, SubId},
     stage::{Notice, Outputs},
@@ -54,6 +54,14 @@ impl Consumer {
             None => "the stage does not subscribe to it",
         };
         out.notice(Notice::AskRefused { source: source.clone(), why });
+    }
+
+    /// The guest is a fresh one, and asks for `count` events in all: a former one has asked for what is to come, and for
+    /// what it was given and the fresh one is to be given `again`.
+    pub(crate) fn on_asked_anew(&mut self, source: &StageName, count: u32, again: u32, out: &mut Outputs) {
+        let to_come = self.standing(source).and_then(|sub| self.subs.get(&sub)).map_or(0, Subscription::not_given);
+        let open = to_come.saturating_add(again).saturating_add(self.unsent_asks.get(source).copied().unwrap_or(0));
+        self.on_asked(source, count.saturating_sub(open), out);
     }
 
     /// These were asked for by the guest on a subscription and do not come on it; of one that asks by itself nothing

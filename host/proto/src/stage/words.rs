@@ -74,6 +74,14 @@ pub enum Input {
         /// Unit: events.
         count: u32,
     },
+    /// As [`Input::Asked`], of a guest that has just begun, be it in the place of another one: what that one asked for
+    /// and is still open is part of it.
+    AskedAnew {
+        /// As there.
+        source: StageName,
+        /// As there.
+        count: u32,
+    },
     /// Give the guest no more events and ask for none, until [`Input::Resume`]. The batch that it works on is finished;
     /// what else is here stays.
     Suspend,

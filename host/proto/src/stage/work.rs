@@ -8,7 +8,7 @@ use crate::{
     batch::Batch,
     checkpoints::{Checkpoints, Committed},
     consumer::InHand,
-    ids::{Seq, SubId},
+    ids::{Seq, StageName, SubId},
     message::{Reason, SeqRun},
     poison::{Verdict, again},
     recycle::Recycler,
@@ -321,6 +321,16 @@ impl Stage {
                 self.stop(Reason::Failed(why));
             }
         }
+    }
+
+    /// How many events of a source the guest was given, or one before it, and is to be given again. Unit: events.
+    pub(super) fn to_be_given_again(&self, source: &StageName) -> u32 {
+        let held = self.held.iter().filter_map(|held| held.call.as_ref());
+        let counts = self.suspects.parts().chain(held).map(|call| match call {
+            Call::HandleEvents { source: of, events, .. } if of == source => events.len(),
+            _ => 0,
+        });
+        u32::try_from(counts.sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// The next part of a batch that the guest did not survive.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use forebay_proto::stage::{Call, Rejected, Returned};
+use forebay_proto::stage::{Call, Input, Rejected, Returned};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(super) struct Worker {
 /// What came of a call.
 pub(super) struct Return {
     pub(super) returned: Result<Returned, CallError>,
+    /// What the guest asked its sources for in it, each [`Input::Asked`] or [`Input::AskedAnew`].
+    pub(super) asked: Vec<Input>,
     /// What the instance takes now.
     pub(super) memory_bytes: u64,
 }
@@ -81,12 +83,27 @@ impl Guest {
                 Job::Call(call) => {
                     let returned = self.make(call).await;
                     let memory_bytes = self.instance.as_ref().map_or(0, |instance| instance.memory_bytes());
-                    if done.send(Return { returned, memory_bytes }).await.is_err() {
+                    let asked = self.asked(&returned);
+                    if done.send(Return { returned, asked, memory_bytes }).await.is_err() {
                         return;
                     }
                 }
                 Job::Terminate(reason) => return self.terminate(&reason).await,
             }
+        }
+    }
+
+    /// What the guest asked for in a call. A call that failed is made again, or its guest has another to take its place,
+    /// and then it is asked for again: so it does not count.
+    fn asked(&mut self, returned: &Result<Returned, CallError>) -> Vec<Input> {
+        let taken = self.instance.as_mut().map_or_else(Vec::new, |instance| instance.take_asked());
+        let asked = taken.into_iter();
+        match returned {
+            Err(_) | Ok(Returned::Answered(Err(_)) | Returned::NoSnapshot(_) | Returned::NotRecycled(_)) => Vec::new(),
+            Ok(Returned::Renewed | Returned::Recycled { .. }) => {
+                asked.map(|(source, count)| Input::AskedAnew { source, count }).collect()
+            }
+            Ok(_) => asked.map(|(source, count)| Input::Asked { source, count }).collect(),
         }
     }
 

@@ -8,12 +8,14 @@ use super::{super::Role, linker};
 /// The package of the WIT this host is built for.
 pub(super) const PACKAGE: &str = "forebay:stage";
 /// Its version.
-pub(super) const VERSION: Version = Version { major: 0, minor: 1, patch: 0 };
+pub(super) const VERSION: Version = Version { major: 0, minor: 1, patch: 1 };
 
 /// Optional interfaces of the package that a plugin may export.
 pub(super) const OPTIONAL: &[&str] = &["call", "checkpoint", "ingest", "terminate", "timer"];
 
 const LIFECYCLE: &str = "lifecycle";
+/// The interface by which a stage asks its sources.
+pub(super) const DEMAND: &str = "demand";
 
 /// The interface whose export makes a plugin play a role, and the name of the role's world.
 pub(super) const ROLES: &[(Role, &str)] =
@@ -130,6 +132,12 @@ impl Names {
         names.filter(|name| !is_provided(name) && grant(name).is_none()).collect()
     }
 
+    /// Whether it may ask its sources itself.
+    pub(super) fn can_ask(&self) -> bool {
+        let mut ours = self.imports.iter().filter_map(|name| Ours::parse(name));
+        ours.any(|ours| ours.interface == DEMAND && ours.fits())
+    }
+
     /// The version of our package that this component was built for, if it was.
     pub(super) fn version(&self) -> Option<Version> {
         self.ours().find_map(|ours| ours.version)
@@ -186,7 +194,7 @@ impl Names {
 pub(super) fn is_provided(import: &str) -> bool {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     match Ours::parse(import) {
-        Some(ours) => matches!(ours.interface, "host" | "types"),
+        Some(ours) => matches!(ours.interface, "host" | "types" | DEMAND),
         None => linker::WASI.contains(&interface) && version.starts_with("0.2."),
     }
 }
@@ -250,7 +258,7 @@ mod tests {
     #[test]
     fn another_minor_version_is_refused_with_both_named() {
         let error = names(&[], &["forebay:stage/lifecycle@0.2.3"]).contract().unwrap_err();
-        assert!(error.contains("forebay:stage 0.2.3") && error.contains("speaks 0.1.0"), "{error}");
+        assert!(error.contains("forebay:stage 0.2.3") && error.contains("speaks 0.1.1"), "{error}");
         let error = names(&["forebay:stage/host"], &[]).contract().unwrap_err();
         assert!(error.contains("`forebay:stage/host` has no version"), "{error}");
     }
@@ -260,14 +268,21 @@ mod tests {
         let error = |exports: &[&str]| names(&[], exports).contract().unwrap_err();
         let other = error(&["wasi:cli/run@0.2.0"]);
         assert!(other.contains("another world") && other.contains("it exports `wasi:cli/run@0.2.0`"), "{other}");
-        assert!(other.contains("`forebay:stage/lifecycle@0.1.0`") && other.contains("`forebay:stage/produce@0.1.0`"));
+        assert!(other.contains("`forebay:stage/lifecycle@0.1.1`") && other.contains("`forebay:stage/produce@0.1.1`"));
         let bare = error(&["forebay:stage/produce@0.1.0"]);
-        assert!(bare.starts_with("the export `forebay:stage/lifecycle@0.1.0` is missing"), "{bare}");
+        assert!(bare.starts_with("the export `forebay:stage/lifecycle@0.1.1` is missing"), "{bare}");
         let both =
             error(&["forebay:stage/lifecycle@0.1.0", "forebay:stage/produce@0.1.0", "forebay:stage/consume@0.1.0"]);
         assert!(both.starts_with("it exports several roles"), "{both}");
         let none = error(&["forebay:stage/lifecycle@0.1.0"]);
         assert!(none.starts_with("it exports no role"), "{none}");
+    }
+
+    #[test]
+    fn a_plugin_that_imports_demand_can_ask() {
+        let asks = names(&["forebay:stage/host@0.1.0", "forebay:stage/demand@0.1.3"], &[]);
+        assert!(asks.can_ask() && asks.not_there().is_empty());
+        assert!(!names(&["forebay:stage/host@0.1.1", "other:stage/demand@0.1.1"], &[]).can_ask());
     }
 
     #[test]

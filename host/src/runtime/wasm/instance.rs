@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use forebay_proto::batch::{Batch, Columns};
+use forebay_proto::{
+    batch::{Batch, Columns},
+    ids::StageName,
+};
 use wasmtime::{
     Store,
     component::{ComponentNamedList, Instance as ComponentInstance, Lift, Lower, TypedFunc},
@@ -265,6 +268,10 @@ impl Instance for WasmInstance {
         let outcome = running.handle_call(&request).await?;
         self.running = Some(running);
         Ok(outcome?)
+    }
+
+    fn take_asked(&mut self) -> Vec<(StageName, u32)> {
+        self.running.as_ref().map_or_else(Vec::new, |running| running.store.data().asks.take())
     }
 
     fn memory_bytes(&self) -> u64 {

@@ -56,7 +56,7 @@ pub(super) const SOCKETS: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
-/// Links [`WASI`], [`SOCKETS`] and `forebay:stage/host`.
+/// Links [`WASI`], [`SOCKETS`], and `host` and `demand` of `forebay:stage`.
 ///
 /// # Errors
 /// Only if a name were defined twice.
@@ -77,6 +77,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     bindings::filesystem::types::add_to_linker::<State, WasiFilesystem>(wasi, State::filesystem)?;
     sockets(wasi)?;
     linker.instance(&contract::full_name("host"))?.func_wrap("log", log)?;
+    linker.instance(&contract::full_name(contract::DEMAND))?.func_wrap("ask", ask)?;
     Ok(linker)
 }
 
@@ -99,4 +100,13 @@ fn log(context: StoreContextMut<'_, State>, (level, message): (WitLevel, WasmStr
     let message = message.to_str(&context)?;
     context.data().voice.log(level.into(), &message);
     Ok(())
+}
+
+/// `demand.ask`.
+fn ask(
+    context: StoreContextMut<'_, State>,
+    (source, count): (WasmStr, u32),
+) -> wasmtime::Result<(Result<(), String>,)> {
+    let source = source.to_str(&context)?;
+    Ok((context.data().asks.ask(&source, count),))
 }

@@ -47,7 +47,7 @@ use self::{
     signature::Exports,
     store::State,
 };
-use super::{LoadError, Plugin};
+use super::{LoadError, Plugin, Role};
 pub use file::not_a_component;
 pub use inspect::{Import, Inspection};
 pub use progress::Progress;
@@ -260,8 +260,9 @@ impl Shared {
         let exports = Exports::find(&pre, &contract).map_err(not)?;
         let engine = Arc::clone(&self.engine);
         let imports_granted = names.to_be_granted().into_iter().map(str::to_owned).collect();
+        let can_ask = contract.role != Role::Producer && names.can_ask();
         let (role, digest, path) = (contract.role, text_of(digest), path.to_owned());
-        Ok(WasmPlugin { engine, pre, exports, role, digest, path, grants, imports_granted })
+        Ok(WasmPlugin { engine, pre, exports, role, digest, path, grants, imports_granted, can_ask })
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct WasmPlugin {
     pub(super) grants: Arc<Grants>,
     /// Its imports beyond those that every plugin is given.
     pub(super) imports_granted: Vec<String>,
+    pub(super) can_ask: bool,
 }
 
 impl fmt::Debug for WasmPlugin {
@@ -64,6 +65,10 @@ impl Plugin for WasmPlugin {
 
     fn has_call(&self) -> bool {
         self.exports.call.is_some()
+    }
+
+    fn can_ask(&self) -> bool {
+        self.can_ask
     }
 
     async fn start(&self, spec: InstanceSpec) -> Result<Box<dyn Instance>, StartError> {

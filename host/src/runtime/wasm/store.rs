@@ -10,7 +10,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView, sockets::WasiSocketsCtxView};
 
 use super::{
-    super::{InstanceSpec, Limits},
+    super::{Asks, InstanceSpec, Limits},
     access::{self, Found},
     engine::TICK,
     lookup::{Lookups, LookupsView},
@@ -30,6 +30,8 @@ pub(super) struct State {
     lookups: Lookups,
     /// Where its lines go.
     pub(super) voice: Voice,
+    /// What it asks its sources for.
+    pub(super) asks: Asks,
     /// What it has of memory and tables.
     pub(super) limiter: Limiter,
     /// When the present call is to end.
@@ -50,6 +52,7 @@ pub(super) fn new(engine: &Engine, spec: &InstanceSpec, grants: &Arc<Grants>) ->
         table,
         lookups: Lookups::new(Arc::clone(grants), found),
         voice,
+        asks: spec.asks.fresh(),
         limiter: Limiter::new(&spec.limits),
         deadline: Instant::now(),
     };

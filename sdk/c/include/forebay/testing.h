@@ -9,7 +9,7 @@
 ///     }
 ///
 /// The functions make the calls a host makes, refuse what a host refuses by failing the test, and keep
-/// what the stage logged. What they give is good until the test ends.
+/// what the stage logged and asked for. What they give is good until the test ends.
 #ifndef FOREBAY_TESTING_H
 #define FOREBAY_TESTING_H
 
@@ -77,6 +77,10 @@ forebay_events *forebay_test_texts(const char *const *texts);
 /// How many lines were logged, and one of them by its index, from the first.
 size_t forebay_test_logs(void);
 const char *forebay_test_log(size_t index, forebay_level *level);
+
+/// How many events the stage asked a source for since the test began. What a call asked for that failed does not count: a
+/// host lets go of it too.
+uint32_t forebay_test_asked(const char *source);
 
 /// Defines a test. Its name says what holds.
 #define TEST(name)                                                                                 \

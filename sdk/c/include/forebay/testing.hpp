@@ -31,6 +31,7 @@ inline Result restore(std::string_view snapshot) { return forebay_test_restore(s
 inline Result tick() { return forebay_test_tick(); }
 inline Result ingest(forebay_events *events) { return forebay_test_ingest(events); }
 inline Result call(const std::string &request) { return forebay_test_call(request.c_str()); }
+inline std::uint32_t asked(const std::string &source) { return forebay_test_asked(source.c_str()); }
 inline void terminate(const std::string &reason) { forebay_test_terminate(reason.c_str()); }
 
 /// The snapshot or the answer of a result.

@@ -21,6 +21,19 @@ func TestPayloadsAreJoinedAndATickEmitsTheRest(t *testing.T) {
 	}
 }
 
+func TestAsManyAsAreJoinedAreAskedFor(t *testing.T) {
+	stage := forebaytest.Start(t, newBatcher, forebaytest.Config{"size": 2, "ask": "source"})
+	if _, _, err := stage.Transform(forebaytest.Texts("a", "b", "c")); err != nil {
+		t.Error(err)
+	}
+	if _, err := stage.Tick(); err != nil {
+		t.Error(err)
+	}
+	if asked := stage.TakeAsked(); asked["source"] != 5 {
+		t.Error(asked)
+	}
+}
+
 func TestASizeBelowOneIsRefused(t *testing.T) {
 	err := forebaytest.StartError(t, newBatcher, forebaytest.Config{"size": 0})
 	if err.Error() != "`size` is 0; expected at least 1" {

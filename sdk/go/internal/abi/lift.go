@@ -102,3 +102,19 @@ func Batch(record *BatchRecord) column.Batch {
 
 // Delivery is the record `delivery`, too long for flat parameters: the host gives its address.
 func Delivery(address uint32) *DeliveryRecord { return at[DeliveryRecord](address) }
+
+// Asked is the result of `ask`, whose error is a text. The host writes it.
+type Asked struct {
+	isError uint8
+	problem List
+}
+
+// Problem is its error, if it is one.
+func (a *Asked) Problem() (string, bool) {
+	if a.isError == 0 {
+		return "", false
+	}
+	problem := Text(a.problem)
+	Lifted()
+	return problem, true
+}

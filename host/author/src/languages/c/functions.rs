@@ -40,6 +40,8 @@ fn of_optional(optional: Optional) -> &'static [(&'static str, &'static str)] {
             &[("stage_handle_call", "forebay_status stage_handle_call(forebay_bytes request, forebay_buffer *answer)")]
         }
         Optional::Terminate => &[("stage_terminate", "void stage_terminate(const char *reason)")],
+        // The stage calls it, and defines nothing.
+        Optional::Demand => &[],
     }
 }
 

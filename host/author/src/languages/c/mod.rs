@@ -110,6 +110,7 @@ fn defines(stage: &Stage) -> Vec<String> {
         Optional::Ingest => "-DFOREBAY_OPTIONAL_INGEST",
         Optional::Call => "-DFOREBAY_OPTIONAL_CALL",
         Optional::Terminate => "-DFOREBAY_OPTIONAL_TERMINATE",
+        Optional::Demand => "-DFOREBAY_OPTIONAL_DEMAND",
     });
     [format!("-DFOREBAY_ROLE_{role}")].into_iter().chain(optional.map(str::to_owned)).collect()
 }
