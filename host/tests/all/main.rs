@@ -14,6 +14,7 @@ mod plugins;
 mod process;
 mod raft;
 mod registry;
+mod replays;
 mod runtime;
 mod tidy;
 mod trace;

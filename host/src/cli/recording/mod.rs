@@ -8,6 +8,7 @@ mod read;
 
 use forebay_proto::{
     batch::Batch,
+    batch::BatchLimits,
     ids::{Epoch, Seq, StageName},
     message::SeqRun,
     pipeline::Limits,
@@ -176,14 +177,13 @@ impl Head {
 
 impl LimitsLine {
     pub(super) fn limits(self) -> Limits {
-        let mut limits = Limits::default();
-        limits.memory_bytes = self.memory_bytes;
-        limits.call_time = std::time::Duration::from_millis(self.call_time_ms.into());
-        limits.table_elements = self.table_elements;
-        limits.log_lines_per_second = self.log_lines_per_second;
-        limits.batch.events_max = self.batch_events;
-        limits.batch.bytes_max = self.batch_bytes;
-        limits
+        Limits {
+            memory_bytes: self.memory_bytes,
+            call_time: std::time::Duration::from_millis(self.call_time_ms.into()),
+            table_elements: self.table_elements,
+            log_lines_per_second: self.log_lines_per_second,
+            batch: BatchLimits { events_max: self.batch_events, bytes_max: self.batch_bytes },
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use super::{
     recording::{AnsweredLine, Head, Numbered, Reader},
 };
 use crate::runtime::{
-    CallError, Grants, GuestDelivery, GuestOutput, Instance, InstanceSpec, LineKind, Output, Plugin, Produced, Trap,
+    Asks, CallError, Grants, GuestDelivery, GuestOutput, Instance, InstanceSpec, LineKind, Output, Plugin, Produced,
+    Trap,
 };
 use plan::{Plan, Step, Survey};
 
@@ -58,7 +59,8 @@ pub(super) async fn replay(args: Args) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Data, format!("{path} is a {found}, but what was recorded is a {role}")));
     }
     let json = matches!(args.output.output, OutputChoice::Json);
-    let spec = spec(&head, args.config.clone()).map_err(|why| reader.wrong(&why))?;
+    let asks = survey.asks();
+    let spec = spec(&head, args.config.clone(), &asks).map_err(|why| reader.wrong(&why))?;
     let (mut plan, first) = Plan::new(survey, plugin.has_checkpoint());
     let mut stage = Stage { plugin, spec, instance: None };
     let mut told = Told { json, calls: 0, different: 0 };
@@ -70,7 +72,7 @@ pub(super) async fn replay(args: Args) -> Result<Exit, Failure> {
             Some(Step::Keep(state)) => stage.spec.restore = Some(state.into()),
             Some(Step::Start(state)) => {
                 if let Some(run) = run {
-                    stage.spec = self::spec(&run, args.config.clone()).map_err(|why| reader.wrong(&why))?;
+                    stage.spec = self::spec(&run, args.config.clone(), &asks).map_err(|why| reader.wrong(&why))?;
                 }
                 stage.start(state).await?;
             }
@@ -109,7 +111,7 @@ fn first_state(step: Step) -> Option<Vec<u8>> {
     }
 }
 
-fn spec(head: &Head, config: Option<String>) -> Result<InstanceSpec, String> {
+fn spec(head: &Head, config: Option<String>, asks: &Asks) -> Result<InstanceSpec, String> {
     let name = |what: &str, error: forebay_proto::ids::NameError| format!("`{what}`: {error}");
     Ok(InstanceSpec {
         pipeline: head.pipeline.parse().map_err(|error| name("pipeline", error))?,
@@ -119,6 +121,7 @@ fn spec(head: &Head, config: Option<String>) -> Result<InstanceSpec, String> {
         config: config.unwrap_or_else(|| head.config.to_string()),
         limits: head.limits.limits(),
         restore: None,
+        asks: asks.fresh(),
         output: Arc::new(OnStderr),
     })
 }

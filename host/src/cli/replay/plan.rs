@@ -8,22 +8,34 @@ use std::collections::BTreeSet;
 
 use forebay_proto::taps::Given;
 
-use crate::cli::recording::{AnsweredLine, Head, Line, Numbered};
+use crate::{
+    cli::recording::{AnsweredLine, GivenLine, Head, Line, Numbered},
+    runtime::Asks,
+};
 
 /// Where in a recording the states are, and where its runs begin.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     states: BTreeSet<usize>,
     runs: BTreeSet<usize>,
+    sources: BTreeSet<String>,
 }
 
 impl Survey {
     pub(super) fn note(&mut self, numbered: &Numbered) {
-        match numbered.line {
+        match &numbered.line {
+            Line::Given(GivenLine::Events { source, .. }) if !self.sources.contains(source) => {
+                self.sources.insert(source.clone());
+            }
             Line::State { .. } => drop(self.states.insert(numbered.number)),
             Line::Run(_) => drop(self.runs.insert(numbered.number)),
             _ => {}
         }
+    }
+
+    /// The sources from which events came. Which of them the stage asks itself is not recorded: it may ask all.
+    pub(super) fn asks(&self) -> Asks {
+        Asks::of(self.sources.iter().filter_map(|source| source.parse().ok()))
     }
 
     /// Whether a state comes after a line, before another run begins.
