@@ -177,5 +177,5 @@ fn a_newer_host_serves_a_plugin_of_an_older_version() {
     instantiated("0.1.0").unwrap();
     instantiated("0.1.7").unwrap();
     let error = format!("{:#}", instantiated("0.2.0").unwrap_err());
-    assert!(error.contains("forebay:stage/host@0.1.1"), "{error}");
+    assert!(error.contains("forebay:stage/host@0.1.0"), "{error}");
 }
