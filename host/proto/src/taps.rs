@@ -123,6 +123,27 @@ pub enum Answer {
     Refused(String),
 }
 
+impl Answer {
+    /// Whether it belongs to a request; a peer may answer anything.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub fn check(self, asked: &Request) -> Result<Self, &'static str> {
+        let Self::Page(page) = &self else { return Ok(self) };
+        let is_new = page.at.run != asked.at.run;
+        if is_new != page.about.is_some() || is_new && !page.entries.is_empty() {
+            return Err("the page is of another run, or says that it is when it is not");
+        }
+        if !is_new && page.at.next < asked.at.next {
+            return Err("the page goes back");
+        }
+        match page.entries.iter().all(|numbered| asked.kinds.has(numbered.entry.kind())) {
+            true => Ok(self),
+            false => Err("the page has entries that were not asked for"),
+        }
+    }
+}
+
 /// Entries of one run of a stage.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page {
@@ -345,6 +366,34 @@ mod tests {
         let many: Vec<_> = (0..2000).map(|index| rejected(index, 512)).collect();
         let kept = cut_reasons(&many).iter().map(|one| one.reason.len()).sum::<usize>();
         assert!((REASONS_BYTES_MAX - TEXT_BYTES_MAX..=REASONS_BYTES_MAX).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn a_page_that_does_not_belong_to_its_request_is_not_believed() {
+        let name = GlobalName { pipeline: "p".parse().unwrap(), stage: "s".parse().unwrap() };
+        let at = Cursor { run: 7, next: 5 };
+        let asked = Request { name, kinds: Kinds::GIVEN, at, wait: Duration::ZERO };
+        let (plugin, config) = ("sha256:0".to_owned(), "null".to_owned());
+        let about = About { role: Role::Producer, epoch: Epoch::default(), plugin, config, limits: Limits::default() };
+        let page = |run, next, about: Option<&About>, entries: &[Entry]| {
+            let numbered = |entry: &Entry| Numbered { before: Counts::default(), entry: entry.clone() };
+            let entries = entries.iter().map(numbered).collect();
+            Answer::Page(Box::new(Page { at: Cursor { run, next }, about: about.cloned(), entries })).check(&asked)
+        };
+        let (tick, state) = (Entry::Given(Given::Tick), Entry::State(Bytes::new()));
+        assert!(page(7, 6, None, std::slice::from_ref(&tick)).is_ok());
+        assert!(page(8, 0, Some(&about), &[]).is_ok());
+        assert!(Answer::NotHere(String::new()).check(&asked).is_ok());
+        for (wrong, why) in [
+            (page(8, 6, None, &[]), "another run"),
+            (page(7, 6, Some(&about), &[]), "another run"),
+            (page(8, 6, Some(&about), &[tick]), "another run"),
+            (page(7, 4, None, &[]), "goes back"),
+            (page(7, 6, None, &[state]), "not asked for"),
+        ] {
+            let told = wrong.unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
     }
 
     #[test]

@@ -26,8 +26,10 @@ const WAY: Duration = Duration::from_secs(3);
 pub(in crate::node) async fn ask(directory: &Directory, peer: &NodeName, request: Request) -> Answer {
     let Some(connection) = directory.peer(peer) else { return Answer::NotHere(format!("{peer} is not connected")) };
     let within = request.wait + WAY;
-    match tokio::time::timeout(within, exchange(&*connection, request)).await {
-        Ok(Ok(answer)) => answer,
+    match tokio::time::timeout(within, exchange(&*connection, request.clone())).await {
+        Ok(Ok(answer)) => answer
+            .check(&request)
+            .unwrap_or_else(|misfit| Answer::Refused(format!("{peer} cannot be believed: {misfit}"))),
         Ok(Err(error)) if exchange::is_not_understood(&error) => {
             Answer::Refused(format!("{peer} {}", exchange::NOT_UNDERSTOOD))
         }

@@ -1,6 +1,7 @@
 //! Requests for the events of stages, made by a member that does not keep to docs/wire.md.
 
-use forebay_proto::taps::{Answer, Cursor, Kinds, Request};
+use forebay::node::admin::{Tap, Tapped};
+use forebay_proto::taps::{Answer, Counts, Cursor, Entry, Given, Kinds, Numbered, Page, Request};
 
 use super::*;
 
@@ -83,4 +84,54 @@ async fn events_are_shown_to_members_of_the_group_only() {
             Agreement::Quorum => assert_eq!(answer, Answer::Refused("evil is no member of this group".to_owned())),
         }
     }
+}
+
+/// What a node makes of this answer of its peer.
+async fn answered(cluster: &Cluster, offender: &Offender, frame: Option<&[u8]>) -> Result<Tapped, String> {
+    let desk = cluster.nodes[0].desk();
+    let (stage, node) = ("sink".to_owned(), Some("evil".to_owned()));
+    let asked = desk.tap(Tap { stage, node, kinds: Kinds::GIVEN.bits(), run: 7, next: 5, wait_ms: 0 });
+    let answering = async {
+        let (send, receive) = bounded(offender.connection.accept_bi()).await.unwrap();
+        let mut stream = Stream { send, receive };
+        assert!(matches!(stream.next().await, Next::Frame(Frame::TapAsked(_))));
+        match frame {
+            Some(frame) => stream.send_frame(frame).await,
+            None => stream.send.reset(quinn::VarInt::from_u32(CloseCode::Malformed as u32)).unwrap(),
+        }
+        stream
+    };
+    bounded(async { tokio::join!(asked, answering) }).await.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_peer_that_tells_what_it_was_not_asked_is_not_believed() {
+    let cluster = Cluster::start().await;
+    let offender = cluster.offender().await;
+    let page = |run, next, entry| {
+        let entries = vec![Numbered { before: Counts::default(), entry }];
+        let page = Page { at: Cursor { run, next }, about: None, entries };
+        wire::encode(&Frame::TapTold(Answer::Page(Box::new(page))))
+    };
+    let good = page(7, 6, Entry::Given(Given::Tick));
+    let told = answered(&cluster, &offender, Some(&good)).await;
+    assert!(matches!(&told, Ok(Tapped::Page { node, stage, .. }) if node == "evil" && stage == "numbers/sink"));
+    for (frame, why) in [
+        (page(8, 6, Entry::Given(Given::Tick)), "evil cannot be believed: the page is of another run"),
+        (page(7, 4, Entry::Given(Given::Tick)), "evil cannot be believed: the page goes back"),
+        (page(7, 6, Entry::State(Bytes::new())), "evil cannot be believed: the page has entries that were not asked"),
+    ] {
+        let told = answered(&cluster, &offender, Some(&frame)).await.unwrap_err();
+        assert!(told.starts_with(why), "{told}");
+    }
+    let told = answered(&cluster, &offender, None).await.unwrap_err();
+    assert!(told.starts_with("evil does not understand what it is asked; it may be of an older release"), "{told}");
+    for (frame, why) in [
+        (&b"\x21\x01"[..], "the answer cannot be read"),
+        (&wire::encode(&Frame::Ping(1))[..], "answered with something else"),
+    ] {
+        let told = answered(&cluster, &offender, Some(frame)).await;
+        assert!(matches!(&told, Ok(Tapped::NotThere(told)) if told.contains(why)), "{told:?}");
+    }
+    cluster.serves_on("bad answers").await;
 }
