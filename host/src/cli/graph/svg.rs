@@ -40,9 +40,7 @@ pub(super) fn draw(drawing: &Drawing) -> String {
     let mut writer = SVGWriter::new();
     let (debug, quick, only_layout) = (false, false, false);
     graph.do_it(debug, quick, only_layout, &mut writer);
-    // Labels stand on their arrows: they need an edge in the background's colour to be read.
-    let font = "font-family: sans-serif; paint-order: stroke; stroke: #fff; stroke-width: 4px;";
-    writer.finalize().replace("font-family: Times, serif;", font)
+    writer.finalize().replace("font-family: Times, serif;", "font-family: sans-serif;")
 }
 
 fn element(stage: &StageBox) -> Element {
