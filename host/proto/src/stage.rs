@@ -320,8 +320,9 @@ impl Stage {
             Input::Returned(returned) => self.on_returned(now, returned),
             Input::Memory { bytes } => self.recycler.iter_mut().for_each(|recycler| recycler.on_memory(bytes)),
             Input::Emit(events) => {
-                self.producer.emit(events.clone(), out);
-                self.count_made(now, events.len());
+                let made = events.len();
+                self.producer.emit(events, out);
+                self.count_made(now, made);
             }
             Input::SetRate(limit) => self.set_rate(now, limit),
             Input::Asked { source, count } => consumer.on_asked(&source, count, out),

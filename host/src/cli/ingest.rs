@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use forebay_client::{Client, Confirmed, Error, Event, Way};
 use serde_json::json;
 
@@ -16,7 +15,7 @@ use super::{
     operate::{self, NoAnswer, Place, Remote},
     output,
 };
-use crate::node::admin::{IngestEvent, IngestKey};
+use crate::node::admin::IngestEvent;
 
 /// Payload bytes of one request, if it has more than one event: a quarter of what a request may have, for keeping the
 /// group's log in small pieces.
@@ -152,27 +151,17 @@ fn event(args: &Args, line: Vec<u8>) -> Result<Event, String> {
 }
 
 fn of_json(line: &[u8]) -> Result<Event, String> {
-    const EXPECTED: &str = "expected an object with `text` or `base64`, and maybe `topic`, `key`, `headers`";
-    let IngestEvent { text, base64, key, topic, headers } =
-        serde_json::from_slice(line).map_err(|error| format!("is no event: {error}; {EXPECTED}"))?;
-    let decode = |what: &str, text: &str| {
-        STANDARD.decode(text).map_err(|error| format!("has {what} that is no standard Base64 with padding: {error}"))
-    };
-    let mut event = match (text, base64) {
-        (Some(text), None) => Event::text(text),
-        (None, Some(text)) => Event::bytes(decode("`base64`", &text)?),
-        (Some(_), Some(_)) => return Err("has both `text` and `base64`; expected one of them".to_owned()),
-        (None, None) => return Err(format!("has no payload; {EXPECTED}")),
-    };
-    event = match key {
-        None => event,
-        Some(IngestKey::Text(key)) => event.key(key),
-        Some(IngestKey::Bytes { base64 }) => event.key(decode("a `key`", &base64)?),
-    };
-    if let Some(topic) = topic {
+    let said: IngestEvent = serde_json::from_slice(line).map_err(|error| {
+        format!("is no event: {error}; expected an object with `text` or `base64`, and maybe `topic`, `key`, `headers`")
+    })?;
+    let mut event = Event::bytes(said.payload()?);
+    if let Some(key) = &said.key {
+        event = event.key(key.bytes()?);
+    }
+    if let Some(topic) = said.topic {
         event = event.topic(topic);
     }
-    Ok(headers.into_iter().fold(event, |event, (name, value)| event.header(name, value)))
+    Ok(said.headers.into_iter().fold(event, |event, (name, value)| event.header(name, value)))
 }
 
 /// Events of the next request.

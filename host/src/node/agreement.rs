@@ -33,11 +33,11 @@ impl Peers for Directory {
 }
 
 pub(super) async fn ask(connection: &dyn Connection, request: Bytes) -> Result<Bytes, ChannelError> {
-    let answer = exchange::ask(connection, Frame::Agreement(request), |frame| match frame {
-        Ok(Frame::Agreement(answer)) => Ok(answer),
-        Ok(_) | Err(_) => Err("the peer answered with something else".to_owned()),
-    });
-    answer.await
+    let told = |frame| match frame {
+        Frame::Agreement(answer) => Some(answer),
+        _ => None,
+    };
+    exchange::ask(connection, Frame::Agreement(request), told).await
 }
 
 /// Whether others wait for the answer, rather than for what it brings about.

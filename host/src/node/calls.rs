@@ -111,12 +111,11 @@ pub(super) async fn ask_peer(directory: &Directory, peer: &NodeName, request: Re
 }
 
 async fn exchange(connection: &dyn Connection, request: Request) -> Result<Answer, ChannelError> {
-    let answer = exchange::ask(connection, Frame::CallAsked(request), |frame| match frame {
-        Ok(Frame::CallTold(answer)) => Ok(answer),
-        Ok(_) => Err("the peer answered with something else".to_owned()),
-        Err(error) => Err(format!("the answer cannot be read: {error}")),
-    });
-    answer.await
+    let told = |frame| match frame {
+        Frame::CallTold(answer) => Some(answer),
+        _ => None,
+    };
+    exchange::ask(connection, Frame::CallAsked(request), told).await
 }
 
 /// Answers the request that a channel began with. A request may change a stage: members only.

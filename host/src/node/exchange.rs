@@ -2,7 +2,7 @@
 
 use forebay_proto::{
     ids::NodeName,
-    wire::{self, Frame, WireError},
+    wire::{self, Frame},
 };
 
 use super::line::wire_limits;
@@ -11,8 +11,7 @@ use crate::{
     transport::{Channel, ChannelError, CloseCode, Connection},
 };
 
-/// Sends a request and waits for the frame that answers it. `read` takes its answer out of that, or says what is
-/// wrong with it.
+/// Sends a request and waits for the frame that answers it, out of which `told` takes the answer, if it is of that kind.
 ///
 /// # Errors
 /// As of the channel, and [`ChannelError::Lost`] for an answer that does not come or is none.
@@ -22,13 +21,15 @@ use crate::{
 pub(super) async fn ask<T>(
     connection: &dyn Connection,
     request: Frame,
-    read: impl FnOnce(Result<Frame, WireError>) -> Result<T, String>,
+    told: impl FnOnce(Frame) -> Option<T>,
 ) -> Result<T, ChannelError> {
     let mut channel = connection.open().await?;
     channel.sender.send(wire::encode(&request)).await?;
     let frame = channel.receiver.receive().await?;
     let frame = frame.ok_or_else(|| ChannelError::Lost("the peer ended the channel without an answer".to_owned()))?;
-    read(wire::decode(&frame, &wire_limits())).map_err(ChannelError::Lost)
+    let frame = wire::decode(&frame, &wire_limits())
+        .map_err(|error| ChannelError::Lost(format!("the answer cannot be read: {error}")))?;
+    told(frame).ok_or_else(|| ChannelError::Lost("the peer answered with something else".to_owned()))
 }
 
 /// Answers the request that a channel began with.

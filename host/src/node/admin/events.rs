@@ -40,6 +40,34 @@ pub enum IngestKey {
     },
 }
 
+impl IngestEvent {
+    /// Its payload, as bytes.
+    ///
+    /// # Errors
+    /// What was found, and what was expected.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, String> {
+        match (&self.text, &self.base64) {
+            (Some(text), None) => Ok(text.clone().into_bytes()),
+            (None, Some(text)) => decode("`base64`", text),
+            (Some(_), Some(_)) => Err("has both `text` and `base64`; expected one of them".to_owned()),
+            (None, None) => Err("has no payload; expected `text` or `base64`".to_owned()),
+        }
+    }
+}
+
+impl IngestKey {
+    /// The key, as bytes.
+    ///
+    /// # Errors
+    /// What was found, and what was expected.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Bytes { base64 } => decode("a `key`", base64),
+        }
+    }
+}
+
 /// The batch of these events.
 ///
 /// # Errors
@@ -51,7 +79,7 @@ pub(super) fn batch(events: &[IngestEvent]) -> Result<Batch, String> {
     let mut topics = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
         let wrong = |what: String| format!("event {index} {what}");
-        columns.payloads.extend_from_slice(&payload(event).map_err(wrong)?);
+        columns.payloads.extend_from_slice(&event.payload().map_err(wrong)?);
         columns.ends.push(narrow(columns.payloads.len())?);
         if any_topics {
             let topic = event.topic.as_deref().unwrap_or_default();
@@ -62,7 +90,9 @@ pub(super) fn batch(events: &[IngestEvent]) -> Result<Batch, String> {
             );
         }
         if any_keys {
-            columns.keys.extend_from_slice(&key(event.key.as_ref()).map_err(wrong)?);
+            if let Some(key) = &event.key {
+                columns.keys.extend_from_slice(&key.bytes().map_err(wrong)?);
+            }
             columns.key_ends.push(narrow(columns.keys.len())?);
         }
         let headers = event.headers.iter().map(|(name, value)| (index, name.clone(), value.clone()));
@@ -79,23 +109,6 @@ pub(super) fn batch(events: &[IngestEvent]) -> Result<Batch, String> {
 /// A line of 2 MiB holds less than that; who calls from elsewhere is told.
 fn narrow(number: usize) -> Result<u32, String> {
     u32::try_from(number).map_err(|_| "the events have 4 GiB or more; send fewer in one".to_owned())
-}
-
-fn payload(event: &IngestEvent) -> Result<Vec<u8>, String> {
-    match (&event.text, &event.base64) {
-        (Some(text), None) => Ok(text.clone().into_bytes()),
-        (None, Some(text)) => decode("`base64`", text),
-        (Some(_), Some(_)) => Err("has both `text` and `base64`; expected one of them".to_owned()),
-        (None, None) => Err("has no payload; expected `text` or `base64`".to_owned()),
-    }
-}
-
-fn key(key: Option<&IngestKey>) -> Result<Vec<u8>, String> {
-    match key {
-        None => Ok(Vec::new()),
-        Some(IngestKey::Text(text)) => Ok(text.clone().into_bytes()),
-        Some(IngestKey::Bytes { base64 }) => decode("a `key`", base64),
-    }
 }
 
 fn decode(what: &str, text: &str) -> Result<Vec<u8>, String> {

@@ -89,12 +89,11 @@ impl Source for PeerSource {
 }
 
 async fn exchange(connection: &dyn Connection, request: Request) -> Result<Answer, ChannelError> {
-    let answer = exchange::ask(connection, Frame::BlobAsked(request), |frame| match frame {
-        Ok(Frame::BlobTold(answer)) => Ok(answer),
-        Ok(_) => Err("the peer answered with something else".to_owned()),
-        Err(error) => Err(format!("the answer cannot be read: {error}")),
-    });
-    answer.await
+    let told = |frame| match frame {
+        Frame::BlobTold(answer) => Some(answer),
+        _ => None,
+    };
+    exchange::ask(connection, Frame::BlobAsked(request), told).await
 }
 
 /// Answers the request that a channel began with. Plugins and pipeline files may be secret: members only.

@@ -38,12 +38,11 @@ pub(in crate::node) async fn ask(directory: &Directory, peer: &NodeName, request
 }
 
 async fn exchange(connection: &dyn Connection, request: Request) -> Result<Answer, ChannelError> {
-    let answer = exchange::ask(connection, Frame::LettersAsked(request), |frame| match frame {
-        Ok(Frame::LettersTold(answer)) => Ok(answer),
-        Ok(_) => Err("the peer answered with something else".to_owned()),
-        Err(error) => Err(format!("the answer cannot be read: {error}")),
-    });
-    answer.await
+    let told = |frame| match frame {
+        Frame::LettersTold(answer) => Some(answer),
+        _ => None,
+    };
+    exchange::ask(connection, Frame::LettersAsked(request), told).await
 }
 
 /// Answers the request that a channel began with. Events may be secret, and dropping them is for good: members only.
