@@ -7,7 +7,7 @@ use forebay::runtime::{Grants, wasm::Wasm};
 use crate::{
     events::{self, Event},
     expect::{Outcome, done, equal},
-    stages::{Language, Stage},
+    stages::{Language, Stage, component},
     subject::{Running, Start, Subject, delivery},
 };
 
@@ -53,7 +53,7 @@ pub(crate) async fn measure(directory: &Path, languages: &[Language], events: u3
 }
 
 async fn stage(wasm: &Wasm, directory: &Path, language: Language, stage: Stage, events: u32) -> Outcome<Growth> {
-    let plugin = wasm.load(&language.component(directory, stage), &Grants::default()).await;
+    let plugin = wasm.load(&component(language, directory, stage), &Grants::default()).await;
     let subject = Subject { language, stage, plugin: done("loading", plugin)? };
     let config = match stage {
         Stage::Counter => format!(r#"{{"payload_bytes":{PAYLOAD_BYTES}}}"#),

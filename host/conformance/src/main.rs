@@ -16,7 +16,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use forebay::runtime::wasm::Wasm;
 
 use stages::Language;
@@ -78,7 +81,7 @@ struct Which {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Only this language; repeat it for several
-    #[arg(long = "lang", value_name = "LANG")]
+    #[arg(long = "lang", value_name = "LANG", value_parser = language())]
     languages: Vec<Language>,
 }
 
@@ -88,10 +91,14 @@ enum Format {
     Json,
 }
 
+fn language() -> impl TypedValueParser<Value = Language> {
+    PossibleValuesParser::new(Language::ALL.map(Language::name)).try_map(|name| name.parse::<Language>())
+}
+
 impl Which {
     fn languages(&self) -> Vec<Language> {
         match self.languages.is_empty() {
-            true => Language::value_variants().to_vec(),
+            true => Language::ALL.to_vec(),
             false => self.languages.clone(),
         }
     }

@@ -5,21 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::ValueEnum;
 use forebay::runtime::Role;
 
-/// A language, by the name of its folder.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Language {
-    Rust,
-    C,
-    Cpp,
-    Zig,
-    Go,
-    Js,
-    Ts,
-    Python,
-}
+/// A language; its folder has its name.
+pub(crate) use forebay_author::Language;
 
 /// A stage of the set, by the name of its component.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,45 +21,24 @@ pub(crate) enum Stage {
     Misbehaver,
 }
 
-impl Language {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::C => "c",
-            Self::Cpp => "cpp",
-            Self::Zig => "zig",
-            Self::Go => "go",
-            Self::Js => "js",
-            Self::Ts => "ts",
-            Self::Python => "python",
-        }
-    }
-
-    /// What stands in a log line that tells where a stage failed: the beginning and the ending of the author's file,
-    /// whatever folder the compiler names before it.
-    pub(crate) fn source_file(self) -> [&'static str; 2] {
-        match self {
-            Self::Rust => ["misbehaver", ".rs"],
-            Self::C => ["misbehaver", ".c"],
-            Self::Cpp => ["misbehaver", ".cpp"],
-            Self::Zig => ["misbehaver", ".zig"],
-            Self::Go => ["misbehaver", ".go"],
-            Self::Js => ["misbehaver", ".js"],
-            Self::Ts => ["misbehaver", ".ts"],
-            Self::Python => ["misbehaver", ".py"],
-        }
-    }
-
-    /// Where the component of one of its stages is.
-    pub(crate) fn component(self, directory: &Path, stage: Stage) -> PathBuf {
-        directory.join(self.name()).join(format!("{stage}.wasm"))
+/// What stands in a log line that tells where a stage failed: the beginning and the ending of the author's file,
+/// whatever folder the compiler names before it.
+pub(crate) fn source_file(language: Language) -> [&'static str; 2] {
+    match language {
+        Language::Rust => ["misbehaver", ".rs"],
+        Language::C => ["misbehaver", ".c"],
+        Language::Cpp => ["misbehaver", ".cpp"],
+        Language::Zig => ["misbehaver", ".zig"],
+        Language::Go => ["misbehaver", ".go"],
+        Language::Js => ["misbehaver", ".js"],
+        Language::Ts => ["misbehaver", ".ts"],
+        Language::Python => ["misbehaver", ".py"],
     }
 }
 
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+/// Where the component of a stage in this language is.
+pub(crate) fn component(language: Language, directory: &Path, stage: Stage) -> PathBuf {
+    directory.join(language.name()).join(format!("{stage}.wasm"))
 }
 
 impl Stage {

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use crate::{
     cases::{self, Case},
     expect::Outcome,
-    stages::{Language, Stage},
+    stages::{Language, Stage, component},
     subject::Subject,
 };
 
@@ -94,7 +94,7 @@ fn tell_and_count(
 
 /// Loads a component with nothing granted, which is a case of its own: a stage that is not there has failed.
 async fn load(wasm: &Wasm, directory: &Path, language: Language, stage: Stage) -> (Verdict, Option<Subject>) {
-    let (path, began) = (language.component(directory, stage), Instant::now());
+    let (path, began) = (component(language, directory, stage), Instant::now());
     let plugin = wasm.load(&path, &Grants::default()).await;
     let (subject, outcome) = match plugin {
         Ok(plugin) => (Some(Subject { language, stage, plugin }), Ok(())),

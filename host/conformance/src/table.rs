@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     events::{self, Event},
     expect::{Outcome, done, equal},
-    stages::{Language, Stage},
+    stages::{Language, Stage, component},
     subject::{Running, Subject},
 };
 
@@ -57,7 +57,7 @@ pub(crate) async fn measure(directory: &Path, languages: &[Language], runs: u32)
 }
 
 async fn row(directory: &Path, language: Language, runs: u32) -> Outcome<Row> {
-    let component = language.component(directory, Stage::Counter);
+    let component = component(language, directory, Stage::Counter);
     let size_bytes = done(&format!("reading {}", component.display()), fs::metadata(&component))?.len();
     let compile = compile(&component, runs).await?;
     let folder = done("making a folder", tempfile::tempdir())?;
@@ -70,7 +70,7 @@ async fn row(directory: &Path, language: Language, runs: u32) -> Outcome<Row> {
 }
 
 async fn load(wasm: &Wasm, directory: &Path, language: Language, stage: Stage) -> Outcome<Subject> {
-    let plugin = wasm.load(&language.component(directory, stage), &Grants::default()).await;
+    let plugin = wasm.load(&component(language, directory, stage), &Grants::default()).await;
     Ok(Subject { language, stage, plugin: done("loading", plugin)? })
 }
 

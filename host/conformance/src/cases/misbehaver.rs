@@ -9,6 +9,7 @@ use super::{Case, cases};
 use crate::{
     events::{self, Event},
     expect::{Outcome, contains, equal, holds, refused, shown},
+    stages::source_file,
     subject::{Running, Start, Subject},
 };
 
@@ -135,7 +136,7 @@ async fn a_trap_tells_what_and_where(subject: &Subject) -> Outcome {
     holds(!said.is_empty(), || format!("nothing was logged at the level error; the trap: {trap}"))?;
     contains("the lines logged at the level error", &said.join("\n"), &["told to trap"])?;
     let whole = format!("{}\n{trap}", said.join("\n"));
-    let [begin, end] = subject.language.source_file();
+    let [begin, end] = source_file(subject.language);
     holds(names_line(&whole, begin, end), || format!("no line of {begin}…{end} is named in {}", shown(&whole)))
 }
 
