@@ -8,6 +8,7 @@
 //! topics    "x" "y"              topic_of  0 1        event 0 has topic "x"
 //! ```
 
+mod choose;
 mod topics;
 
 use std::{fmt, ops::Range, sync::Arc};

@@ -11,6 +11,7 @@ mod calls;
 mod fence;
 mod gather;
 mod in_hand;
+mod lanes;
 mod options;
 mod overflow;
 mod subscription;
@@ -23,8 +24,9 @@ use std::{
 use fence::Fence;
 use gather::Gather;
 pub use gather::{GatherBy, Gathering};
-pub(crate) use in_hand::InHand;
 use in_hand::Recent;
+pub(crate) use in_hand::{InHand, push_number};
+pub(crate) use lanes::lane_of;
 pub use options::{AskMode, CancelMode, UpstreamOptions, WhenFull};
 use subscription::Subscription;
 
@@ -87,7 +89,6 @@ pub(crate) struct Consumer {
     gather: Option<Gather>,
     /// There will be a call at this time, if nothing happens before.
     call_at: Option<Duration>,
-    in_hand: Option<InHand>,
     recent: BTreeMap<StageName, Recent>,
     /// What guests asked for, by source, while there was nobody to ask. Unit: events.
     unsent_asks: BTreeMap<StageName, u32>,
@@ -120,7 +121,6 @@ impl Consumer {
             current: None,
             gather: None,
             call_at: None,
-            in_hand: None,
             recent: BTreeMap::new(),
             unsent_asks: BTreeMap::new(),
             suspended: false,
@@ -134,9 +134,16 @@ impl Consumer {
         self
     }
 
+    /// There are so many instances, of which each is given events of its own; `None`: one.
+    pub(crate) fn set_lanes(&mut self, lanes: Option<(GatherBy, usize)>) {
+        if let Some(gather) = &mut self.gather {
+            gather.set_lanes(lanes);
+        }
+    }
+
     /// Whether nothing received waits for the guest.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.current.is_none() && self.in_hand.is_none() && !self.has_gathered()
+        self.queue.is_empty() && self.current.is_none() && !self.has_gathered()
     }
 
     pub(crate) fn has_sub(&self, sub: SubId) -> bool {
@@ -307,21 +314,6 @@ impl Consumer {
         }
     }
 
-    /// Takes up a call of these events, which were received before.
-    pub(crate) fn take_up(&mut self, in_hand: InHand) {
-        self.in_hand = Some(in_hand);
-    }
-
-    /// Whether the guest works on something.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.in_hand.is_some()
-    }
-
-    /// The guest has returned from what it had in hand.
-    pub(crate) fn put_down(&mut self) -> InHand {
-        self.in_hand.take().expect("a return follows a call")
-    }
-
     /// These are done with: acknowledges them, and asks for more where it is time.
     pub(crate) fn acknowledge(&mut self, done: InHand, out: &mut Outputs) {
         if done.sub == SubId::RESENT {
@@ -411,11 +403,6 @@ impl Consumer {
         self.upstreams.clear();
         self.queue.clear();
         self.current = None;
-    }
-
-    /// What the guest was to get again is not handled here after all.
-    pub(crate) fn abandon(&mut self) {
-        self.in_hand = None;
     }
 
     /// Tells every producer that this consumer is gone. What came in meanwhile goes back to them.

@@ -93,14 +93,19 @@ impl Suspects {
         (self.traps.len() > TRAPS_AT_ONCE).then_some(PAUSE)
     }
 
-    /// The guest did not survive this call with events.
-    pub(crate) fn on_trap(&mut self, now: Duration, call: Call) -> Verdict {
+    /// How many poison events were found lately.
+    pub(crate) fn found(&self, now: Duration) -> usize {
+        self.found.iter().filter(|at| now.saturating_sub(**at) <= self.limit.within).count()
+    }
+
+    /// The guest did not survive this call with events. Other instances of the stage have found so many lately.
+    pub(crate) fn on_trap(&mut self, now: Duration, call: Call, by_others: usize) -> Verdict {
         let Some((first, second)) = halves(&call) else {
             if !self.is_suspect {
                 self.parts.push_front(again(call));
                 return Verdict::Tried;
             }
-            return self.convict(now, call);
+            return self.convict(now, call, by_others);
         };
         if self.is_suspect {
             self.parts.push_front(second);
@@ -111,9 +116,9 @@ impl Suspects {
         Verdict::Tried
     }
 
-    fn convict(&mut self, now: Duration, call: Call) -> Verdict {
+    fn convict(&mut self, now: Duration, call: Call, by_others: usize) -> Verdict {
         self.found.retain(|at| now.saturating_sub(*at) <= self.limit.within);
-        let found = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+        let found = u32::try_from(self.found(now) + by_others).unwrap_or(u32::MAX);
         if found >= self.limit.max {
             return Verdict::TooMany(found);
         }
@@ -190,7 +195,7 @@ mod tests {
             let numbers = numbers(&call);
             if !numbers.iter().any(|number| poison.contains(number)) {
                 processed.extend(numbers);
-            } else if let Verdict::Poison(_) = suspects.on_trap(Duration::ZERO, call) {
+            } else if let Verdict::Poison(_) = suspects.on_trap(Duration::ZERO, call, 0) {
                 convicted.extend(numbers);
             }
             next = suspects.next();
@@ -233,9 +238,9 @@ mod tests {
         let mut verdicts = Vec::new();
         for at in [0, 1, 2, 12] {
             assert!(suspects.next().is_none(), "nothing is left of the last one");
-            suspects.on_trap(Duration::from_secs(at), call(1));
+            suspects.on_trap(Duration::from_secs(at), call(1), 0);
             let part = suspects.next().unwrap();
-            verdicts.push(matches!(suspects.on_trap(Duration::from_secs(at), part), Verdict::Poison(_)));
+            verdicts.push(matches!(suspects.on_trap(Duration::from_secs(at), part, 0), Verdict::Poison(_)));
         }
         assert_eq!(verdicts, [true, true, false, true], "a third within ten seconds is too many");
     }

@@ -203,10 +203,10 @@ impl Producer {
         }
     }
 
-    /// What the guest was asked for, did not emit, and consumers still wait for.
-    pub(crate) fn overdue(&self) -> u64 {
+    /// What guests were asked for, did not emit, and consumers still wait for; `being_made` is what they work on.
+    pub(crate) fn overdue(&self, being_made: u64) -> u64 {
         match self.mode {
-            DemandMode::Forward => self.dispatcher.open().min(self.asked),
+            DemandMode::Forward => self.dispatcher.open().min(self.asked.saturating_sub(being_made)),
             DemandMode::Accumulate => 0,
         }
     }

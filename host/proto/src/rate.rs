@@ -82,8 +82,19 @@ impl Limiter {
     /// How many of `wanted` events may be handled now. Less than a tenth of the limit is not worth a call, unless no
     /// more are wanted.
     pub(crate) fn allowed(&self, now: Duration, wanted: u32) -> Option<u32> {
-        let tokens = u32::try_from(self.level(now) / self.parts(1)).unwrap_or(0);
+        self.allowed_beside(now, wanted, 0)
+    }
+
+    /// As [`Self::allowed`], beside `being_made` events that are not counted yet.
+    pub(crate) fn allowed_beside(&self, now: Duration, wanted: u32, being_made: u32) -> Option<u32> {
+        let tokens = u32::try_from(self.level(now) / self.parts(1)).unwrap_or(0).saturating_sub(being_made);
         (tokens >= self.worth(wanted)).then(|| tokens.min(wanted))
+    }
+
+    /// As [`Self::allowed_at`], beside these; `None` if time alone does not let them be handled.
+    pub(crate) fn allowed_beside_at(&self, wanted: u32, being_made: u32) -> Option<Duration> {
+        let needed = self.worth(wanted).saturating_add(being_made);
+        (being_made == 0 || needed <= self.burst).then(|| self.at(self.parts(needed)))
     }
 
     fn worth(&self, wanted: u32) -> u32 {

@@ -9,7 +9,7 @@
 //!     +-----------------+------------------+-----------------+
 //!     v                 v                  v                 v
 //! poll_transmit     poll_call         poll_notice       poll_timeout
-//! messages          at most one       for the log,      when to call
+//! messages          one of a guest    for the log,      when to call
 //!                   until returned    and tests         handle(Timeout)
 //! ```
 //!
@@ -20,6 +20,7 @@
 //! Time is a [`Duration`] since any fixed moment; it only has to rise.
 
 mod flow;
+mod pool;
 mod turns;
 mod words;
 mod work;
@@ -30,10 +31,12 @@ use std::{
     time::Duration,
 };
 
-pub use words::{Ack, Call, Ending, Input, Letter, LettersNo, Notice, Rejected, RetryPolicy, Returned, Transmit};
+pub use words::{
+    Ack, Call, Concurrency, Ending, GuestNo, Input, Letter, LettersNo, MAX_INSTANCES, Notice, Rejected, RetryPolicy,
+    Returned, Transmit,
+};
 
 use crate::{
-    backoff::Backoff,
     checkpoints::{Checkpoints, Commit, Committed},
     consumer::{Consumer, Gathering, InHand, SubIds, UpstreamOptions},
     dispatch::DispatcherOptions,
@@ -41,15 +44,14 @@ use crate::{
     intake::{Fetch, Intake},
     message::{Envelope, Message, Reason},
     owed::Owed,
-    poison::{PoisonLimit, Suspects},
+    poison::PoisonLimit,
     producer::{BufferOptions, DemandMode, Producer},
     rate::{Limiter, RateLimit},
-    recycle::{Marks, Recycler},
+    recycle::Marks,
     requests::{Answer, RequestNo, Requests},
     select::InstanceId,
-    ticks::Ticks,
 };
-use turns::Turn;
+use pool::Pool;
 
 /// What a stage does with events.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -126,6 +128,8 @@ pub struct StageOptions {
     pub poison: PoisonLimit,
     /// When its guest gives way to a fresh one for the memory it takes.
     pub recycle: Option<Marks>,
+    /// How many guests it has. Only one of a stage with a checkpoint, or with a subscription that its guest asks.
+    pub concurrency: Concurrency,
 }
 
 impl StageOptions {
@@ -157,6 +161,7 @@ impl StageOptions {
             retry: RetryPolicy::default(),
             poison: PoisonLimit::default(),
             recycle: None,
+            concurrency: Concurrency::default(),
         }
     }
 }
@@ -210,15 +215,8 @@ pub struct Stage {
     consumer: Consumer,
     ids: SubIds,
     out: Outputs,
-    calling: Option<Call>,
-    held: Option<Held>,
-    call_backoff: Backoff,
-    /// Ask a producer again for what it left open.
-    poll_at: Option<Duration>,
-    ticks: Option<Ticks>,
+    pool: Pool,
     requests: Requests,
-    /// What the guest was called for last, of what takes turns.
-    turn: Turn,
     finished: bool,
     draining: Option<Reason>,
     stopped: Option<Reason>,
@@ -230,10 +228,6 @@ pub struct Stage {
     forgets: bool,
     intake: Option<Intake>,
     name: StageName,
-    suspects: Suspects,
-    /// The guest did not survive its last call: another takes its place before the next.
-    renew: bool,
-    recycler: Option<Recycler>,
     /// To be kept, and who is acknowledged once they are.
     letters: BTreeMap<LettersNo, InHand>,
     unsent_letters: VecDeque<(LettersNo, Vec<Letter>)>,
@@ -243,6 +237,7 @@ pub struct Stage {
 impl Stage {
     /// A stage at its start. It does nothing before the first input.
     pub fn new(options: StageOptions) -> Self {
+        let pool = Pool::new(&options);
         let StageOptions { pipeline, name, role, epoch, buffer, demand_mode, upstreams, fenced, .. } = options;
         let batch_events = options.batch.as_ref().map_or(0, |batch| batch.size);
         Self {
@@ -263,13 +258,8 @@ impl Stage {
                 .gathering(options.batch, options.message_bytes_max),
             ids: SubIds::default(),
             out: Outputs::default(),
-            calling: None,
-            held: None,
-            call_backoff: Backoff::GUEST,
-            poll_at: None,
-            ticks: options.tick.map(Ticks::new),
+            pool,
             requests: Requests::default(),
-            turn: Turn::default(),
             finished: false,
             draining: None,
             stopped: None,
@@ -280,9 +270,6 @@ impl Stage {
             forgets: false,
             intake: options.inbox.map(|position| Intake::new(position, options.checkpoint.unwrap_or(RECORD_EVERY))),
             name,
-            suspects: Suspects::new(options.poison),
-            renew: false,
-            recycler: options.recycle.map(Recycler::new),
             letters: BTreeMap::new(),
             unsent_letters: VecDeque::new(),
             next_letters: LettersNo(0),
@@ -317,8 +304,9 @@ impl Stage {
             Input::Received { sub, envelope } => self.on_message(now, sub, envelope),
             Input::Down { sub, reason } => self.on_ended(sub, Ending::Down, reason),
             Input::Cancel { sub, reason } => consumer.cancel(sub, reason, out),
-            Input::Returned(returned) => self.on_returned(now, returned),
-            Input::Memory { bytes } => self.recycler.iter_mut().for_each(|recycler| recycler.on_memory(bytes)),
+            Input::Returned(guest, returned) => self.on_returned(now, guest, returned),
+            Input::Memory { guest, bytes } => self.on_memory(guest, bytes),
+            Input::Resize(instances) => self.pool.resize(instances),
             Input::Emit(events) => {
                 let made = events.len();
                 self.producer.emit(events, out);
@@ -359,6 +347,7 @@ impl Stage {
             Input::Lettered { letters, kept } => self.on_lettered(letters, kept),
             Input::Resend(letter) => self.consumer.resend(letter),
         }
+        self.change_lanes();
         self.pay();
     }
 
@@ -428,37 +417,54 @@ impl Stage {
         !self.out.transmits.is_empty() || !self.out.notices.is_empty()
     }
 
-    /// The next guest call. `None` while one is running; its return is [`Input::Returned`].
-    pub fn poll_call(&mut self, now: Duration) -> Option<Call> {
-        if let Some(ticks) = &mut self.ticks {
-            ticks.start(now);
-        }
+    /// The guests that there are: each may be polled for its next call, at any time.
+    pub fn guests(&self) -> impl Iterator<Item = GuestNo> + use<> {
+        (0..u32::try_from(self.pool.len()).unwrap_or(MAX_INSTANCES)).map(GuestNo)
+    }
+
+    /// The next call of a guest. `None` while one is running; its return is [`Input::Returned`].
+    pub fn poll_call(&mut self, now: Duration, guest: GuestNo) -> Option<Call> {
+        self.pool.iter_mut().filter_map(|guest| guest.ticks.as_mut()).for_each(|ticks| ticks.start(now));
         if let Some(limiter) = &mut self.limiter {
             limiter.start(now);
         }
-        if self.calling.is_some() || self.stopped.is_some() {
+        let at = self.pool.find(guest)?;
+        let guest = self.pool.get(at);
+        let waits = guest.held.as_ref().is_some_and(|held| held.until > now);
+        if guest.calling.is_some() || waits || self.stopped.is_some() {
             return None;
         }
-        if self.held.as_ref().is_some_and(|held| held.until > now) {
-            return None;
-        }
-        let call = if self.renew && self.draining.is_none() {
-            self.held = None;
-            Some(Call::Renew)
-        } else if self.begins_recycling(now) {
-            Some(Call::Recycle)
-        } else if let Some(call) = self.held.take().and_then(|held| held.call).or_else(|| self.next_suspect()) {
-            Some(call)
-        } else if self.wants_snapshot(now) {
-            Some(Call::Snapshot)
-        } else if self.draining.is_some() {
-            self.next_flushed(now).or_else(|| self.last_tick())
-        } else {
-            self.next_in_turn(now)
-        };
-        self.count_given(now, call.as_ref());
-        self.calling.clone_from(&call);
+        let call = self.next_call(now, at);
+        self.pool.get(at).calling.clone_from(&call);
         call
+    }
+
+    fn next_call(&mut self, now: Duration, at: usize) -> Option<Call> {
+        let ends = self.draining.is_some();
+        if self.pool.is_too_many(at) && !ends {
+            return Some(Call::Retire);
+        }
+        let guest = self.pool.get(at);
+        if guest.renew {
+            guest.held = None;
+            // A stage that ends starts no other.
+            return Some(Call::Renew).filter(|_| !ends);
+        }
+        if self.begins_recycling(now, at) {
+            return Some(Call::Recycle);
+        }
+        let again = self.pool.get(at).held.take().and_then(|held| held.call).or_else(|| self.next_suspect(at));
+        if let Some(call) = again {
+            self.count_given(now, &call);
+            return Some(call);
+        }
+        if at == 0 && self.wants_snapshot(now) {
+            return Some(Call::Snapshot);
+        }
+        if ends {
+            return self.next_flushed(now, at).or_else(|| self.last_tick(at));
+        }
+        self.next_in_turn(now, at)
     }
 
     /// When to call `handle` with [`Input::Timeout`] and to poll again, if nothing comes before.
@@ -467,19 +473,35 @@ impl Stage {
             return None;
         }
         // A guest may be replaced before the call that it wants again; that return calls for a look by itself.
-        let held = self.held.as_ref().filter(|_| self.calling.is_none()).map(|held| held.until);
-        let idle = self.calling.is_none() && self.held.is_none() && !self.finished && self.draining.is_none();
+        let waiting = self.pool.iter().filter(|guest| guest.calling.is_none());
+        let held = waiting.filter_map(|guest| guest.held.as_ref()).map(|held| held.until).min();
+        let is_idle = self.pool.idle().next().is_some();
+        let idle = is_idle && self.draining.is_none();
         let poll = self.next_made_at().filter(|_| idle);
         // A stage that ends takes its last checkpoint when it is settled, whatever the time.
-        let may_take = self.calling.is_none() && self.held.is_none() && self.draining.is_none();
+        let may_take = self.pool.iter().all(pool::Guest::is_idle) && self.draining.is_none();
         let taken = self.checkpoints.as_ref().filter(|_| may_take);
         let settled = || self.producer.first_unsettled();
         let checkpoint = taken.and_then(|taken| taken.timeout(self.producer.next_seq(), settled));
         let intake = self.intake.as_ref().and_then(Intake::timeout);
-        let (tick, request) = (self.next_tick_at().filter(|_| idle), self.requests.timeout());
-        let call = self.consumer.call_at().filter(|_| idle);
-        let waits =
-            [held, poll, checkpoint, intake, tick, request, call, self.consumer.timeout(), self.producer.timeout()];
+        let tick = self.pool.idle().filter(|_| idle).filter_map(|guest| self.next_tick_at(guest)).min();
+        let request = self.requests.timeout();
+        let has_room = self.pool.idle().any(|guest| guest.lane.is_empty());
+        let may_be_given = idle && has_room && !self.pool.is_changing() && !self.consumer.is_suspended();
+        let lane = self.pool.idle().filter(|_| idle).filter_map(|guest| guest.lane_at).min();
+        let call = self.consumer.call_at().filter(|_| may_be_given);
+        let waits = [
+            held,
+            poll,
+            checkpoint,
+            intake,
+            tick,
+            request,
+            lane,
+            call,
+            self.consumer.timeout(),
+            self.producer.timeout(),
+        ];
         waits.into_iter().flatten().min()
     }
 
@@ -529,12 +551,12 @@ impl Stage {
 
     /// Whether nothing is left to do but to put on record what was done.
     pub fn is_settled(&self) -> bool {
-        self.calling.is_none() && self.held.is_none() && self.has_settled()
+        self.pool.iter().all(pool::Guest::is_idle) && self.has_settled()
     }
 
     fn has_settled(&self) -> bool {
-        let owes = !self.owed.is_empty() || !self.letters.is_empty() || !self.suspects.is_empty();
-        !owes && self.consumer.is_idle() && self.producer.is_drained()
+        let owes = !self.owed.is_empty() || !self.letters.is_empty() || self.pool.has_suspects();
+        !owes && !self.pool.has_events() && self.consumer.is_idle() && self.producer.is_drained()
     }
 
     fn is_recorded(&self) -> bool {
@@ -559,6 +581,11 @@ impl Stage {
     /// Messages received and not begun.
     pub fn queued(&self) -> usize {
         self.consumer.queued()
+    }
+
+    /// How many guests its events are divided among, and how many it is to have.
+    pub fn instances(&self) -> (u32, u32) {
+        (u32::try_from(self.pool.lanes()).unwrap_or(MAX_INSTANCES), self.pool.wanted())
     }
 
     /// Whether demand reaches the guest.

@@ -10,7 +10,7 @@ use forebay_proto::{
     consumer::{AskMode, Gathering, Owner, UpstreamOptions, WhenFull},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
-    stage::{Call, Input, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Rejected, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -72,7 +72,7 @@ fn asks(stage: &mut Stage) -> Vec<(u64, u64, Vec<SeqRun>)> {
 }
 
 fn call(stage: &mut Stage) -> Option<Vec<SeqRun>> {
-    match stage.poll_call(NOW) {
+    match stage.poll_call(NOW, GuestNo::FIRST) {
         Some(Call::HandleEvents { runs, .. }) => Some(runs),
         None => None,
         other => panic!("{other:?}"),
@@ -80,7 +80,10 @@ fn call(stage: &mut Stage) -> Option<Vec<SeqRun>> {
 }
 
 fn done(stage: &mut Stage) {
-    stage.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected: Vec::new() }));
+    stage.handle(
+        NOW,
+        Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: Vec::new() }),
+    );
 }
 
 fn notices(stage: &mut Stage) -> Vec<Notice> {
@@ -138,8 +141,8 @@ fn what_the_guest_was_given_does_not_count_against_it_and_what_it_asks_for_waits
         "nothing is acknowledged before the checkpoint"
     );
     let later = Duration::from_secs(2);
-    assert_eq!(stage.poll_call(later), Some(Call::Snapshot));
-    stage.handle(later, Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+    assert_eq!(stage.poll_call(later, GuestNo::FIRST), Some(Call::Snapshot));
+    stage.handle(later, Input::Returned(GuestNo::FIRST, Returned::Snapshot(bytes::Bytes::new())));
     assert!(stage.poll_commit(later).is_some());
     stage.handle(later, Input::Committed(Committed::Done));
     assert_eq!(asks(&mut stage), [(1, 8, vec![run(0, 4)])]);
@@ -218,7 +221,7 @@ fn what_is_given_back_to_come_again_is_asked_for_again() {
     receive(&mut stage, 1, 0, 3);
     call(&mut stage);
     let rejected = vec![Rejected { index: 1, retry: true, reason: "no".into() }];
-    stage.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected }));
+    stage.handle(NOW, Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected }));
     let asked = asks(&mut stage);
     assert_eq!(asked.last().unwrap().1, 4, "{asked:?}");
 }
@@ -354,9 +357,9 @@ fn what_a_guest_did_not_survive_is_part_of_what_a_fresh_one_asks_for() {
         if first == 1 {
             break;
         }
-        stage.handle(NOW, Input::Returned(Returned::Trapped("told to".into())));
-        assert_eq!(stage.poll_call(NOW), Some(Call::Renew));
-        stage.handle(NOW, Input::Returned(Returned::Renewed));
+        stage.handle(NOW, Input::Returned(GuestNo::FIRST, Returned::Trapped("told to".into())));
+        assert_eq!(stage.poll_call(NOW, GuestNo::FIRST), Some(Call::Renew));
+        stage.handle(NOW, Input::Returned(GuestNo::FIRST, Returned::Renewed));
         ask_anew(&mut stage, 2);
     }
     done(&mut stage);

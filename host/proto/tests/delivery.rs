@@ -11,7 +11,7 @@ use forebay_proto::{
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun, Subscribe},
     select::InstanceId,
-    stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -173,9 +173,12 @@ fn events(attempt: u32, runs: &[SeqRun]) -> Message {
 fn events_are_acknowledged_after_the_guest_has_returned_and_not_before() {
     let (mut consumer, sub) = subscribed();
     say(&mut consumer, sub, EPOCH, events(1, &[run(7, 3)]));
-    assert!(consumer.poll_call(NOW).is_some());
+    assert!(consumer.poll_call(NOW, GuestNo::FIRST).is_some());
     assert_eq!(sent(&mut consumer), []);
-    consumer.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
+    consumer.handle(
+        NOW,
+        Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: vec![] }),
+    );
     assert_eq!(sent(&mut consumer), [(sub, Message::Ask { granted: 10, acked: vec![run(7, 3)] })]);
 }
 
@@ -184,9 +187,12 @@ fn batches_keep_the_numbers_and_the_attempt_of_their_events() {
     let (mut consumer, sub) = subscribed();
     say(&mut consumer, sub, EPOCH, events(2, &[run(0, 3), run(9, 4)]));
     let mut handed = Vec::new();
-    while let Some(Call::HandleEvents { attempt, runs, .. }) = consumer.poll_call(NOW) {
+    while let Some(Call::HandleEvents { attempt, runs, .. }) = consumer.poll_call(NOW, GuestNo::FIRST) {
         handed.push((attempt, runs));
-        consumer.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
+        consumer.handle(
+            NOW,
+            Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: vec![] }),
+        );
     }
     assert_eq!(handed, [(2, vec![run(0, 3), run(9, 2)]), (2, vec![run(11, 2)])]);
 }
@@ -195,7 +201,7 @@ fn batches_keep_the_numbers_and_the_attempt_of_their_events() {
 fn events_of_another_epoch_are_refused_and_never_handled() {
     let (mut consumer, sub) = subscribed();
     say(&mut consumer, sub, OLD, events(1, &[run(0, 1)]));
-    assert_eq!(consumer.poll_call(NOW), None);
+    assert_eq!(consumer.poll_call(NOW, GuestNo::FIRST), None);
     assert_eq!(cancelled(&mut consumer), Some(Reason::StaleEpoch));
     let refused = |notice| matches!(notice, Notice::Refused { reason: Reason::StaleEpoch, .. });
     assert!(std::iter::from_fn(|| consumer.poll_notice()).any(refused));
@@ -205,9 +211,12 @@ fn events_of_another_epoch_are_refused_and_never_handled() {
 fn what_a_draining_consumer_has_not_begun_is_not_acknowledged() {
     let (mut consumer, sub) = subscribed();
     say(&mut consumer, sub, EPOCH, events(1, &[run(0, 8)]));
-    assert!(consumer.poll_call(NOW).is_some());
+    assert!(consumer.poll_call(NOW, GuestNo::FIRST).is_some());
     consumer.handle(NOW, Input::Drain(Reason::Shutdown(None)));
-    consumer.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
+    consumer.handle(
+        NOW,
+        Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: vec![] }),
+    );
     let ask = Message::Ask { granted: 15, acked: vec![run(0, 5)] };
     assert_eq!(sent(&mut consumer), [(sub, ask), (sub, Message::Cancel(Reason::Shutdown(None)))]);
     assert!(consumer.is_drained());

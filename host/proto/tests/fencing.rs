@@ -9,7 +9,7 @@ use forebay_proto::{
     consumer::{Owner, UpstreamOptions},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
-    stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -44,12 +44,12 @@ fn receive(stage: &mut Stage, sub: u64, lamport: u32, first: u64, count: u32) {
 }
 
 fn processed() -> Input {
-    Input::Returned(Returned::Processed { events: Batch::default(), rejected: Vec::new() })
+    Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: Vec::new() })
 }
 
 /// Epoch and first number of what the guest gets next.
 fn call(stage: &mut Stage, at: Duration) -> Option<(u32, u64)> {
-    match stage.poll_call(at)? {
+    match stage.poll_call(at, GuestNo::FIRST)? {
         Call::HandleEvents { epoch, runs, .. } => Some((epoch.lamport, runs[0].first.0)),
         other => panic!("{other:?}"),
     }
@@ -112,14 +112,14 @@ fn what_comes_late_of_a_former_owner_is_refused_and_counted() {
 fn a_call_with_events_of_a_former_owner_is_not_repeated() {
     let later = Duration::from_secs(5);
     let mut stage = handed_over(true);
-    stage.handle(NOW, Input::Returned(Returned::Retry));
+    stage.handle(NOW, Input::Returned(GuestNo::FIRST, Returned::Retry));
     assert_eq!(call(&mut stage, later), None, "it asked for that after the change");
 
     let mut stage = consumer(true);
     owned(&mut stage, "a", 1);
     receive(&mut stage, 1, 1, 0, 2);
     assert_eq!(call(&mut stage, NOW), Some((1, 0)));
-    stage.handle(NOW, Input::Returned(Returned::Retry));
+    stage.handle(NOW, Input::Returned(GuestNo::FIRST, Returned::Retry));
     owned(&mut stage, "b", 2);
     assert_eq!(call(&mut stage, later), None, "it asked for that before");
     receive(&mut stage, 2, 2, 0, 2);

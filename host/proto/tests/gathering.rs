@@ -13,7 +13,7 @@ use forebay_proto::{
     consumer::{GatherBy, Gathering, Owner, UpstreamOptions},
     ids::{Epoch, Seq, StageName, SubId},
     message::{Demand, Envelope, Events, Message, Reason, SeqRun},
-    stage::{Call, Input, Rejected, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Rejected, Returned, Role, Stage, StageOptions, Transmit},
 };
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ fn seqs(runs: &[SeqRun]) -> impl Iterator<Item = u64> + '_ {
 }
 
 fn call(stage: &mut Stage, now: u64) -> Option<Vec<u64>> {
-    match stage.poll_call(millis(now)) {
+    match stage.poll_call(millis(now), GuestNo::FIRST) {
         Some(Call::HandleEvents { runs, .. }) => Some(seqs(&runs).collect()),
         None => None,
         other => panic!("{other:?}"),
@@ -88,7 +88,7 @@ fn call(stage: &mut Stage, now: u64) -> Option<Vec<u64>> {
 }
 
 fn processed(rejected: Vec<Rejected>) -> Input {
-    Input::Returned(Returned::Processed { events: Batch::default(), rejected })
+    Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected })
 }
 
 fn done(stage: &mut Stage, now: u64) {
@@ -177,7 +177,7 @@ fn one_that_ends_without_a_guest_gives_it_back() {
     receive(&mut stage, 0, 0, 3);
     assert_eq!(call(&mut stage, 0), Some(vec![0, 1]));
     stage.handle(millis(1), Input::Drain(Reason::Shutdown(None)));
-    stage.handle(millis(1), Input::Returned(Returned::Trapped("trap".into())));
+    stage.handle(millis(1), Input::Returned(GuestNo::FIRST, Returned::Trapped("trap".into())));
     rest(&mut stage, 1);
     assert!(stage.is_drained());
     assert!(messages(&mut stage).iter().all(|message| !matches!(message, Message::Ask { .. })), "nothing is settled");
@@ -240,7 +240,7 @@ fn a_batch_that_the_guest_does_not_survive_is_halved() {
     let mut seen = Vec::new();
     let mut letters = Vec::new();
     for _ in 0..20 {
-        let polled = stage.poll_call(millis(0));
+        let polled = stage.poll_call(millis(0), GuestNo::FIRST);
         let input = match polled {
             Some(Call::Renew) => Returned::Renewed,
             Some(Call::HandleEvents { runs, .. }) => {
@@ -257,7 +257,7 @@ fn a_batch_that_the_guest_does_not_survive_is_halved() {
             None => break,
             other => panic!("{other:?}"),
         };
-        stage.handle(millis(0), Input::Returned(input));
+        stage.handle(millis(0), Input::Returned(GuestNo::FIRST, input));
         while let Some((no, more)) = stage.poll_letters() {
             letters.extend(more.iter().map(|letter| letter.seq.0));
             stage.handle(millis(0), Input::Lettered { letters: no, kept: true });
@@ -383,10 +383,10 @@ impl World {
 
     /// One call, if there is one.
     fn call(&mut self, reject: bool, trap: bool) -> bool {
-        let Some(call) = self.stage.poll_call(millis(self.now)) else { return false };
+        let Some(call) = self.stage.poll_call(millis(self.now), GuestNo::FIRST) else { return false };
         let Call::HandleEvents { attempt, runs, events, .. } = call else {
             assert_eq!(call, Call::Renew);
-            self.stage.handle(millis(self.now), Input::Returned(Returned::Renewed));
+            self.stage.handle(millis(self.now), Input::Returned(GuestNo::FIRST, Returned::Renewed));
             return true;
         };
         let numbers: Vec<_> = seqs(&runs).collect();
@@ -411,7 +411,7 @@ impl World {
                 Returned::Processed { events: Batch::default(), rejected }
             }
         };
-        self.stage.handle(millis(self.now), Input::Returned(returned));
+        self.stage.handle(millis(self.now), Input::Returned(GuestNo::FIRST, returned));
         true
     }
 

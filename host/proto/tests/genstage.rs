@@ -15,7 +15,7 @@ use forebay_proto::{
     ids::{Epoch, StageName},
     message::Demand,
     pipeline::{ManifestError, Pipeline},
-    stage::{Input, Role, Stage, StageOptions, Transmit},
+    stage::{GuestNo, Input, Role, Stage, StageOptions, Transmit},
 };
 
 use replay::{Observed, Scenario, differences::DIFFERENCES, elsewhere::ELSEWHERE};
@@ -155,7 +155,10 @@ fn a_source_without_an_owner_is_waited_for() {
         options.upstreams = vec![UpstreamOptions { cancel, ..UpstreamOptions::new(source.clone(), Demand::default()) }];
         let mut stage = Stage::new(options);
         stage.handle(Duration::ZERO, Input::Owner { source: source.clone(), owner: None });
-        assert_eq!((stage.poll_call(Duration::ZERO), stage.poll_transmit(), stage.stopped()), (None, None, None));
+        assert_eq!(
+            (stage.poll_call(Duration::ZERO, GuestNo::FIRST), stage.poll_transmit(), stage.stopped()),
+            (None, None, None)
+        );
         let owner = Owner { node: "n".parse().unwrap(), epoch: Epoch::default() };
         stage.handle(Duration::ZERO, Input::Owner { source, owner: Some(owner) });
         assert!(matches!(stage.poll_transmit(), Some(Transmit::Open { .. })), "{cancel:?}");

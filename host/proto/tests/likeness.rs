@@ -10,7 +10,7 @@ use forebay_proto::{
     ids::{Epoch, StageName, SubId},
     message::{Demand, Envelope, Message, Reason, Subscribe},
     select::{InstanceId, Selection},
-    stage::{Call, Input, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 fn millis(n: u64) -> Duration {
@@ -47,7 +47,7 @@ fn asked_for_5(poll: Option<Duration>) -> Stage {
 }
 
 fn produced(events: Batch) -> Input {
-    Input::Returned(Returned::Produced { events, finished: false })
+    Input::Returned(GuestNo::FIRST, Returned::Produced { events, finished: false })
 }
 
 /// GenStage never asks again; a plugin without a timer could never emit again.
@@ -55,12 +55,12 @@ fn produced(events: Batch) -> Input {
 fn one_that_gave_less_is_asked_for_the_rest_after_poll_and_never_if_that_is_off() {
     for poll in [Some(millis(100)), None] {
         let mut stage = asked_for_5(poll);
-        assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+        assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
         stage.handle(millis(10), produced(Batch::from_payloads(["x", "y"])));
-        assert_eq!(stage.poll_call(millis(10)), None);
+        assert_eq!(stage.poll_call(millis(10), GuestNo::FIRST), None);
         assert_eq!(stage.poll_timeout(), poll.map(|poll| millis(10) + poll));
         stage.handle(millis(3_600_000), Input::Timeout);
-        let again = stage.poll_call(millis(3_600_000));
+        let again = stage.poll_call(millis(3_600_000), GuestNo::FIRST);
         assert_eq!(again, poll.map(|_| Call::HandleDemand { demand: 3 }));
     }
 }
@@ -92,7 +92,7 @@ fn one_that_lost_its_source_goes_on_with_the_next_owner_unless_it_is_to_end_too(
         stage.handle(millis(0), owned(Some(owner(1))));
         let [sub] = opened(&mut stage)[..] else { panic!("one subscription") };
         stage.handle(millis(1), Input::Down { sub, reason: reason.clone() });
-        assert_eq!(stage.poll_call(millis(1)), None);
+        assert_eq!(stage.poll_call(millis(1), GuestNo::FIRST), None);
         stage.handle(millis(1), owned(None));
         stage.handle(millis(2), owned(Some(owner(2))));
         assert_eq!(
@@ -181,13 +181,13 @@ impl Flow {
     fn calls(&mut self, now: u64) -> Vec<(&'static str, String)> {
         let mut made = Vec::new();
         for (topic, consumer) in &mut self.consumers {
-            while let Some(call) = consumer.poll_call(millis(now)) {
+            while let Some(call) = consumer.poll_call(millis(now), GuestNo::FIRST) {
                 let Call::HandleEvents { events, .. } = call else { panic!("{call:?}") };
                 assert!(events.iter().all(|event| event.topic == Some(*topic)));
                 let text = events.iter().map(|event| String::from_utf8_lossy(event.payload).into_owned());
                 made.push((*topic, text.collect::<Vec<_>>().join(" ")));
                 let processed = Returned::Processed { events: Batch::default(), rejected: Vec::new() };
-                consumer.handle(millis(now), Input::Returned(processed));
+                consumer.handle(millis(now), Input::Returned(GuestNo::FIRST, processed));
             }
         }
         made
@@ -199,7 +199,7 @@ impl Flow {
 fn each_batcher_gets_its_topic_in_batches_of_its_own_size() {
     let mut flow = Flow::begin(&[("mail", 3), ("store", 2)]);
     flow.settle(0);
-    assert!(matches!(flow.source.poll_call(millis(0)), Some(Call::HandleDemand { .. })));
+    assert!(matches!(flow.source.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { .. })));
     let topics = ["mail", "store", "mail", "mail", "store", "store", "mail"];
     flow.source.handle(millis(1), produced(of_topics(&topics)));
     flow.settle(1);

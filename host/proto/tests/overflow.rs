@@ -9,7 +9,7 @@ use forebay_proto::{
     consumer::{Owner, UpstreamOptions, WhenFull},
     ids::{Epoch, Seq, SubId},
     message::{Demand, Envelope, Events, Message, SeqRun},
-    stage::{Call, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -45,14 +45,17 @@ fn sent(stage: &mut Stage) -> Vec<Message> {
 }
 
 fn call(stage: &mut Stage) -> Vec<SeqRun> {
-    match stage.poll_call(NOW) {
+    match stage.poll_call(NOW, GuestNo::FIRST) {
         Some(Call::HandleEvents { runs, .. }) => runs,
         other => panic!("{other:?}"),
     }
 }
 
 fn processed(stage: &mut Stage) {
-    stage.handle(NOW, Input::Returned(Returned::Processed { events: Batch::default(), rejected: Vec::new() }));
+    stage.handle(
+        NOW,
+        Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: Vec::new() }),
+    );
 }
 
 fn dropped(stage: &mut Stage) -> u64 {
@@ -113,7 +116,7 @@ fn of_what_waits_the_newest_are_dropped() {
     processed(&mut stage);
     assert_eq!(call(&mut stage), [run(2, 2)], "5 and 4 were dropped");
     processed(&mut stage);
-    assert_eq!(stage.poll_call(NOW), None);
+    assert_eq!(stage.poll_call(NOW, GuestNo::FIRST), None);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use forebay_proto::{
     message::{Demand, Envelope, Events, Message, SeqRun, Subscribe},
     rate::RateLimit,
     select::InstanceId,
-    stage::{Call, Input, Returned, Role, Stage, StageOptions, Transmit},
+    stage::{Call, GuestNo, Input, Returned, Role, Stage, StageOptions, Transmit},
 };
 
 const SUB: SubId = SubId(1);
@@ -113,7 +113,7 @@ impl World {
         while self.stage.poll_processed(self.now).is_some() {
             self.stage.handle(self.now, Input::ProcessedRecorded(Committed::Done));
         }
-        let Some(call) = self.stage.poll_call(self.now) else { return false };
+        let Some(call) = self.stage.poll_call(self.now, GuestNo::FIRST) else { return false };
         let batch = |count: usize| Batch::from_payloads(vec!["x"; count]);
         let (count, returned) = match call {
             Call::HandleDemand { demand } => {
@@ -136,7 +136,7 @@ impl World {
             other => panic!("{other:?}"),
         };
         self.handled.push((self.now, count as u64));
-        self.stage.handle(self.now, Input::Returned(returned));
+        self.stage.handle(self.now, Input::Returned(GuestNo::FIRST, returned));
         true
     }
 
@@ -304,14 +304,17 @@ fn a_producer_without_a_limit_gets_one_and_loses_it_again() {
 #[test]
 fn a_call_that_is_repeated_counts_again_and_does_not_wait() {
     let mut world = World::of(options(Role::Consumer, 10));
-    let Some(Call::HandleEvents { runs, .. }) = world.stage.poll_call(Duration::ZERO) else { panic!() };
-    world.stage.handle(Duration::ZERO, Input::Returned(Returned::Trapped("trap".into())));
-    assert_eq!(world.stage.poll_call(Duration::ZERO), Some(Call::Renew));
-    world.stage.handle(Duration::ZERO, Input::Returned(Returned::Renewed));
-    let again = world.stage.poll_call(Duration::ZERO);
+    let Some(Call::HandleEvents { runs, .. }) = world.stage.poll_call(Duration::ZERO, GuestNo::FIRST) else { panic!() };
+    world.stage.handle(Duration::ZERO, Input::Returned(GuestNo::FIRST, Returned::Trapped("trap".into())));
+    assert_eq!(world.stage.poll_call(Duration::ZERO, GuestNo::FIRST), Some(Call::Renew));
+    world.stage.handle(Duration::ZERO, Input::Returned(GuestNo::FIRST, Returned::Renewed));
+    let again = world.stage.poll_call(Duration::ZERO, GuestNo::FIRST);
     assert!(matches!(again, Some(Call::HandleEvents { runs: second, .. }) if second == runs));
     let returned = Returned::Processed { events: Batch::default(), rejected: Vec::new() };
-    world.stage.handle(Duration::ZERO, Input::Returned(returned));
-    assert_eq!((world.stage.poll_call(millis(199)), world.stage.poll_timeout()), (None, Some(millis(200))));
-    assert!(world.stage.poll_call(millis(200)).is_some(), "two tokens were used");
+    world.stage.handle(Duration::ZERO, Input::Returned(GuestNo::FIRST, returned));
+    assert_eq!(
+        (world.stage.poll_call(millis(199), GuestNo::FIRST), world.stage.poll_timeout()),
+        (None, Some(millis(200)))
+    );
+    assert!(world.stage.poll_call(millis(200), GuestNo::FIRST).is_some(), "two tokens were used");
 }

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use forebay_proto::stage::GuestNo;
 use rand::rngs::SmallRng;
 
 use crate::{
@@ -29,7 +30,7 @@ pub(crate) enum Due {
     /// Two nodes try to connect.
     Connect(NodeNo, NodeNo),
     /// A guest call is over.
-    Return(NodeNo, InstanceNo),
+    Return(NodeNo, InstanceNo, GuestNo),
     /// A guest emits by itself.
     Pay(NodeNo, InstanceNo),
     /// A stage wants to be woken.

@@ -9,7 +9,7 @@ use forebay_proto::{
     ids::{BootId, Epoch},
     message::{Demand, SeqRun},
     names::Claim,
-    stage::Role,
+    stage::{GuestNo, Role},
 };
 
 pub(crate) use forebay_proto::ids::Seq;
@@ -127,6 +127,8 @@ pub(crate) enum Fault {
     Cancel(NodeNo),
     /// A consuming stage is drained and started anew.
     Recycle(NodeNo),
+    /// A stage is to have another number of guests.
+    Resize(NodeNo),
     /// A message of an old epoch comes out of the network on some subscription.
     Stale(NodeNo),
 }
@@ -297,7 +299,8 @@ pub(crate) enum What {
     /// The call of `Demanded` is back.
     Answered {
         producer: Instance,
-        retry: bool,
+        /// It wants to be asked for so many again.
+        retry: Option<u32>,
     },
     /// By a producer or producer-consumer, in the order of their numbers.
     Emitted {
@@ -306,6 +309,7 @@ pub(crate) enum What {
     },
     Called {
         consumer: Instance,
+        guest: GuestNo,
         stream: StreamNo,
         source: StageNo,
         epoch: Epoch,
@@ -313,6 +317,7 @@ pub(crate) enum What {
     },
     Processed {
         consumer: Instance,
+        guest: GuestNo,
         stream: StreamNo,
         source: StageNo,
         epoch: Epoch,
@@ -320,6 +325,7 @@ pub(crate) enum What {
     },
     WantsRetry {
         consumer: Instance,
+        guest: GuestNo,
         stream: StreamNo,
         runs: Vec<SeqRun>,
     },
@@ -420,16 +426,22 @@ impl fmt::Display for What {
             Self::Demanded { producer, demand } => write!(f, "{producer} guest is asked for {demand}"),
             Self::Asked { consumer, source, count } => write!(f, "{consumer} guest asks {source} for {count}"),
             Self::Answered { producer, retry } => {
-                write!(f, "{producer} guest {}", if *retry { "wants to be asked again" } else { "has answered" })
+                write!(
+                    f,
+                    "{producer} guest {}",
+                    if retry.is_some() { "wants to be asked again" } else { "has answered" }
+                )
             }
             Self::Emitted { producer, payloads } => write!(f, "{producer} emits {}", payloads.len()),
-            Self::Called { consumer, stream, source, epoch, events } => {
-                write!(f, "{consumer} guest gets {source}@{epoch} {events} of {stream}")
+            Self::Called { consumer, guest, stream, source, epoch, events } => {
+                write!(f, "{consumer} guest {} gets {source}@{epoch} {events} of {stream}", guest.0)
             }
-            Self::Processed { consumer, source, epoch, runs, .. } => {
-                write!(f, "{consumer} has processed {source}@{epoch} {}", Runs(runs))
+            Self::Processed { consumer, guest, source, epoch, runs, .. } => {
+                write!(f, "{consumer} guest {} has processed {source}@{epoch} {}", guest.0, Runs(runs))
             }
-            Self::WantsRetry { consumer, runs, .. } => write!(f, "{consumer} guest wants {} again", Runs(runs)),
+            Self::WantsRetry { consumer, guest, runs, .. } => {
+                write!(f, "{consumer} guest {} wants {} again", guest.0, Runs(runs))
+            }
             Self::Trapped { instance } => write!(f, "{instance} guest traps"),
             Self::Recycled { instance } => write!(f, "{instance} guest gives way to a fresh one"),
         }

@@ -1,6 +1,9 @@
 //! Fake guests: what plugins do, well or badly.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use forebay_proto::{
@@ -8,7 +11,7 @@ use forebay_proto::{
     ids::{Epoch, Seq},
     message::SeqRun,
     recycle::Marks,
-    stage::{Call, Rejected, Returned, Role},
+    stage::{Call, GuestNo, Rejected, Returned, Role},
 };
 use rand::{RngExt, rngs::SmallRng};
 
@@ -97,7 +100,7 @@ pub(crate) struct Guest {
     /// What it was when it was last taken.
     taken: BTreeSet<EventId>,
     /// Some is lost with each call.
-    memory: u64,
+    memory: BTreeMap<GuestNo, u64>,
     /// Whom it asks itself, and how much it keeps open.
     sources: Vec<(StageNo, u32)>,
     /// What it is about to ask for.
@@ -111,7 +114,7 @@ impl Guest {
     /// It asks these sources for so much itself.
     pub(crate) fn new(habit: Habit, manners: Manners, sources: Vec<(StageNo, u32)>) -> Self {
         let (known, taken, wishes) = (BTreeSet::new(), BTreeSet::new(), sources.clone());
-        Self { habit, manners, emitted: 0, owed: 0, known, taken, memory: 1, sources, wishes }
+        Self { habit, manners, emitted: 0, owed: 0, known, taken, memory: BTreeMap::new(), sources, wishes }
     }
 
     /// What it asks for next, if it asks at all.
@@ -132,20 +135,24 @@ impl Guest {
     }
 
     /// Another takes its place.
-    fn renew(&mut self) {
-        let state = std::mem::take(&mut self.taken);
-        *self = Self::new(self.habit, self.manners, std::mem::take(&mut self.sources));
+    /// What its stage has emitted is not forgotten by the others.
+    fn renew(&mut self, no: GuestNo) {
+        let (state, mut memory) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.memory));
+        memory.remove(&no);
+        let (emitted, owed) = (self.emitted, self.owed);
+        *self =
+            Self { emitted, owed, memory, ..Self::new(self.habit, self.manners, std::mem::take(&mut self.sources)) };
         self.restore(state);
     }
 
     /// A fresh one goes on where it is. What was taken last stays what one begins with that is renewed.
-    fn recycle(&mut self) -> Returned {
-        self.memory = 1;
-        Returned::Recycled { memory_bytes: self.memory }
+    fn recycle(&mut self, no: GuestNo) -> Returned {
+        self.memory.remove(&no);
+        Returned::Recycled { memory_bytes: self.memory(no) }
     }
 
-    pub(crate) fn memory(&self) -> u64 {
-        self.memory
+    pub(crate) fn memory(&self, no: GuestNo) -> u64 {
+        1 + self.memory.get(&no).copied().unwrap_or_default()
     }
 
     fn snapshot(&mut self) -> Returned {
@@ -164,11 +171,17 @@ impl Guest {
         Duration::from_micros(rng.random_range(500..=self.manners.slow_us))
     }
 
-    pub(crate) fn answer(&mut self, rng: &mut SmallRng, phase: Phase, me: Instance, call: &Call) -> Outcome {
+    pub(crate) fn answer(
+        &mut self,
+        rng: &mut SmallRng,
+        phase: Phase,
+        (me, no): (Instance, GuestNo),
+        call: &Call,
+    ) -> Outcome {
         if phase == Phase::Faults {
             let lot = rng.random_range(0..100);
             if *call == Call::Renew {
-                self.renew();
+                self.renew(no);
                 return Outcome::Returned(Returned::Renewed);
             }
             if lot < self.manners.trap {
@@ -185,7 +198,7 @@ impl Guest {
                 });
             }
         }
-        self.memory += 1;
+        *self.memory.entry(no).or_default() += 1;
         Outcome::Returned(match call {
             Call::HandleDemand { demand } => self.produce(rng, phase, me, *demand),
             Call::HandleEvents { source, events, .. } => {
@@ -194,13 +207,17 @@ impl Guest {
                 self.learn(call, &rejected);
                 Returned::Processed { events: self.transform(events), rejected }
             }
+            Call::Retire => {
+                self.memory.remove(&no);
+                Returned::Retired
+            }
             Call::Renew => {
-                self.renew();
+                self.renew(no);
                 Returned::Renewed
             }
             Call::Snapshot => self.snapshot(),
             Call::HandleTick => Returned::Ticked(self.pay(rng, phase, me)),
-            Call::Recycle => self.recycle(),
+            Call::Recycle => self.recycle(no),
             Call::HandleIngest { .. } => unreachable!("no stage of the simulator has an inbox"),
             Call::HandleCall { .. } => unreachable!("nobody asks a stage of the simulator anything"),
         })

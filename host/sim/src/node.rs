@@ -15,11 +15,11 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Events, Message, Reason, SeqRun},
     names::{Change, GlobalName, Islands, Placement},
-    stage::{Call, Input, Returned, Role, Stage},
+    stage::{Call, GuestNo, Input, Returned, Role, Stage},
 };
 use rand::{RngExt, seq::IndexedRandom};
 
-use running::{dressed, numbered, payloads};
+use running::{close, dressed, numbered, payloads};
 
 use crate::{
     agenda::{Due, Env},
@@ -74,7 +74,7 @@ struct Running {
     role: Role,
     stage: Stage,
     guest: Guest,
-    call: Option<Call>,
+    calls: BTreeMap<GuestNo, Call>,
     subs: BTreeMap<SubId, (StreamNo, Side)>,
     drain_until: Option<Duration>,
     wake_at: Option<Duration>,
@@ -162,7 +162,7 @@ impl Node {
             stage: Stage::new(options),
             guest,
             recorded,
-            call: None,
+            calls: BTreeMap::new(),
             subs: BTreeMap::new(),
             drain_until: None,
             wake_at: None,
@@ -226,7 +226,7 @@ impl Node {
             self.end(env, no, exit);
             return true;
         }
-        let is_idle = running.call.is_none();
+        let is_idle = running.calls.is_empty();
         if running.drain_until.is_some() && is_idle && running.stage.queued() > 0 {
             env.note(What::Stuck { instance: running.me, queued: running.stage.queued() });
         }
@@ -475,11 +475,11 @@ impl Node {
 
     // Guests.
 
-    pub(crate) fn on_return(&mut self, env: &mut Env, no: InstanceNo) {
+    pub(crate) fn on_return(&mut self, env: &mut Env, no: InstanceNo, guest: GuestNo) {
         let Some(running) = self.running.get_mut(&no) else { return };
-        let call = running.call.take().expect("a return follows a call");
-        let outcome = running.guest.answer(&mut env.rng, env.phase, running.me, &call);
-        running.note_outcome(env, &call, &outcome);
+        let call = running.calls.remove(&guest).expect("a return follows a call");
+        let outcome = running.guest.answer(&mut env.rng, env.phase, (running.me, guest), &call);
+        running.note_outcome(env, guest, &call, &outcome);
         let input = match outcome {
             Outcome::Trapped => {
                 running.exit = Some(Exit::Trapped);
@@ -495,7 +495,7 @@ impl Node {
                     revival.backoff.reset();
                 }
                 let routing = &self.workload.routing;
-                Input::Returned(dressed(returned, |events| routing.dress(running.me.stage, events)))
+                Input::Returned(guest, dressed(returned, |events| routing.dress(running.me.stage, events)))
             }
         };
         self.handle(env, no, input);
@@ -506,7 +506,7 @@ impl Node {
         let may_pay = |running: &&mut Running| running.drain_until.is_none() && running.guest.owes();
         let Some(running) = self.running.get_mut(&no).filter(may_pay) else { return };
         let delay = Duration::from_millis(env.rng.random_range(2..60));
-        if running.call.is_some() {
+        if !running.calls.is_empty() {
             env.after(delay, Due::Pay(self.no, no));
             return;
         }
@@ -562,6 +562,16 @@ impl Node {
         }
     }
 
+    pub(crate) fn resize_one(&mut self, env: &mut Env) {
+        let picked = self
+            .pick(env, |running| self.workload.stage(running.me.stage).is_pooled() && running.drain_until.is_none());
+        if let Some(no) = picked {
+            let instances = env.rng.random_range(1..6);
+            self.handle(env, no, Input::Resize(instances));
+            self.react(env);
+        }
+    }
+
     fn pick_end(&self, env: &mut Env, fits: impl Fn(Side) -> bool) -> Option<(InstanceNo, SubId, StreamNo, Side)> {
         let mut found = Vec::new();
         for running in self.running.values() {
@@ -601,12 +611,21 @@ impl Node {
 
     // For the end.
 
-    pub(crate) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self, env: &Env) -> bool {
         let is_busy = |running: &Running| {
             let stage = &running.stage;
-            running.drain_until.is_some() || running.call.is_some() || stage.queued() > 0 || !stage.is_drained()
+            running.drain_until.is_some() || !running.calls.is_empty() || stage.queued() > 0 || !stage.is_drained()
         };
-        !self.running.values().any(is_busy) && self.revivals.values().all(|revival| revival.due.is_none())
+        let lacks_a_source = |running: &Running| {
+            let upstreams = &self.workload.stage(running.me.stage).upstreams;
+            let owned = upstreams.iter().filter(|(source, ..)| self.owner_of(*source).is_some());
+            let is_open = |stream: &StreamNo| {
+                env.network.stream(*stream).is_some_and(|stream| stream.end(Side::Consumer).is_open)
+            };
+            self.consumes_by(running.me.no).filter(is_open).count() < owned.count()
+        };
+        let is_at_work = |running: &Running| is_busy(running) || lacks_a_source(running);
+        !self.running.values().any(is_at_work) && self.revivals.values().all(|revival| revival.due.is_none())
     }
 
     pub(crate) fn instances(&self) -> impl Iterator<Item = (Instance, Visible)> {
@@ -621,14 +640,5 @@ impl Node {
     pub(crate) fn consumes_by(&self, no: InstanceNo) -> impl Iterator<Item = StreamNo> {
         let subs = self.running[&no].subs.values();
         subs.filter(|(_, side)| *side == Side::Consumer).map(|(stream, _)| *stream)
-    }
-}
-
-/// Closes one end, if it is open: the other side learns of it behind what was said before.
-fn close(env: &mut Env, stream: StreamNo, side: Side, why: &'static str) {
-    if env.network.stream(stream).is_some_and(|stream| stream.end(side).is_open) {
-        env.send_frame(stream, side.other(), Frame::Fin);
-        env.network.stream_mut(stream).expect("just seen").end_mut(side).is_open = false;
-        env.note(What::Closed { stream, side, why });
     }
 }

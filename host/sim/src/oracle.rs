@@ -216,7 +216,7 @@ impl Coverage {
             What::Forged { .. } => self.forged += 1,
             What::Trapped { .. } => self.traps += 1,
             What::Recycled { .. } => self.recycled += 1,
-            What::WantsRetry { .. } | What::Answered { retry: true, .. } => self.retries += 1,
+            What::WantsRetry { .. } | What::Answered { retry: Some(_), .. } => self.retries += 1,
             What::Fault(Fault::Crash(_)) => self.crashes += 1,
             What::Fault(Fault::Pause(..)) => self.pauses += 1,
             What::Ended { exit: Exit::Drained, .. } => self.drained += 1,

@@ -20,6 +20,7 @@ use crate::{
 /// How many topics there are.
 const TOPICS: u8 = 3;
 const PARTITIONS: u8 = 4;
+const KEYS: u8 = 6;
 
 /// Who of a source's consumers share their events: all, or those of a stage, or those of a stage on one node.
 pub(crate) type Group = Option<(StageNo, Option<NodeNo>)>;
@@ -51,6 +52,11 @@ fn topic(payload: &[u8]) -> Option<u8> {
 
 pub(crate) fn partition(payload: &[u8]) -> Option<u8> {
     payload.last().map(|last| last % PARTITIONS)
+}
+
+/// Some have none.
+pub(crate) fn key(payload: &[u8]) -> Option<u8> {
+    payload.last().map(|last| last % KEYS).filter(|key| *key > 0)
 }
 
 /// Of all stages. By default everything goes by demand.
@@ -141,19 +147,27 @@ impl Routing {
 
     /// What a stage emits, with the topics and headers that its events are told apart by.
     pub(crate) fn dress(&self, source: StageNo, events: Batch) -> Batch {
-        if !self.kinds.contains_key(&source) || events.is_empty() {
+        if events.is_empty() {
             return events;
         }
-        let mut columns = Columns {
-            topics: (0..TOPICS).map(|topic| format!("t.{topic}")).collect(),
-            ..Batch::from_payloads(events.iter().map(|event| event.payload)).to_columns()
-        };
+        let mut columns = Batch::from_payloads(events.iter().map(|event| event.payload)).to_columns();
+        for event in events.iter() {
+            columns.keys.extend(key(event.payload));
+            columns.key_ends.push(u32::try_from(columns.keys.len()).expect("a byte for each event"));
+        }
+        if self.kinds.contains_key(&source) {
+            self.add_topics(&events, &mut columns);
+        }
+        Batch::new(columns, &BatchLimits::default()).expect("one key, topic and header for each event")
+    }
+
+    fn add_topics(&self, events: &Batch, columns: &mut Columns) {
+        columns.topics = (0..TOPICS).map(|topic| format!("t.{topic}")).collect();
         for (at, event) in (0..).zip(events.iter()) {
             columns.topic_of.push(topic(event.payload).unwrap_or_default().into());
             let partition = partition(event.payload).map(|partition| partition.to_string());
             columns.headers.extend(partition.map(|partition| (at, "partition".to_owned(), partition)));
         }
-        Batch::new(columns, &BatchLimits::default()).expect("one topic and one header for each event")
     }
 }
 

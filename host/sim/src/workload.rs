@@ -26,12 +26,20 @@ pub(crate) enum Scope {
 }
 
 /// How much a stage handles at once, how fast, and who asks for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flow {
     pub(crate) batch: Option<Gathering>,
     pub(crate) rate: Option<RateLimit>,
     /// Its guest asks: it keeps so many events open at most.
     pub(crate) manual: Option<u32>,
+    /// How many guests it has at first.
+    pub(crate) instances: u32,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { batch: None, rate: None, manual: None, instances: 1 }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +60,13 @@ pub(crate) struct StagePlan {
     pub(crate) call_events_max: u32,
     pub(crate) message_bytes_max: usize,
     pub(crate) flow: Flow,
+}
+
+impl StagePlan {
+    /// Whether it may have several guests at some time.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.flow.instances > 1
+    }
 }
 
 #[derive(Debug)]
@@ -157,7 +172,8 @@ impl Workload {
             }
             22..32 => self.faults.push((at, Fault::Pause(node, millis(rng, 20, 1200)))),
             32..45 => self.faults.push((at, Fault::Cancel(node))),
-            45..58 => self.faults.push((at, Fault::Recycle(node))),
+            45..53 => self.faults.push((at, Fault::Recycle(node))),
+            53..58 => self.faults.push((at, Fault::Resize(node))),
             58..70 => self.faults.push((at, Fault::Stale(node))),
             _ if other == node => {}
             70..76 => self.faults.push((at, Fault::Slow(node, other, rng.random_range(2..30)))),
@@ -262,10 +278,15 @@ fn random_flow(rng: &mut SmallRng, stage: &StagePlan) -> Flow {
     let (size, timeout) = (rng.random_range(1..=max), millis(rng, 5, 60));
     let batch = Gathering { size, timeout, by: None };
     let manual = rng.random_range(1..30);
+    let manual = (!is_source && rng.random_bool(0.2)).then_some(manual);
+    let may_have_more = manual.is_none() && stage.checkpoint.is_none();
+    // Lots of its own, as with the routing.
+    let more = rng.clone().random_range(0..10_u32);
     Flow {
         batch: (!is_source && rng.random_bool(0.25)).then_some(batch),
         rate: (is_steady && rng.random_bool(0.2)).then_some(rate),
-        manual: (!is_source && rng.random_bool(0.2)).then_some(manual),
+        manual,
+        instances: if may_have_more && more < 3 { more + 2 } else { 1 },
     }
 }
 

@@ -78,8 +78,10 @@ impl World {
             Due::Frame(stream, side) => self.env.network.stream(*stream).map(|stream| stream.end(*side).node),
             Due::NoWay(stream) => self.env.network.stream(*stream).map(|stream| stream.end(Side::Consumer).node),
             Due::Control(_, node) | Due::Disconnect { node, .. } | Due::NodeWake(node) => Some(*node),
-            Due::Return(node, _) | Due::Pay(node, _) | Due::Wake(node, _) => Some(*node),
-            Due::Fault(Fault::Cancel(node) | Fault::Recycle(node) | Fault::Stale(node)) => Some(*node),
+            Due::Return(node, ..) | Due::Pay(node, _) | Due::Wake(node, _) => Some(*node),
+            Due::Fault(Fault::Cancel(node) | Fault::Recycle(node) | Fault::Resize(node) | Fault::Stale(node)) => {
+                Some(*node)
+            }
             Due::Connect(..) | Due::Start(_) | Due::Fault(_) | Due::Calm | Due::Closing | Due::Look => None,
         }
     }
@@ -128,7 +130,9 @@ impl World {
                 }
             }
             Due::Control(session, node) => self.with(Some(node), |node, env| node.on_control(env, session)),
-            Due::Return(node, instance) => self.with(Some(node), |node, env| node.on_return(env, instance)),
+            Due::Return(node, instance, guest) => {
+                self.with(Some(node), |node, env| node.on_return(env, instance, guest));
+            }
             Due::Pay(node, instance) => self.with(Some(node), |node, env| node.on_pay(env, instance)),
             Due::Wake(node, instance) => self.with(Some(node), |node, env| node.on_stage_wake(env, instance)),
             Due::NodeWake(node) => self.with(Some(node), |node, env| node.on_wake(env)),
@@ -213,6 +217,7 @@ impl World {
             Fault::Slow(one, other, slowness) => self.env.slow(one, other, slowness),
             Fault::Cancel(node) => self.with(Some(node), |node, env| node.cancel_one(env)),
             Fault::Recycle(node) => self.with(Some(node), |node, env| node.recycle_one(env)),
+            Fault::Resize(node) => self.with(Some(node), |node, env| node.resize_one(env)),
             Fault::Stale(node) => self.with(Some(node), |node, env| node.forge_one(env)),
         }
     }
@@ -237,7 +242,7 @@ impl World {
     // The end.
 
     fn is_at_rest(&self) -> bool {
-        self.nodes.iter().flatten().all(Node::is_at_rest)
+        self.nodes.iter().flatten().all(|node| node.is_at_rest(&self.env))
     }
 
     fn ending(&self) -> Ending {

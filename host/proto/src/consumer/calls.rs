@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AskMode, Consumer, Current, InHand, Queued, WhenFull, gather::Gathered, take_runs};
+use super::{AskMode, Consumer, Current, Queued, WhenFull, gather::Gathered, take_runs};
 use crate::{
     batch::Batch,
     ids::SubId,
@@ -12,8 +12,9 @@ use crate::{
 };
 
 impl Consumer {
-    /// The next call to make, if nothing is in hand. `wanted` says whether a new message may be
-    /// taken: always for a consumer, while downstream waits for a producer-consumer.
+    /// The next events to make a call with. `wanted` says whether a new message may be
+    /// taken: always for a consumer, while downstream waits for a producer-consumer. `idle` says whether nothing that came
+    /// before is in hand or waits for an instance: the end of a subscription comes behind its events.
     ///
     /// `limiter` says how many events a call may have, and whether there may be one.
     ///
@@ -22,16 +23,20 @@ impl Consumer {
         &mut self,
         now: Duration,
         wanted: bool,
+        idle: bool,
         limiter: Option<&Limiter>,
         out: &mut Outputs,
     ) -> Result<Option<Call>, Reason> {
         self.call_at = None;
         while self.current.is_none() {
-            if !wanted || self.in_hand.is_some() {
+            if !wanted {
                 return Ok(None);
             }
             if let Some(no) = self.gathered_before_the_end() {
                 return Ok(self.call_gathered(now, no, limiter));
+            }
+            if !idle && matches!(self.queue.front(), Some(Queued::Ended(..))) {
+                return Ok(None);
             }
             match self.queue.pop_front() {
                 None => return Ok(self.next_gathered(now, limiter)),
@@ -39,7 +44,7 @@ impl Consumer {
                     self.current = Some(Current { sub, attempt, runs: runs.into(), rest: events });
                 }
                 Some(Queued::Ended(sub, ending, reason)) => self.finish(now, sub, ending, reason, out)?,
-                Some(Queued::Resent(letter)) => return Ok(Some(self.take_letter(letter))),
+                Some(Queued::Resent(letter)) => return Ok(Some(Self::take_letter(letter))),
             }
         }
         Ok(self.cut_batch(now, limiter))
@@ -50,9 +55,8 @@ impl Consumer {
         self.call_at
     }
 
-    fn take_letter(&mut self, Letter { source, epoch, seq, attempts, event, .. }: Letter) -> Call {
+    fn take_letter(Letter { source, epoch, seq, attempts, event, .. }: Letter) -> Call {
         let (sub, runs) = (SubId::RESENT, vec![SeqRun { first: seq, count: 1 }]);
-        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
         Call::HandleEvents { sub, source, epoch, attempt: attempts.saturating_add(1), runs, events: event }
     }
 
@@ -134,7 +138,6 @@ impl Consumer {
         let subscription = self.subs.get_mut(&sub)?;
         subscription.given += u32::try_from(events.len()).unwrap_or(u32::MAX);
         let (source, epoch) = (subscription.source.clone(), subscription.epoch);
-        self.in_hand = Some(InHand { sub, source: source.clone(), epoch, runs: runs.clone() });
         Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events })
     }
 }

@@ -12,12 +12,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Range,
     sync::Arc,
     time::Duration,
 };
 
-use super::{WhenFull, take_runs};
+use super::{
+    WhenFull,
+    lanes::{alike, lane_of},
+    take_runs,
+};
 use crate::{
     batch::Batch,
     ids::SubId,
@@ -35,7 +38,7 @@ pub struct Gathering {
     pub by: Option<GatherBy>,
 }
 
-/// In what the events of one call are equal.
+/// In what events are equal that belong together: in one call, or to one instance.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GatherBy {
     /// Their keys. Events without one belong together.
@@ -69,6 +72,8 @@ struct Common {
     sub: SubId,
     attempt: u32,
     value: Option<Vec<u8>>,
+    /// They are for this instance.
+    lane: Option<usize>,
 }
 
 /// Events of one message that came next to each other.
@@ -94,6 +99,8 @@ struct Group {
 #[derive(Debug)]
 pub(super) struct Gather {
     options: Gathering,
+    /// How many instances there are, and in what the events of one of them are equal.
+    lanes: Option<(GatherBy, usize)>,
     /// Of one call. Unit: bytes.
     bytes_max: usize,
     groups: BTreeMap<Arc<Common>, Group>,
@@ -110,6 +117,7 @@ impl Gather {
     pub(super) fn new(options: Gathering, bytes_max: usize) -> Self {
         Self {
             options,
+            lanes: None,
             bytes_max,
             groups: BTreeMap::new(),
             order: BTreeMap::new(),
@@ -130,18 +138,44 @@ impl Gather {
     }
 
     /// Events have come.
-    pub(super) fn add(&mut self, now: Duration, sub: SubId, Events { attempt, runs, mut events }: Events) {
-        let mut runs = VecDeque::from(runs);
+    pub(super) fn add(&mut self, now: Duration, sub: SubId, Events { attempt, runs, events }: Events) {
         *self.waiting.entry(sub).or_default() += narrow(events.len());
-        for (value, range) in alike(&events, self.options.by.as_ref()) {
-            let part = events.take_front(range.len());
-            let runs = take_runs(&mut runs, part.len()).into();
-            let common = Arc::new(Common { sub, attempt, value });
-            let mut group = self.unlink(&common);
-            let (no, bytes) = (self.next_no, part.bytes());
-            self.next_no += 1;
-            group.push(Part { no, at: now, runs, events: part, bytes });
-            self.link(common, group);
+        self.sort(now, sub, attempt, runs.into(), &events);
+    }
+
+    fn sort(&mut self, at: Duration, sub: SubId, attempt: u32, mut runs: VecDeque<SeqRun>, events: &Batch) {
+        let lanes = match &self.lanes {
+            Some((by, lanes)) => lane_of(events, by, *lanes),
+            None => vec![(0..events.len(), None)],
+        };
+        for (of_lane, lane) in lanes {
+            let of_lane = events.slice(of_lane);
+            for (value, range) in alike(&of_lane, self.options.by.clone().as_ref()) {
+                let part = of_lane.slice(range);
+                let runs = take_runs(&mut runs, part.len()).into();
+                let common = Arc::new(Common { sub, attempt, value: value.map(<[u8]>::to_vec), lane });
+                let mut group = self.unlink(&common);
+                let (no, bytes) = (self.next_no, part.bytes());
+                self.next_no += 1;
+                group.push(Part { no, at, runs, events: part, bytes });
+                self.link(common, group);
+            }
+        }
+    }
+
+    /// There are so many instances, of which each is given events of its own; `None`: one.
+    pub(super) fn set_lanes(&mut self, lanes: Option<(GatherBy, usize)>) {
+        self.lanes = lanes;
+        self.order.clear();
+        self.full.clear();
+        let groups = std::mem::take(&mut self.groups).into_iter();
+        let of_group = |(common, group): (Arc<Common>, Group)| {
+            group.parts.into_iter().map(move |part| (part.no, Arc::clone(&common), part))
+        };
+        let mut parts: Vec<_> = groups.flat_map(of_group).collect();
+        parts.sort_by_key(|(no, ..)| *no);
+        for (_, common, Part { at, runs, events, .. }) in parts {
+            self.sort(at, common.sub, common.attempt, runs, &events);
         }
     }
 
@@ -338,39 +372,6 @@ fn push_run(runs: &mut Vec<SeqRun>, run: SeqRun) {
         Some(last) if last.end() == run.first => last.count += run.count,
         _ => runs.push(run),
     }
-}
-
-/// The ranges of neighbours that are equal in what counts.
-fn alike(events: &Batch, by: Option<&GatherBy>) -> Vec<(Option<Vec<u8>>, Range<usize>)> {
-    let Some(by) = by else { return vec![(None, 0..events.len())] };
-    let headers = match by {
-        GatherBy::Header(name) => first_headers(events, name),
-        GatherBy::Key | GatherBy::Topic => BTreeMap::new(),
-    };
-    let mut ranges: Vec<(Option<&[u8]>, Range<usize>)> = Vec::new();
-    for index in 0..events.len() {
-        let event = events.event(index);
-        let value = match by {
-            GatherBy::Key => Some(event.key).filter(|key| !key.is_empty()),
-            GatherBy::Topic => event.topic.map(str::as_bytes),
-            GatherBy::Header(_) => headers.get(&index).map(|value| value.as_bytes()),
-        };
-        match ranges.last_mut() {
-            Some((last, range)) if *last == value => range.end = index + 1,
-            _ => ranges.push((value, index..index + 1)),
-        }
-    }
-    ranges.into_iter().map(|(value, range)| (value.map(<[u8]>::to_vec), range)).collect()
-}
-
-fn first_headers<'b>(events: &'b Batch, name: &str) -> BTreeMap<usize, &'b str> {
-    let mut headers = BTreeMap::new();
-    for (event, of, value) in events.headers() {
-        if of == name {
-            headers.entry(event as usize).or_insert(value);
-        }
-    }
-    headers
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ impl Consumer {
     }
 }
 
-fn push_number(runs: &mut Vec<SeqRun>, seq: Seq) {
+/// Adds a number, to the last run where it follows it.
+pub(crate) fn push_number(runs: &mut Vec<SeqRun>, seq: Seq) {
     match runs.last_mut() {
         Some(last) if last.end() == seq => last.count += 1,
         _ => runs.push(SeqRun { first: seq, count: 1 }),

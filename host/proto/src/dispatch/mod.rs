@@ -25,6 +25,7 @@ pub(crate) use ledger::Ledger;
 pub use options::{
     AWAY_DEFAULT, DispatcherOptions, PARTITIONS_DEFAULT, PartitionBy, PartitionOptions, numbered_partitions,
 };
+pub(crate) use route::hash;
 
 use crate::{
     chunks::Chunks,

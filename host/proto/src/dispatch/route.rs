@@ -7,7 +7,7 @@ use crate::batch::Batch;
 
 /// The 64-bit FNV-1a hash (Fowler, Noll and Vo, 1991): the same everywhere and in every release, so that an event
 /// belongs to the same partition whichever node sees to it.
-fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }

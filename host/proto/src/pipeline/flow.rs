@@ -2,10 +2,11 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Subscription, fields::Node, problem::Problems};
+use super::{PluginRef, Subscription, fields::Node, problem::Problems};
 use crate::{
     consumer::{AskMode, GatherBy, Gathering, WhenFull},
     rate::RateLimit,
+    stage::{Concurrency, MAX_INSTANCES},
 };
 
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
@@ -53,6 +54,57 @@ fn by(node: &Node<'_>, problems: &mut Problems) -> Option<GatherBy> {
         }
         _ => node.unexpected(problems, "\"key\", \"topic\", or \"header:\" and the name of a header"),
     }
+}
+
+/// The key `concurrency`, of a stage with these subscriptions.
+pub(super) fn concurrency<'s>(
+    node: &Node<'_>,
+    plugin: Option<&PluginRef>,
+    subscriptions: impl IntoIterator<Item = &'s Subscription>,
+    problems: &mut Problems,
+) -> Option<Concurrency> {
+    let range = 1..=MAX_INSTANCES;
+    let concurrency = if node.value.as_table().is_some() {
+        let mut fields = node.fields(problems, "a table")?;
+        let instances =
+            fields.optional(problems, "instances", |node, problems| node.integer(problems, range)).unwrap_or(1);
+        let by = fields.optional(problems, "by", lanes_by).unwrap_or(Some(GatherBy::Key));
+        fields.finish(problems);
+        Concurrency { instances, by }
+    } else {
+        let mut ignored = Problems::default();
+        let Some(instances) = node.integer(&mut ignored, range) else {
+            let expected = format!("how many instances, from 1 to {MAX_INSTANCES}, or a table, as in {EXAMPLE}");
+            return node.unexpected(problems, expected);
+        };
+        Concurrency { instances, ..Concurrency::default() }
+    };
+    if concurrency.instances == 1 {
+        return Some(concurrency);
+    }
+    let mut subscriptions = subscriptions.into_iter().enumerate().peekable();
+    if subscriptions.peek().is_none() && matches!(plugin, Some(PluginRef::Builtin(_))) {
+        return node.problem(problems, "more than 1, and the plugin is a built-in source", "one instance of it");
+    }
+    match subscriptions.find(|(_, subscription)| subscription.ask == AskMode::Manual) {
+        Some((at, _)) => {
+            let found = format!("more than 1, and ask of `subscribe[{at}]` is \"manual\"");
+            node.problem(problems, found, "one instance where the plugin asks, so that it is given what it asked for")
+        }
+        None => Some(concurrency),
+    }
+}
+
+const EXAMPLE: &str = "{ instances = 4, by = \"header:user\" }";
+
+fn lanes_by(node: &Node<'_>, problems: &mut Problems) -> Option<Option<GatherBy>> {
+    if node.value.as_str() == Some("none") {
+        return Some(None);
+    }
+    let mut ignored = Problems::default();
+    let found = by(node, &mut ignored);
+    let expected = "\"key\", \"topic\", \"header:\" and the name of a header, or \"none\"";
+    found.map(Some).or_else(|| node.unexpected(problems, expected))
 }
 
 /// The key `rate_limit`. `None` inside: off.

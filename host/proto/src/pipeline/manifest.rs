@@ -112,6 +112,10 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         flow::batch(node, subscribe.iter().map(|(subscription, _)| subscription), problems)
     });
     let rate_limit = fields.optional(problems, "rate_limit", flow::rate_limit);
+    let concurrency = fields.optional(problems, "concurrency", |node, problems| {
+        let subscriptions = subscribe.iter().map(|(subscription, _)| subscription);
+        flow::concurrency(node, plugin.as_ref(), subscriptions, problems)
+    });
     let buffer = fields.optional(problems, "buffer", buffer);
     let restart = fields.optional(problems, "restart", restart);
     let limits = fields.optional(problems, "limits", limits);
@@ -141,6 +145,7 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
         dispatcher: dispatcher.unwrap_or_default(),
         batch: batch.flatten(),
         rate_limit: rate_limit.flatten(),
+        concurrency: concurrency.unwrap_or_default(),
         buffer: buffer.unwrap_or_default(),
         restart: restart.unwrap_or_default(),
         limits: limits.unwrap_or_default(),

@@ -60,7 +60,7 @@ use crate::{
     rate::RateLimit,
     recycle::Recycle,
     select::Selection,
-    stage::{Ack, RetryPolicy},
+    stage::{Ack, Concurrency, RetryPolicy},
     supervise::RestartPolicy,
 };
 
@@ -148,6 +148,8 @@ pub struct Stage {
     pub batch: Option<Gathering>,
     /// How many events it handles in a time, in each instance. `None`: as many as it can.
     pub rate_limit: Option<RateLimit>,
+    /// How many instances of its plugin run on each node that it runs on.
+    pub concurrency: Concurrency,
     /// Where events wait that nobody asked for.
     pub buffer: Buffer,
     /// What happens when it ends.

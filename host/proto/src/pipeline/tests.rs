@@ -146,7 +146,7 @@ fn several_problems_are_told_in_the_order_of_the_file() {
             "p.toml:2:1: `version` is no key that is known here; expected `name` or `stages`",
             "p.toml:3:9: `stages.a.plugin` is missing; expected the path of a component, as in \"./a.wasm\", the name of a plugin in the cluster's store, or `builtin:` and a name",
             "p.toml:4:1: `stages.a.plugn` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, \
-             `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+             `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `concurrency`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
             "p.toml:5:8: `stages.a.poll` is the integer 5; expected a duration with its unit, as in \"100ms\", from 1ms \
              to 1h, or \"off\"",
             "p.toml:6:9: `B` is no name: expected 1 to 63 of the characters a-z, 0-9, `.`, `_` and `-`, beginning with a \
@@ -166,7 +166,7 @@ fn wrong_values_are_told_with_what_was_expected() {
         ("scope = [1]", "p.toml:4:9: `stages.a.scope` is an array; expected \"global\" or \"node\""),
         (
             "plugin2.x = 1",
-            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
+            "p.toml:4:1: `stages.a.plugin2` is no key that is known here; expected `plugin`, `follow`, `grants`, `scope`, `labels`, `config`, `subscribe`, `dispatcher`, `batch`, `rate_limit`, `concurrency`, `buffer`, `restart`, `limits`, `poll`, `tick`, `ack`, `checkpoint`, `retry`, `recycle` or `demand`; did you mean `plugin`?",
         ),
         (
             "limits.call_time = \"5\"",
@@ -409,7 +409,7 @@ fn kind_of(setting: &str) -> &'static str {
 fn the_table_holds_every_key_and_no_other() {
     let grants = "grants = { dirs = [{}] }";
     let text = format!(
-        "{MINIMAL}{grants}\nsubscribe = [{{}}]\ndispatcher = {{}}\nbatch = {{}}\nrate_limit = {{}}\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n"
+        "{MINIMAL}{grants}\nsubscribe = [{{}}]\ndispatcher = {{}}\nbatch = {{}}\nrate_limit = {{}}\nconcurrency = {{}}\nbuffer = {{}}\nrestart = {{}}\nlimits = {{}}\nretry = {{}}\n"
     );
     let asked = manifest::keys_asked_for(&text);
     let asked: BTreeSet<_> =
@@ -490,7 +490,7 @@ fn every_range_in_the_table_is_the_real_one() {
         assert!(expected.contains(&bounds), "{key}: `{bounds}` is not in `{expected}`");
         checked += 1;
     }
-    assert_eq!(checked, 25);
+    assert_eq!(checked, 27);
 }
 
 #[test]

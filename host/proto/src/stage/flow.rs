@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Call, Notice, Role, Stage};
+use super::{Call, MAX_INSTANCES, Notice, Role, Stage};
 use crate::{
     intake::Intake,
     rate::{Limiter, RateLimit},
@@ -10,29 +10,40 @@ use crate::{
 
 impl Stage {
     /// What a producer's guest is asked for now.
-    pub(super) fn next_demand(&mut self, now: Duration) -> Option<Call> {
-        if self.finished {
+    pub(super) fn next_demand(&mut self, now: Duration, at: usize) -> Option<Call> {
+        if self.pool.get(at).finished || !self.pool.is_used(at) {
             return None;
         }
-        let unasked = self.of_one_call(self.producer.unasked());
+        // Those that are idle with this one get the same.
+        let share = self.producer.unasked().div_ceil(self.pool.idle().count().max(1) as u64);
+        let unasked = self.of_one_call(share);
         if unasked > 0 {
             let demand = self.allowed(now, unasked)?;
             self.producer.count_asked(demand);
             return Some(Call::HandleDemand { demand });
         }
-        let overdue = self.of_one_call(self.producer.overdue());
-        let due = self.poll_at.is_some_and(|at| at <= now);
-        let demand = self.allowed(now, overdue).filter(|_| due && overdue > 0)?;
+        let overdue = self.overdue();
+        let due = self.pool.get(at).poll_at.is_some_and(|at| at <= now);
+        let demand = self.allowed(now, overdue).filter(|demand| due && *demand > 0)?;
         Some(Call::HandleDemand { demand })
+    }
+
+    fn overdue(&self) -> u32 {
+        self.of_one_call(self.producer.overdue(self.pool.being_made()))
     }
 
     fn of_one_call(&self, events: u64) -> u32 {
         u32::try_from(events).unwrap_or(u32::MAX).min(self.call_events_max)
     }
 
-    /// How many of `wanted` events the limit lets through now, if any.
+    /// How many of `wanted` events the limit lets through now, if any, beside those that are being made.
     fn allowed(&self, now: Duration, wanted: u32) -> Option<u32> {
-        self.limiter.as_ref().map_or(Some(wanted), |limiter| limiter.allowed(now, wanted))
+        let limiter = self.limiter.as_ref();
+        limiter.map_or(Some(wanted), |limiter| limiter.allowed_beside(now, wanted, self.being_made()))
+    }
+
+    pub(super) fn being_made(&self) -> u32 {
+        u32::try_from(self.pool.being_made()).unwrap_or(u32::MAX)
     }
 
     /// When time alone lets a producer's guest make events: it is to be asked again, or the limit lets it.
@@ -40,32 +51,60 @@ impl Stage {
         if self.role != Role::Producer {
             return None;
         }
+        let allowed_at = |limiter: &Limiter, wanted| limiter.allowed_beside_at(wanted, self.being_made());
         let limiter = self.limiter.as_ref();
         let has_arrived = self.intake.as_ref().is_some_and(Intake::has_arrived) && self.producer.is_wanted();
-        let ingest = limiter.filter(|_| has_arrived).map(|limiter| limiter.allowed_at(1));
-        let (unasked, overdue) = (self.of_one_call(self.producer.unasked()), self.of_one_call(self.producer.overdue()));
+        let ingest = limiter.filter(|_| has_arrived).and_then(|limiter| allowed_at(limiter, 1));
+        let (unasked, overdue) = (self.of_one_call(self.producer.unasked()), self.overdue());
         let demand = if unasked > 0 {
-            limiter.map(|limiter| limiter.allowed_at(unasked))
+            limiter.and_then(|limiter| allowed_at(limiter, unasked))
         } else {
-            let at = self.poll_at.filter(|_| overdue > 0);
-            at.map(|at| limiter.map_or(at, |limiter| at.max(limiter.allowed_at(overdue))))
+            let at = self.pool.idle().filter(|_| overdue > 0).filter_map(|guest| guest.poll_at).min();
+            match limiter {
+                Some(limiter) => at.zip(allowed_at(limiter, overdue)).map(|(at, allowed)| at.max(allowed)),
+                None => at,
+            }
         };
         ingest.into_iter().chain(demand).min()
     }
 
-    /// What a consumer's guest is given now.
-    pub(super) fn next_events(&mut self, now: Duration) -> Option<Call> {
-        if self.consumer.is_suspended() {
+    /// What a consumer's guest is given now: of what is for it; if there is nothing, of what was not cut yet.
+    pub(super) fn next_events(&mut self, now: Duration, at: usize) -> Option<Call> {
+        if self.consumer.is_suspended() || !self.pool.is_used(at) {
             return None;
         }
-        match self.consumer.next_call(now, self.takes_events(), self.limiter.as_ref(), &mut self.out) {
-            Ok(call) => call,
-            Err(reason) => {
-                self.out.notice(Notice::Stopping { reason: reason.clone() });
-                self.stop(reason);
-                None
+        // Of several lanes each is held to the limit where events leave it; of one, events are cut to it.
+        let gathers = self.batch_events > 0;
+        let several = self.pool.lanes() > 1;
+        loop {
+            let limiter = self.limiter.as_ref();
+            let guest = self.pool.get(at);
+            if let Some(call) = guest.take_of_lane(now, limiter.filter(|_| several), gathers) {
+                self.count_given(now, &call);
+                return Some(call);
+            }
+            if !guest.lane.is_empty() || self.pool.is_changing() {
+                return None;
+            }
+            let (wanted, idle) = (self.takes_events(), !self.pool.has_events() && !self.pool.has_suspects());
+            let limiter = limiter.filter(|_| !several);
+            match self.consumer.next_call(now, wanted, idle, limiter, &mut self.out) {
+                Ok(call) => self.pool.deal(at, call?),
+                Err(reason) => {
+                    self.out.notice(Notice::Stopping { reason: reason.clone() });
+                    self.stop(reason);
+                    return None;
+                }
             }
         }
+    }
+
+    /// Divides the events among as many guests as there are to be, once it may.
+    pub(super) fn change_lanes(&mut self) {
+        let Some(lanes) = self.pool.change() else { return };
+        let by = self.pool.by().cloned().filter(|_| lanes > 1);
+        self.consumer.set_lanes(by.map(|by| (by, lanes)));
+        self.out.notice(Notice::Resized { instances: u32::try_from(lanes).unwrap_or(MAX_INSTANCES) });
     }
 
     pub(super) fn set_rate(&mut self, now: Duration, limit: Option<RateLimit>) {
@@ -87,8 +126,8 @@ impl Stage {
 
     /// A consumer's guest is given events. Those of a call that is repeated count again, and do not wait: what the
     /// guest has begun comes first, and what comes after it waits for that much longer.
-    pub(super) fn count_given(&mut self, now: Duration, call: Option<&Call>) {
-        if let (Some(limiter), Some(Call::HandleEvents { events, .. })) = (&mut self.limiter, call) {
+    pub(super) fn count_given(&mut self, now: Duration, call: &Call) {
+        if let (Some(limiter), Call::HandleEvents { events, .. }) = (&mut self.limiter, call) {
             limiter.count(now, u32::try_from(events.len()).unwrap_or(u32::MAX));
         }
     }

@@ -41,7 +41,7 @@ fn subscribe(stage: &mut Stage, granted: u32) {
 
 fn returned(count: usize) -> Input {
     let events = Batch::from_payloads(vec!["x"; count]);
-    Input::Returned(Returned::Produced { events, finished: false })
+    Input::Returned(GuestNo::FIRST, Returned::Produced { events, finished: false })
 }
 
 /// Found by the simulator, seed 0: the driver was told to wake the stage in the past, and spun
@@ -49,12 +49,12 @@ fn returned(count: usize) -> Input {
 #[test]
 fn a_guest_that_wants_a_call_again_is_not_polled_before() {
     let mut stage = producer(5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
     stage.handle(millis(0), returned(2));
     assert_eq!(stage.poll_timeout(), Some(millis(50)));
-    assert_eq!(stage.poll_call(millis(50)), Some(Call::HandleDemand { demand: 3 }));
-    stage.handle(millis(60), Input::Returned(Returned::Retry));
-    assert_eq!(stage.poll_call(millis(60)), None);
+    assert_eq!(stage.poll_call(millis(50), GuestNo::FIRST), Some(Call::HandleDemand { demand: 3 }));
+    stage.handle(millis(60), Input::Returned(GuestNo::FIRST, Returned::Retry));
+    assert_eq!(stage.poll_call(millis(60), GuestNo::FIRST), None);
     assert_eq!(stage.poll_timeout(), Some(millis(160)));
 }
 
@@ -63,12 +63,12 @@ fn a_guest_that_wants_a_call_again_is_not_polled_before() {
 #[test]
 fn a_guest_that_wants_to_be_asked_again_is_asked_for_what_is_wanted_then() {
     let mut stage = producer(5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
-    stage.handle(millis(0), Input::Returned(Returned::Retry));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
+    stage.handle(millis(0), Input::Returned(GuestNo::FIRST, Returned::Retry));
     stage.handle(millis(0), Input::Down { sub: SUB, reason: Reason::Normal });
-    assert_eq!(stage.poll_call(millis(100)), None);
+    assert_eq!(stage.poll_call(millis(100), GuestNo::FIRST), None);
     subscribe(&mut stage, 3);
-    assert_eq!(stage.poll_call(millis(100)), Some(Call::HandleDemand { demand: 3 }));
+    assert_eq!(stage.poll_call(millis(100), GuestNo::FIRST), Some(Call::HandleDemand { demand: 3 }));
 }
 /// Found by the simulator, seed 115: the message waited for a guest that was not to be called
 /// again, and the stage drained until the deadline.
@@ -84,11 +84,14 @@ fn a_message_that_comes_while_the_last_call_of_a_draining_consumer_runs_does_not
         received(Message::Events(Events { attempt: 1, runs, events }))
     };
     stage.handle(millis(0), events(0));
-    assert!(stage.poll_call(millis(0)).is_some());
+    assert!(stage.poll_call(millis(0), GuestNo::FIRST).is_some());
     stage.handle(millis(1), Input::Drain(Reason::Shutdown(None)));
     stage.handle(millis(2), events(1));
-    stage.handle(millis(3), Input::Returned(Returned::Processed { events: Batch::default(), rejected: vec![] }));
-    assert_eq!(stage.poll_call(millis(3)), None);
+    stage.handle(
+        millis(3),
+        Input::Returned(GuestNo::FIRST, Returned::Processed { events: Batch::default(), rejected: vec![] }),
+    );
+    assert_eq!(stage.poll_call(millis(3), GuestNo::FIRST), None);
     assert!(stage.is_drained());
 }
 
@@ -117,13 +120,13 @@ fn a_consumer_whose_owner_comes_back_keeps_the_subscription_that_still_stands() 
 fn a_stage_that_ends_waits_for_its_consumers_and_not_for_the_clock() {
     let mut stage = Stage::new(StageOptions { checkpoint: Some(millis(50)), ..options(Role::Producer) });
     subscribe(&mut stage, 5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
     stage.handle(millis(0), returned(5));
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::Snapshot));
-    stage.handle(millis(0), Input::Returned(Returned::Snapshot(bytes::Bytes::new())));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::Snapshot));
+    stage.handle(millis(0), Input::Returned(GuestNo::FIRST, Returned::Snapshot(bytes::Bytes::new())));
     assert_eq!(stage.poll_timeout(), None, "it waits for acknowledgements");
     stage.handle(millis(100), Input::Drain(Reason::Shutdown(None)));
-    assert_eq!((stage.poll_call(millis(100)), stage.poll_timeout()), (None, None));
+    assert_eq!((stage.poll_call(millis(100), GuestNo::FIRST), stage.poll_timeout()), (None, None));
     let acked = vec![SeqRun { first: Seq(0), count: 5 }];
     stage.handle(millis(200), received(Message::Ask { granted: 5, acked }));
     assert!(stage.poll_commit(millis(200)).is_some() && !stage.is_drained());
@@ -134,7 +137,7 @@ fn a_stage_that_ends_waits_for_its_consumers_and_not_for_the_clock() {
 const MARKS: crate::recycle::Marks = crate::recycle::Marks { mark: 48, limit: 64 };
 
 fn memory(bytes: u64) -> Input {
-    Input::Memory { bytes }
+    Input::Memory { guest: GuestNo::FIRST, bytes }
 }
 
 #[test]
@@ -142,16 +145,20 @@ fn a_guest_that_takes_much_memory_gives_way_between_two_calls() {
     let mut stage = Stage::new(StageOptions { recycle: Some(MARKS), ..options(Role::Producer) });
     stage.handle(millis(0), memory(10));
     subscribe(&mut stage, 5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
     stage.handle(millis(1), returned(5));
     stage.handle(millis(1), memory(50));
-    assert_eq!(stage.poll_call(millis(1)), Some(Call::Recycle));
+    assert_eq!(stage.poll_call(millis(1), GuestNo::FIRST), Some(Call::Recycle));
     stage.handle(millis(2), received(Message::Ask { granted: 7, acked: vec![SeqRun { first: Seq(0), count: 5 }] }));
-    assert_eq!(stage.poll_call(millis(2)), None, "one call at a time");
-    stage.handle(millis(3), Input::Returned(Returned::Recycled { memory_bytes: 11 }));
+    assert_eq!(stage.poll_call(millis(2), GuestNo::FIRST), None, "one call at a time");
+    stage.handle(millis(3), Input::Returned(GuestNo::FIRST, Returned::Recycled { memory_bytes: 11 }));
     let told = std::iter::from_fn(|| stage.poll_notice()).last();
     assert_eq!(told, Some(Notice::Recycled { before_bytes: 50, after_bytes: 11 }));
-    assert_eq!(stage.poll_call(millis(3)), Some(Call::HandleDemand { demand: 2 }), "it goes on as if nothing had been");
+    assert_eq!(
+        stage.poll_call(millis(3), GuestNo::FIRST),
+        Some(Call::HandleDemand { demand: 2 }),
+        "it goes on as if nothing had been"
+    );
 }
 
 #[test]
@@ -160,15 +167,15 @@ fn a_guest_that_cannot_be_replaced_stays_and_is_tried_again_later() {
     stage.handle(millis(0), memory(10));
     stage.handle(millis(0), memory(50));
     subscribe(&mut stage, 5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::Recycle));
-    stage.handle(millis(0), Input::Returned(Returned::NotRecycled("no".into())));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::Recycle));
+    stage.handle(millis(0), Input::Returned(GuestNo::FIRST, Returned::NotRecycled("no".into())));
     stage.handle(millis(0), memory(50));
     assert!(
         std::iter::from_fn(|| stage.poll_notice()).any(|notice| notice == Notice::NotRecycled { why: "no".into() })
     );
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
     stage.handle(millis(1000), returned(0));
-    assert_eq!(stage.poll_call(millis(1000)), Some(Call::Recycle));
+    assert_eq!(stage.poll_call(millis(1000), GuestNo::FIRST), Some(Call::Recycle));
 }
 
 #[test]
@@ -177,7 +184,7 @@ fn a_guest_that_ends_is_not_replaced() {
     stage.handle(millis(0), memory(10));
     stage.handle(millis(0), memory(50));
     stage.handle(millis(0), Input::Drain(Reason::Shutdown(None)));
-    assert_eq!(stage.poll_call(millis(0)), None);
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), None);
 }
 
 /// Found by the simulator, seed 215: while the guest was replaced the driver was told to wake the stage in the past.
@@ -186,13 +193,13 @@ fn a_guest_is_replaced_before_the_call_that_it_wants_again() {
     let mut stage = Stage::new(StageOptions { recycle: Some(MARKS), ..options(Role::Producer) });
     stage.handle(millis(0), memory(10));
     subscribe(&mut stage, 5);
-    assert_eq!(stage.poll_call(millis(0)), Some(Call::HandleDemand { demand: 5 }));
-    stage.handle(millis(0), Input::Returned(Returned::Retry));
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
+    stage.handle(millis(0), Input::Returned(GuestNo::FIRST, Returned::Retry));
     stage.handle(millis(0), memory(50));
-    assert_eq!(stage.poll_call(millis(100)), Some(Call::Recycle));
+    assert_eq!(stage.poll_call(millis(100), GuestNo::FIRST), Some(Call::Recycle));
     assert_eq!(stage.poll_timeout(), None);
-    stage.handle(millis(101), Input::Returned(Returned::Recycled { memory_bytes: 10 }));
-    assert_eq!(stage.poll_call(millis(101)), Some(Call::HandleDemand { demand: 5 }));
-    stage.handle(millis(101), Input::Returned(Returned::Retry));
+    stage.handle(millis(101), Input::Returned(GuestNo::FIRST, Returned::Recycled { memory_bytes: 10 }));
+    assert_eq!(stage.poll_call(millis(101), GuestNo::FIRST), Some(Call::HandleDemand { demand: 5 }));
+    stage.handle(millis(101), Input::Returned(GuestNo::FIRST, Returned::Retry));
     assert_eq!(stage.poll_timeout(), Some(millis(301)), "a fresh guest does not shorten the pauses");
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     batch::Batch,
     checkpoints::Committed,
-    consumer::{Owner, UpstreamOptions},
+    consumer::{GatherBy, Owner, UpstreamOptions},
     dispatch::AboveMax,
     ids::{Epoch, NodeName, Seq, StageName, SubId},
     message::{Envelope, Reason, SeqRun},
@@ -55,10 +55,12 @@ pub enum Input {
         /// What to tell the producer.
         reason: Reason,
     },
-    /// The guest call that was polled last has returned.
-    Returned(Returned),
-    /// So much memory the guest takes now: at its start, and after each call.
+    /// The call of this guest that was polled last has returned.
+    Returned(GuestNo, Returned),
+    /// So much memory a guest takes now: at its start, and after each call.
     Memory {
+        /// Which.
+        guest: GuestNo,
         /// All its memories together.
         bytes: u64,
     },
@@ -89,6 +91,8 @@ pub enum Input {
     Resume,
     /// No more events than this in a time from now on (Broadway's `update_rate_limiting`); `None`: as many as it can.
     SetRate(Option<RateLimit>),
+    /// There are to be so many instances from now on; at least 1, and at most [`MAX_INSTANCES`].
+    Resize(u32),
     /// A person sends a dead letter to its stage again, as one more attempt. [`Notice::Resent`] says when it was
     /// processed; until then the letter stays.
     Resend(Letter),
@@ -126,6 +130,34 @@ pub enum Input {
     Stop(Reason),
     /// The time of `poll_timeout` has come.
     Timeout,
+}
+
+/// One of the instances of a stage's plugin on its node.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct GuestNo(pub u32);
+
+impl GuestNo {
+    /// The one that there always is.
+    pub const FIRST: Self = Self(0);
+}
+
+/// The most instances of one stage on one node.
+pub const MAX_INSTANCES: u32 = 256;
+
+/// How many instances of a stage run on one node, and how its events are divided among them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Concurrency {
+    /// At least 1, and at most [`MAX_INSTANCES`].
+    pub instances: u32,
+    /// Events that are equal in this go to one instance, in order; others, and those that do not have it, to whichever is
+    /// free. `None`: all go to whichever is free.
+    pub by: Option<GatherBy>,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { instances: 1, by: Some(GatherBy::Key) }
+    }
 }
 
 /// When a producer-consumer acknowledges what it made other events of.
@@ -215,6 +247,8 @@ pub enum Returned {
     Answered(Result<Bytes, String>),
     /// From [`Call::Renew`].
     Renewed,
+    /// From [`Call::Retire`].
+    Retired,
     /// From [`Call::Recycle`].
     Recycled {
         /// What the fresh guest takes.
@@ -281,8 +315,10 @@ pub enum Call {
     },
     /// Ask for the state.
     Snapshot,
-    /// Start another guest in place of the one that did not survive its last call.
+    /// Start another guest in place of the one that did not survive its last call, or the first one of this number.
     Renew,
+    /// Let the guest end: there are to be fewer.
+    Retire,
     /// Start another guest in the place of one that is whole, for the memory it takes: with its state, if it has a
     /// checkpoint. That state is of this moment and is no checkpoint: what a guest that is renewed later begins with is
     /// still what [`Call::Snapshot`] gave last.
@@ -413,6 +449,11 @@ pub enum Notice {
     NoSnapshot {
         /// Its words.
         why: String,
+    },
+    /// Events are divided among so many instances now.
+    Resized {
+        /// How many.
+        instances: u32,
     },
     /// Another guest has taken the place of one that took much memory.
     Recycled {

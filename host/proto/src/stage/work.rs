@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ack, Call, Held, Letter, LettersNo, Notice, Rejected, Returned, Role, Stage};
+use super::{Ack, Call, GuestNo, Held, Letter, LettersNo, Notice, Rejected, Returned, Role, Stage};
 use crate::{
     batch::Batch,
     checkpoints::{Checkpoints, Committed},
@@ -19,10 +19,12 @@ use crate::{
 const LETTER_AGAIN: Duration = Duration::from_secs(5);
 
 impl Stage {
-    pub(super) fn on_returned(&mut self, now: Duration, returned: Returned) {
-        let call = self.calling.take().expect("a return follows a call");
+    pub(super) fn on_returned(&mut self, now: Duration, guest: GuestNo, returned: Returned) {
+        let at = self.pool.find(guest).expect("a return follows a call");
+        let guest = self.pool.get(at);
+        let call = guest.calling.take().expect("a return follows a call");
         if !matches!(returned, Returned::Retry | Returned::Recycled { .. } | Returned::NotRecycled(_)) {
-            self.call_backoff.reset();
+            guest.backoff.reset();
         }
         match (call, returned) {
             (Call::Snapshot, Returned::Snapshot(snapshot)) => {
@@ -33,9 +35,9 @@ impl Stage {
                     }
                 }
             }
-            (Call::HandleIngest { .. }, Returned::Ingested(events)) => {
+            (call @ Call::HandleIngest { .. }, Returned::Ingested(events)) => {
                 self.count_made(now, events.len());
-                self.on_ingested(events);
+                self.on_ingested(&call, events);
             }
             (Call::Snapshot, Returned::NoSnapshot(why)) => self.on_no_snapshot(now, why),
             (Call::HandleTick, Returned::Ticked(events)) => {
@@ -49,17 +51,21 @@ impl Stage {
             }
             (Call::HandleCall { no, .. }, Returned::Trapped(why)) => {
                 self.requests.answer(no, Answer::Lost(why.clone()));
-                self.on_lost_in_request(now, why);
+                self.on_lost_in_request(now, at, why);
             }
-            (Call::Renew, Returned::Renewed) => self.on_renewed(),
-            (Call::Recycle, Returned::Recycled { memory_bytes }) => self.on_recycled(now, memory_bytes),
-            (Call::Recycle, Returned::NotRecycled(why)) => self.on_not_recycled(now, why),
-            (call, Returned::Retry) => self.hold(now, call),
+            (Call::Renew, Returned::Renewed) => self.on_renewed(at),
+            (Call::Retire, Returned::Retired) => self.pool.retire(at),
+            (Call::Recycle, Returned::Recycled { memory_bytes }) => self.on_recycled(now, at, memory_bytes),
+            (Call::Recycle, Returned::NotRecycled(why)) => self.on_not_recycled(now, at, why),
+            (call, Returned::Retry) => self.hold(now, at, call),
             (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
                 self.count_made(now, events.len());
                 self.producer.emit(events, &mut self.out);
-                self.poll_at = self.poll.map(|poll| now + poll);
-                if finished && !self.finished {
+                let guest = self.pool.get(at);
+                guest.poll_at = self.poll.map(|poll| now + poll);
+                guest.finished |= finished;
+                // Only when all have come to their ends has the stage.
+                if !self.finished && self.pool.iter().all(|guest| guest.finished) {
                     self.finished = true;
                     self.out.notice(Notice::Finished);
                 }
@@ -68,33 +74,41 @@ impl Stage {
                 self.on_processed(&call, events, rejected);
             }
             (call @ (Call::HandleEvents { .. } | Call::HandleIngest { .. }), Returned::Trapped(why)) => {
-                self.on_trapped(now, call, &why)
+                self.on_trapped(now, at, call, &why)
             }
             (call, returned) => panic!("{call:?} cannot return {returned:?}: the driver mixed up two calls"),
         }
     }
 
-    fn on_renewed(&mut self) {
-        self.renew = false;
-        self.recycler.iter_mut().for_each(Recycler::on_renewed);
+    fn on_renewed(&mut self, at: usize) {
+        let guest = self.pool.get(at);
+        guest.renew = false;
+        guest.recycler.iter_mut().for_each(Recycler::on_renewed);
     }
 
-    /// Whether the guest gives way to a fresh one now. One that ends is not worth it.
-    pub(super) fn begins_recycling(&mut self, now: Duration) -> bool {
-        let ends = self.draining.is_some() || self.finished;
-        let due = self.recycler.as_mut().filter(|recycler| !ends && recycler.is_due(now));
+    pub(super) fn on_memory(&mut self, guest: GuestNo, bytes: u64) {
+        if let Some(at) = self.pool.find(guest) {
+            self.pool.get(at).recycler.iter_mut().for_each(|recycler| recycler.on_memory(bytes));
+        }
+    }
+
+    /// Whether a guest gives way to a fresh one now. One that ends is not worth it.
+    pub(super) fn begins_recycling(&mut self, now: Duration, at: usize) -> bool {
+        let guest = self.pool.get(at);
+        let ends = self.draining.is_some() || guest.finished;
+        let due = guest.recycler.as_mut().filter(|recycler| !ends && recycler.is_due(now));
         due.map(|recycler| recycler.begin(now)).is_some()
     }
 
-    fn on_recycled(&mut self, now: Duration, after_bytes: u64) {
-        let Some(recycler) = &mut self.recycler else { return };
+    fn on_recycled(&mut self, now: Duration, at: usize, after_bytes: u64) {
+        let Some(recycler) = &mut self.pool.get(at).recycler else { return };
         let before_bytes = recycler.on_recycled(now);
         recycler.on_memory(after_bytes);
         self.out.notice(Notice::Recycled { before_bytes, after_bytes });
     }
 
-    fn on_not_recycled(&mut self, now: Duration, why: String) {
-        self.recycler.iter_mut().for_each(|recycler| recycler.on_failed(now));
+    fn on_not_recycled(&mut self, now: Duration, at: usize, why: String) {
+        self.pool.get(at).recycler.iter_mut().for_each(|recycler| recycler.on_failed(now));
         self.out.notice(Notice::NotRecycled { why });
     }
 
@@ -121,34 +135,36 @@ impl Stage {
         }
     }
 
-    /// The next events of the inbox, if somebody waits for what is made of them.
-    pub(super) fn next_ingest(&mut self, now: Duration) -> Option<Call> {
-        let allowed = self.limiter.as_ref().is_none_or(|limiter| limiter.allowed(now, 1).is_some());
-        let intake = self.intake.as_mut().filter(|_| allowed && self.producer.is_wanted())?;
+    /// The next events of the inbox, if somebody waits for what is made of them. The first guest is given them, so that
+    /// they stay in order.
+    pub(super) fn next_ingest(&mut self, now: Duration, at: usize) -> Option<Call> {
+        let allowed =
+            self.limiter.as_ref().is_none_or(|limiter| limiter.allowed_beside(now, 1, self.being_made()).is_some());
+        let intake = self.intake.as_mut().filter(|_| at == 0 && allowed && self.producer.is_wanted())?;
         let (first, events) = intake.take()?;
-        let call = Call::HandleIngest { first, events };
-        self.take_up(&call);
-        Some(call)
+        Some(Call::HandleIngest { first, events })
     }
 
-    /// What a call with events has in hand.
-    fn take_up(&mut self, call: &Call) {
-        let in_hand = match call {
+    /// What a call with events has in hand; nothing, of any other.
+    fn in_hand(&self, call: &Call) -> InHand {
+        match call {
             Call::HandleEvents { sub, source, epoch, runs, .. } => {
                 InHand { sub: *sub, source: source.clone(), epoch: *epoch, runs: runs.clone() }
             }
             Call::HandleIngest { first, events } => {
                 let count = u32::try_from(events.len()).expect("a batch has fewer events than 2^32");
-                let runs = vec![SeqRun { first: Seq(*first), count }];
-                InHand { sub: SubId::INBOX, source: self.name.clone(), epoch: self.producer.epoch(), runs }
+                self.of_inbox(vec![SeqRun { first: Seq(*first), count }])
             }
-            _ => return,
-        };
-        self.consumer.take_up(in_hand);
+            _ => self.of_inbox(Vec::new()),
+        }
     }
 
-    fn on_ingested(&mut self, outputs: Batch) {
-        let in_hand = self.consumer.put_down();
+    fn of_inbox(&self, runs: Vec<SeqRun>) -> InHand {
+        InHand { sub: SubId::INBOX, source: self.name.clone(), epoch: self.producer.epoch(), runs }
+    }
+
+    fn on_ingested(&mut self, call: &Call, outputs: Batch) {
+        let in_hand = self.in_hand(call);
         let first = self.producer.next_seq();
         self.producer.emit(outputs, &mut self.out);
         self.count_processed(in_hand, first);
@@ -213,7 +229,7 @@ impl Stage {
     /// What was not rejected is acknowledged once its outputs are; the rest is to be tried again, or a
     /// dead letter.
     fn on_processed(&mut self, call: &Call, outputs: Batch, rejected: Vec<Rejected>) {
-        let in_hand = self.consumer.put_down();
+        let in_hand = self.in_hand(call);
         let first = self.producer.next_seq();
         self.producer.emit(outputs, &mut self.out);
         let good = if rejected.is_empty() { in_hand } else { self.see_to(call, in_hand, rejected) };
@@ -289,28 +305,31 @@ impl Stage {
     }
 
     /// Another guest takes its place before the next call; after a pause, if that happens often.
-    pub(super) fn on_guest_lost(&mut self, now: Duration) {
-        self.renew = true;
-        // A stage that ends has no other guest.
-        if self.draining.is_some() {
-            self.consumer.give_up_gathered();
+    pub(super) fn on_guest_lost(&mut self, now: Duration, at: usize) {
+        let guest = self.pool.get(at);
+        guest.renew = true;
+        if let Some(pause) = guest.suspects.pause(now) {
+            guest.held = Some(Held { until: now + pause, call: None });
         }
-        if let Some(pause) = self.suspects.pause(now) {
-            self.held = Some(Held { until: now + pause, call: None });
+        // A stage that ends starts no other: what it was to get goes back.
+        if self.draining.is_some() {
+            guest.lane.clear();
+            self.consumer.give_up_gathered();
         }
     }
 
     /// The guest did not survive a call with events: they are tried again on another, in ever smaller parts.
-    fn on_trapped(&mut self, now: Duration, call: Call, why: &str) {
-        self.on_guest_lost(now);
-        let in_hand = self.consumer.put_down();
+    fn on_trapped(&mut self, now: Duration, at: usize, call: Call, why: &str) {
+        self.on_guest_lost(now, at);
+        let in_hand = self.in_hand(&call);
         self.on_state_lost();
         let is_fenced = self.consumer.is_fenced(in_hand.sub);
         if self.draining.is_some() || is_fenced {
-            return self.suspects.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if *sub == in_hand.sub));
+            return self.pool.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if *sub == in_hand.sub));
         }
         let rejected = || vec![Rejected { index: 0, retry: false, reason: why.to_owned() }];
-        match self.suspects.on_trap(now, call) {
+        let by_others = self.pool.found_by_others(now, at);
+        match self.pool.get(at).suspects.on_trap(now, call, by_others) {
             Verdict::Tried => self.out.notice(Notice::Trapped { why: why.to_owned() }),
             Verdict::Poison(call) => {
                 self.out.notice(Notice::Rejected { sub: in_hand.sub, rejected: rejected() });
@@ -325,29 +344,32 @@ impl Stage {
 
     /// How many events of a source the guest was given, or one before it, and is to be given again. Unit: events.
     pub(super) fn to_be_given_again(&self, source: &StageName) -> u32 {
-        let held = self.held.iter().filter_map(|held| held.call.as_ref());
-        let counts = self.suspects.parts().chain(held).map(|call| match call {
-            Call::HandleEvents { source: of, events, .. } if of == source => events.len(),
-            _ => 0,
+        let counts = self.pool.iter().flat_map(|guest| {
+            let held = guest.held.iter().filter_map(|held| held.call.as_ref());
+            guest.suspects.parts().chain(held).map(|call| match call {
+                Call::HandleEvents { source: of, events, .. } if of == source => events.len(),
+                _ => 0,
+            })
         });
         u32::try_from(counts.sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// The next part of a batch that the guest did not survive.
-    pub(super) fn next_suspect(&mut self) -> Option<Call> {
-        if self.draining.is_some() {
-            self.suspects.clear();
+    pub(super) fn next_suspect(&mut self, at: usize) -> Option<Call> {
+        let ends = self.draining.is_some();
+        let guest = self.pool.get(at);
+        if ends {
+            guest.suspects.clear();
         }
-        let part = self.suspects.next()?;
-        self.take_up(&part);
-        Some(part)
+        guest.suspects.next()
     }
 
     /// Of a stage that ends: what was gathered for its guest. If nobody waits for what is made of it, it goes back
     /// instead.
-    pub(super) fn next_flushed(&mut self, now: Duration) -> Option<Call> {
-        let call = if self.takes_events() { self.next_events(now) } else { None };
-        if call.is_none() && self.consumer.has_gathered() {
+    pub(super) fn next_flushed(&mut self, now: Duration, at: usize) -> Option<Call> {
+        let call = if self.takes_events() { self.next_events(now, at) } else { None };
+        let is_left = call.is_none() && !self.pool.has_events() && self.consumer.has_gathered();
+        if is_left && !self.pool.is_changing() {
             self.consumer.give_up_gathered();
             self.pay();
         }
@@ -368,7 +390,7 @@ impl Stage {
         may && checkpoints.is_due(now, self.producer.next_seq(), is_last)
     }
 
-    fn hold(&mut self, now: Duration, call: Call) {
+    fn hold(&mut self, now: Duration, at: usize, call: Call) {
         let call = match call {
             Call::HandleDemand { demand } => {
                 self.producer.count_unasked(demand);
@@ -377,43 +399,39 @@ impl Stage {
             call => Some(again(call)),
         };
         let is_fenced = matches!(&call, Some(Call::HandleEvents { sub, .. }) if self.consumer.is_fenced(*sub));
+        // Otherwise its events go back to their producer.
         if self.draining.is_none() && !is_fenced {
-            self.held = Some(Held { until: now + self.call_backoff.fail(), call });
-        } else {
-            self.abandon_call();
+            let guest = self.pool.get(at);
+            guest.held = Some(Held { until: now + guest.backoff.fail(), call });
         }
     }
 
-    /// Gives up a call that was to be repeated: its events go back to their producer.
-    fn abandon_call(&mut self) {
-        self.held = None;
-        self.consumer.abandon();
-    }
-
-    /// A call that was to be repeated with events of a former owner is not.
+    /// A call that was to be made, or repeated, with events of a former owner is not.
     pub(super) fn abandon_fenced(&mut self) {
         let consumer = &self.consumer;
-        self.suspects.drop_if(|part| matches!(part, Call::HandleEvents { sub, .. } if consumer.is_fenced(*sub)));
-        if let Some(Held { call: Some(Call::HandleEvents { sub, .. }), .. }) = &self.held
-            && self.consumer.is_fenced(*sub)
-        {
-            self.abandon_call();
+        let is_fenced = |call: &Call| matches!(call, Call::HandleEvents { sub, .. } if consumer.is_fenced(*sub));
+        self.pool.drop_if(is_fenced);
+        for guest in self.pool.iter_mut() {
+            guest.held.take_if(|held| held.call.as_ref().is_some_and(is_fenced));
         }
     }
 
     pub(super) fn drain(&mut self, reason: Reason) {
         self.consumer.drain();
-        self.suspects.clear();
+        for guest in self.pool.iter_mut() {
+            guest.suspects.clear();
+            guest.lane.clear();
+            guest.held = None;
+        }
         if let Some(intake) = &mut self.intake {
             intake.stop();
         }
         self.requests.end();
         self.draining = Some(reason);
-        if self.renew || !self.takes_events() {
+        if self.pool.has_lost_one() {
+            self.give_up_checkpoints();
+        } else if !self.takes_events() {
             self.consumer.give_up_gathered();
-        }
-        if self.held.is_some() {
-            self.abandon_call();
         }
     }
 
@@ -426,7 +444,7 @@ impl Stage {
             }
         }
         if let Some(reason) = &self.draining
-            && !self.consumer.is_busy()
+            && !self.pool.has_events()
             && !self.consumer.has_gathered()
             && self.owed.is_empty()
             && self.letters.is_empty()

@@ -21,7 +21,7 @@ use forebay_proto::{
     message::{Envelope, Events, Message, Reason, SeqRun, Subscribe},
     producer::DemandMode,
     select::InstanceId,
-    stage::{Input, Transmit},
+    stage::{GuestNo, Input, Transmit},
 };
 use player::{Player, demand, player, selection, upstream};
 use script::{batch, values};
@@ -380,7 +380,7 @@ impl World {
                 did.extend(self.transmit(at, transmit));
             }
             let player = self.players.get_mut(at).unwrap();
-            let Some(call) = player.stage.poll_call(NOW) else { break };
+            let Some(call) = player.stage.poll_call(NOW, GuestNo::FIRST) else { break };
             did.extend(player.call(call));
             assert!(did.len() < DOES_MAX, "{at} does not come to rest: {:?} ...", &did[..20]);
         }

@@ -9,7 +9,7 @@ use forebay_proto::{
     message::{Demand, Reason},
     producer::{DemandMode, Keep},
     select::Selection,
-    stage::{Ack, Call, Ending, Input, Notice, Returned, Role, Stage, StageOptions},
+    stage::{Ack, Call, Ending, GuestNo, Input, Notice, Returned, Role, Stage, StageOptions},
 };
 use serde_json::Value;
 
@@ -66,11 +66,12 @@ impl Player {
             | Call::HandleCall { .. }
             | Call::Snapshot
             | Call::Renew
+            | Call::Retire
             | Call::Recycle => {
                 panic!("GenStage has no such thing: {call:?}")
             }
         };
-        self.stage.handle(NOW, Input::Returned(returned));
+        self.stage.handle(NOW, Input::Returned(GuestNo::FIRST, returned));
         lines
     }
 
@@ -106,6 +107,7 @@ impl Player {
             | Notice::LostInRequest { .. }
             | Notice::Skipped(_)
             | Notice::NoSnapshot { .. }
+            | Notice::Resized { .. }
             | Notice::Recycled { .. }
             | Notice::NotRecycled { .. } => {
                 panic!("GenStage has no such thing: {notice:?}")

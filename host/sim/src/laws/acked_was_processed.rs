@@ -18,7 +18,7 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
     for fact in &run.facts {
         match &fact.what {
             What::Processed { stream, runs, .. } => processed.extend(seqs(runs).map(|seq| (*stream, seq))),
-            What::Called { consumer, stream, source, epoch, events } => {
+            What::Called { consumer, stream, source, epoch, events, .. } => {
                 let event = |seq| EventId { stage: *source, epoch: *epoch, seq };
                 streams.extend(events.seqs().map(|seq| ((consumer.no, event(seq)), *stream)));
             }

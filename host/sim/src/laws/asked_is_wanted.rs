@@ -28,7 +28,6 @@ struct Producer {
     streams: BTreeMap<StreamNo, Open>,
     /// Asked for, neither emitted nor handed back by wanting to be asked again.
     outstanding: u64,
-    last_call: u64,
     answered_at: Option<Duration>,
 }
 
@@ -51,7 +50,6 @@ impl Producer {
         is_held: bool,
     ) -> Result<(), Violation> {
         let (wanted, outstanding) = (self.wanted(), self.outstanding);
-        self.last_call = demand;
         if outstanding + demand <= wanted {
             self.outstanding += demand;
             return Ok(());
@@ -97,7 +95,9 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
                 }
             }
             What::Demanded { producer, demand } => {
-                let poll = run.workload.stage(producer.stage).poll;
+                let plan = run.workload.stage(producer.stage);
+                // Each of several guests has its own interval.
+                let poll = if plan.is_pooled() { plan.poll.and(Some(Duration::ZERO)) } else { plan.poll };
                 let is_held = run.workload.routing.holds(producer.stage);
                 let known = producers.entry(producer.no).or_default();
                 known.ask(fact, *producer, u64::from(*demand), poll, is_held)?;
@@ -105,8 +105,8 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
             What::Answered { producer, retry } => {
                 let producer = producers.entry(producer.no).or_default();
                 match retry {
-                    true => producer.outstanding = producer.outstanding.saturating_sub(producer.last_call),
-                    false => producer.answered_at = Some(fact.at),
+                    Some(demand) => producer.outstanding = producer.outstanding.saturating_sub(u64::from(*demand)),
+                    None => producer.answered_at = Some(fact.at),
                 }
             }
             What::Emitted { producer, payloads } if run.workload.stage(producer.stage).role == Role::Producer => {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn answered() -> What {
-        What::Answered { producer: producer(), retry: false }
+        What::Answered { producer: producer(), retry: None }
     }
 
     #[test]

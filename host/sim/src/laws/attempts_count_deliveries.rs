@@ -56,6 +56,8 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
+    use forebay_proto::stage::GuestNo;
+
     use super::super::made_up::*;
     use super::*;
 
@@ -69,7 +71,8 @@ mod tests {
     #[test]
     fn a_repeated_call_that_says_it_is_the_first_is_found() {
         let taken = || What::EventsTaken { stream: STREAM, events: events(0, 2, 1) };
-        let again = || What::WantsRetry { consumer: consumer(), stream: STREAM, runs: runs(0, 2) };
+        let again =
+            || What::WantsRetry { consumer: consumer(), guest: GuestNo::FIRST, stream: STREAM, runs: runs(0, 2) };
         assert_eq!(check(&subscribed([taken(), called(0, 2, 1), again(), called(0, 2, 2)])), Ok(()));
         assert!(check(&subscribed([taken(), called(0, 2, 1), again(), called(0, 2, 1)])).is_err());
     }

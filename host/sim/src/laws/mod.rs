@@ -17,6 +17,7 @@ mod each_group_gets_all;
 mod epochs_rise;
 mod first_deliveries_in_order;
 mod heals;
+mod keys_in_order;
 mod merge_is_a_join;
 mod nothing_is_lost;
 mod old_epochs_change_nothing;
@@ -52,7 +53,7 @@ impl Violation {
 pub(crate) type Check = fn(&Run) -> Result<(), Violation>;
 
 /// All laws, by the names of their files.
-pub(crate) const LAWS: [(&str, Check); 24] = [
+pub(crate) const LAWS: [(&str, Check); 25] = [
     ("acked_end_to_end", acked_end_to_end::check),
     ("acked_was_processed", acked_was_processed::check),
     ("asked_by_the_guest", asked_by_the_guest::check),
@@ -67,6 +68,7 @@ pub(crate) const LAWS: [(&str, Check); 24] = [
     ("epochs_rise", epochs_rise::check),
     ("first_deliveries_in_order", first_deliveries_in_order::check),
     ("heals", heals::check),
+    ("keys_in_order", keys_in_order::check),
     ("merge_is_a_join", merge_is_a_join::check),
     ("nothing_is_lost", nothing_is_lost::check),
     ("old_epochs_change_nothing", old_epochs_change_nothing::check),
@@ -89,7 +91,7 @@ mod made_up {
         ids::{BootId, Epoch, Seq},
         message::{Demand, SeqRun},
         names::{Claim, GlobalName},
-        stage::{Ack, Role},
+        stage::{Ack, GuestNo, Role},
     };
 
     use crate::{
@@ -198,12 +200,12 @@ mod made_up {
 
     pub(super) fn called(first: u64, count: u32, attempt: u32) -> What {
         let (source, epoch, events) = (SOURCE, producer().epoch, events(first, count, attempt));
-        What::Called { consumer: consumer(), stream: STREAM, source, epoch, events }
+        What::Called { consumer: consumer(), guest: GuestNo::FIRST, stream: STREAM, source, epoch, events }
     }
 
     pub(super) fn processed(first: u64, count: u32) -> What {
         let (source, epoch, runs) = (SOURCE, producer().epoch, runs(first, count));
-        What::Processed { consumer: consumer(), stream: STREAM, source, epoch, runs }
+        What::Processed { consumer: consumer(), guest: GuestNo::FIRST, stream: STREAM, source, epoch, runs }
     }
 
     pub(super) fn claim(node: u8, lamport: u32) -> Claim {

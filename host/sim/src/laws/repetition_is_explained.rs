@@ -87,6 +87,8 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use forebay_proto::stage::GuestNo;
+
     use super::super::made_up::*;
     use super::*;
 
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_event_that_comes_twice_to_a_guest_is_found() {
-        let again = What::WantsRetry { consumer: consumer(), stream: STREAM, runs: runs(0, 2) };
+        let again = What::WantsRetry { consumer: consumer(), guest: GuestNo::FIRST, stream: STREAM, runs: runs(0, 2) };
         assert_eq!(check(&subscribed([called(0, 2, 1), again, called(0, 2, 2)])), Ok(()));
         assert!(check(&subscribed([called(0, 2, 1), called(1, 1, 2)])).is_err());
     }

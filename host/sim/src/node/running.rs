@@ -9,11 +9,11 @@ use forebay_proto::{
     ids::Seq,
     message::{Envelope, Events, Message, Reason, SeqRun},
     select::InstanceId,
-    stage::{Call, Input, Letter, Notice, Returned, StageOptions, Transmit},
+    stage::{Call, Concurrency, GuestNo, Input, Letter, Notice, Returned, StageOptions, Transmit},
 };
 use rand::RngExt;
 
-use super::{Running, close, node_name, node_no, pipeline_name, stage_name, stage_no};
+use super::{Running, node_name, node_no, pipeline_name, stage_name, stage_no};
 use crate::{
     agenda::{Due, Env},
     facts::{Instance, Numbered, Side, StreamNo, Visible, What},
@@ -36,7 +36,9 @@ impl Running {
             env.note(What::Asked { consumer: self.me, source, count });
             self.stage.handle(env.now, Input::Asked { source: stage_name(source), count });
         }
-        self.stage.handle(env.now, Input::Memory { bytes: self.guest.memory() });
+        for guest in self.stage.guests() {
+            self.stage.handle(env.now, Input::Memory { guest, bytes: self.guest.memory(guest) });
+        }
         while let Some(transmit) = self.stage.poll_transmit() {
             self.carry(env, transmit);
             moved = true;
@@ -57,11 +59,12 @@ impl Running {
             self.record(env, &commit);
             moved = true;
         }
-        if let Some(call) = self.stage.poll_call(env.now) {
-            self.note_call(env, &call);
+        for guest in self.stage.guests() {
+            let Some(call) = self.stage.poll_call(env.now, guest) else { continue };
+            self.note_call(env, guest, &call);
             let takes = self.guest.call_takes(&mut env.rng);
-            env.after(takes, Due::Return(self.me.node, self.me.no));
-            self.call = Some(call);
+            env.after(takes, Due::Return(self.me.node, self.me.no, guest));
+            self.calls.insert(guest, call);
             moved = true;
         }
         moved
@@ -134,42 +137,46 @@ impl Running {
         }
     }
 
-    pub(super) fn note_call(&self, env: &mut Env, call: &Call) {
+    pub(super) fn note_call(&self, env: &mut Env, guest: GuestNo, call: &Call) {
         match call {
             Call::HandleIngest { .. }
             | Call::HandleTick
             | Call::HandleCall { .. }
             | Call::Snapshot
             | Call::Renew
+            | Call::Retire
             | Call::Recycle => {}
             Call::HandleDemand { demand } => env.note(What::Demanded { producer: self.me, demand: *demand }),
             Call::HandleEvents { sub, source, epoch, attempt, runs, events } => {
                 let events = Numbered { attempt: *attempt, runs: runs.clone(), payloads: payloads(events) };
                 let (stream, source) = (self.subs[sub].0, stage_no(source));
-                env.note(What::Called { consumer: self.me, stream, source, epoch: *epoch, events });
+                env.note(What::Called { consumer: self.me, guest, stream, source, epoch: *epoch, events });
             }
         }
     }
 
-    pub(super) fn note_outcome(&self, env: &mut Env, call: &Call, outcome: &Outcome) {
+    pub(super) fn note_outcome(&self, env: &mut Env, guest: GuestNo, call: &Call, outcome: &Outcome) {
         let me = self.me;
         let Outcome::Returned(returned) = outcome else {
             env.note(What::Trapped { instance: me });
             return;
         };
         match (call, returned) {
-            (Call::HandleDemand { .. }, Returned::Retry) => env.note(What::Answered { producer: me, retry: true }),
+            (Call::HandleDemand { demand }, Returned::Retry) => {
+                env.note(What::Answered { producer: me, retry: Some(*demand) });
+            }
             (Call::HandleEvents { sub, runs, .. }, Returned::Retry | Returned::Trapped(_)) => {
-                env.note(What::WantsRetry { consumer: me, stream: self.subs[sub].0, runs: runs.clone() });
+                env.note(What::WantsRetry { consumer: me, guest, stream: self.subs[sub].0, runs: runs.clone() });
             }
             (Call::HandleEvents { sub, source, epoch, runs, .. }, Returned::Processed { events, rejected }) => {
                 let (stream, source, runs) = (self.subs[sub].0, stage_no(source), accepted(runs, rejected));
-                env.note(What::Processed { consumer: me, stream, source, epoch: *epoch, runs });
+                env.note(What::Processed { consumer: me, guest, stream, source, epoch: *epoch, runs });
                 env.note(What::Emitted { producer: me, payloads: payloads(events) });
             }
             (
                 _,
                 Returned::Renewed
+                | Returned::Retired
                 | Returned::Snapshot(_)
                 | Returned::NoSnapshot(_)
                 | Returned::Recycled { .. }
@@ -181,7 +188,7 @@ impl Running {
             (_, Returned::Ticked(events)) => env.note(What::Emitted { producer: me, payloads: payloads(events) }),
             (_, Returned::Trapped(_)) => env.note(What::Trapped { instance: me }),
             (_, Returned::Produced { events, .. } | Returned::Processed { events, .. }) => {
-                env.note(What::Answered { producer: me, retry: false });
+                env.note(What::Answered { producer: me, retry: None });
                 env.note(What::Emitted { producer: me, payloads: payloads(events) });
             }
         }
@@ -209,6 +216,7 @@ pub(super) fn options(me: Instance, plan: &StagePlan, routing: &Routing, first_s
         upstreams: plan.upstreams.iter().map(upstream).collect(),
         batch: plan.flow.batch.clone(),
         rate_limit: plan.flow.rate,
+        concurrency: Concurrency { instances: plan.flow.instances, ..Concurrency::default() },
         call_events_max: plan.call_events_max,
         ack: plan.ack,
         message_bytes_max: plan.message_bytes_max,
@@ -244,4 +252,13 @@ pub(super) fn payloads(events: &Batch) -> Vec<Vec<u8>> {
 
 pub(super) fn numbered(events: &Events) -> Numbered {
     Numbered { attempt: events.attempt, runs: events.runs.clone(), payloads: payloads(&events.events) }
+}
+
+/// Closes one end, if it is open: the other side learns of it behind what was said before.
+pub(super) fn close(env: &mut Env, stream: StreamNo, side: Side, why: &'static str) {
+    if env.network.stream(stream).is_some_and(|stream| stream.end(side).is_open) {
+        env.send_frame(stream, side.other(), Frame::Fin);
+        env.network.stream_mut(stream).expect("just seen").end_mut(side).is_open = false;
+        env.note(What::Closed { stream, side, why });
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     consumer::{AskMode, GatherBy, Gathering},
     rate::RateLimit,
+    stage::Concurrency,
 };
 
 /// A stage `a` with these lines that subscribes to `b` with these keys.
@@ -86,5 +87,37 @@ fn who_asks_is_read_and_a_plugin_that_asks_loses_nothing() {
         only_message(&consumer("", ", ask = \"manual\", when_full = \"drop-oldest\"")),
         "p.toml:4:14: `stages.a.subscribe[0]` is contradictory: ask is \"manual\", and when_full is \"drop-oldest\"; expected \
          when_full = \"block\" where the plugin asks, as no more comes than it asked for"
+    );
+}
+
+#[test]
+fn instances_are_a_number_or_a_table() {
+    let of = |value: &str| stage(&format!("concurrency = {value}")).concurrency;
+    let by_key = |instances| Concurrency { instances, by: Some(GatherBy::Key) };
+    assert_eq!([stage("").concurrency, of("1"), of("256"), of("{}")], [1, 1, 256, 1].map(by_key));
+    assert_eq!(of("{ instances = 3, by = \"none\" }"), Concurrency { instances: 3, by: None });
+    let header = Some(GatherBy::Header("user".into()));
+    assert_eq!(of("{ instances = 4, by = \"header:user\" }"), Concurrency { instances: 4, by: header });
+    for value in ["0", "257", "\"4\"", "-1"] {
+        let message = message(&format!("concurrency = {value}"));
+        assert!(message.ends_with(
+            "expected how many instances, from 1 to 256, or a table, as in { instances = 4, by = \"header:user\" }"
+        ));
+    }
+    let expected = "expected \"key\", \"topic\", \"header:\" and the name of a header, or \"none\"";
+    assert!(message("concurrency = { instances = 2, by = \"header:\" }").ends_with(expected));
+}
+
+#[test]
+fn several_instances_are_refused_where_one_is_meant() {
+    assert_eq!(
+        only_message(&consumer("concurrency = 2", ", ask = \"manual\"")),
+        "p.toml:5:15: `stages.a.concurrency` is more than 1, and ask of `subscribe[0]` is \"manual\"; expected one instance \
+         where the plugin asks, so that it is given what it asked for"
+    );
+    assert!(parse(&consumer("concurrency = 1", ", ask = \"manual\"")).is_ok());
+    assert_eq!(
+        only_message("name = \"p\"\n[stages.a]\nplugin = \"builtin:lines\"\nconcurrency = 2\n"),
+        "p.toml:4:15: `stages.a.concurrency` is more than 1, and the plugin is a built-in source; expected one instance of it"
     );
 }
