@@ -177,6 +177,9 @@ fn event_json(event: &NodeEvent) -> (&'static str, Value) {
             ("unsubscribed", json!({"stage": stage.as_str(), "reason": reason.to_string()}))
         }
         NodeEvent::Counted { stage, what } => ("counted", json!({"stage": stage.as_str(), "text": what})),
+        NodeEvent::Resized { stage, instances } => {
+            ("resized", json!({"event": "resized", "stage": stage.as_str(), "instances": instances}))
+        }
         NodeEvent::Recycled { stage, before_bytes, after_bytes } => {
             ("recycled", json!({"stage": stage.as_str(), "before_bytes": before_bytes, "after_bytes": after_bytes}))
         }

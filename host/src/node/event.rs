@@ -96,6 +96,13 @@ pub enum NodeEvent {
         /// What this one takes.
         after_bytes: u64,
     },
+    /// The events of a stage are divided among so many instances from now on.
+    Resized {
+        /// Which.
+        stage: StageName,
+        /// How many.
+        instances: u32,
+    },
     /// A producer has come to its end.
     Finished {
         /// Which.
@@ -172,6 +179,8 @@ impl fmt::Display for NodeEvent {
                     "a fresh instance of `{stage}` took over: {after_bytes} bytes of memory instead of {before_bytes}"
                 )
             }
+            Self::Resized { stage, instances: 1 } => write!(f, "`{stage}` runs in one instance"),
+            Self::Resized { stage, instances } => write!(f, "`{stage}` runs in {instances} instances"),
             Self::Finished { stage } => write!(f, "`{stage}` has come to its end"),
             Self::Quorum { holds: true, why } => write!(f, "global stages go on: {why}"),
             Self::Quorum { holds: false, why } => write!(f, "no quorum, global stages wait: {why}"),

@@ -69,6 +69,17 @@ pub enum RoleError {
         /// Which.
         stage: StageName,
     },
+    /// A stage with a state is to have several instances.
+    #[error(
+        "stage `{stage}` has `concurrency` of {instances}, and its plugin exports `checkpoint`: its state would be in as many \
+         parts, of which a successor could be given one; set `checkpoint = \"off\"` if it can do without, or `concurrency = 1`"
+    )]
+    StateInParts {
+        /// Which.
+        stage: StageName,
+        /// How many.
+        instances: u32,
+    },
     /// A stage is to ask a source itself and cannot.
     #[error(
         "stage `{stage}` subscribes to `{to}` with `ask = \"manual\"`, but its plugin never asks: it does not import \
@@ -151,6 +162,10 @@ pub(crate) fn check_roles<'p>(
         }
         if role(&stage.name)? == Role::Consumer && stage.dispatcher != DispatcherOptions::default() {
             return Err(RoleError::NothingToDispatch { stage: name() });
+        }
+        let has_state = plugin(&stage.name)?.has_checkpoint() && stage.checkpoint.is_some();
+        if has_state && stage.concurrency.instances > 1 {
+            return Err(RoleError::StateInParts { stage: name(), instances: stage.concurrency.instances });
         }
         let can_ask = plugin(&stage.name)?.can_ask();
         for subscription in &stage.subscribe {

@@ -32,7 +32,7 @@ use forebay_proto::{
     message::{Envelope, Message, Reason, Subscribe},
     pipeline,
     requests::WAITING_MAX,
-    stage::{Call, Input, Notice, Rejected, Returned, Stage, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Rejected, Returned, Stage, Transmit},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -54,7 +54,7 @@ use super::{
 use asking::Asking;
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
 use tapping::Tapping;
-use worker::{Return, Worker};
+use worker::{Return, Workers};
 
 use crate::{
     dlq::{DeadLetters, LetterId},
@@ -214,7 +214,7 @@ struct StageTask {
     lines: BTreeMap<SubId, Line>,
     /// Subscriptions whose first message has not been sent yet.
     opening: HashMap<SubId, NodeName>,
-    worker: Worker,
+    workers: Workers,
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
     callers: mpsc::Receiver<Caller>,
@@ -242,19 +242,20 @@ impl StageTask {
         let Inboxes { orders, owners, callers, resends, requests, tap } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
-        machine.handle(Duration::ZERO, Input::Memory { bytes: instance.memory_bytes() });
+        let (guest, bytes) = (GuestNo::FIRST, instance.memory_bytes());
+        machine.handle(Duration::ZERO, Input::Memory { guest, bytes });
         for (source, count) in instance.take_asked() {
             machine.handle(Duration::ZERO, Input::AskedAnew { source, count });
         }
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
-        let worker = Worker::spawn(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
+        let workers = Workers::new(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
             spec,
             machine,
             started: Instant::now(),
             lines: BTreeMap::new(),
             opening: HashMap::new(),
-            worker,
+            workers,
             orders,
             owners,
             callers,
@@ -310,14 +311,23 @@ impl StageTask {
                 continue;
             }
             let holds = self.holds();
-            let call = if holds { self.machine.poll_call(self.started.elapsed()) } else { None };
-            match call {
-                Some(call) => self.begin(call),
-                // A poll for a call may have ended a subscription, or the stage.
-                None if holds && self.machine.has_output() => {}
-                None => return,
+            // A poll for a call may have ended a subscription, or the stage.
+            if !(holds && (self.begin_calls() || self.machine.has_output())) {
+                return;
             }
         }
+    }
+
+    /// Gives each guest that is idle something to do; says whether there was anything.
+    fn begin_calls(&mut self) -> bool {
+        let mut has_begun = false;
+        for guest in self.machine.guests() {
+            if let Some(call) = self.machine.poll_call(self.started.elapsed(), guest) {
+                self.begin(guest, call);
+                has_begun = true;
+            }
+        }
+        has_begun
     }
 
     /// Whether the stage may go on. Looked at before each message and each call, for this process may
@@ -362,12 +372,12 @@ impl StageTask {
         }
     }
 
-    fn begin(&mut self, call: Call) {
+    fn begin(&mut self, guest: GuestNo, call: Call) {
         if let Some(trace) = &mut self.trace {
-            trace.calling(&call);
+            trace.calling(guest, &call);
         }
-        self.tapping.calling(&call);
-        self.worker.begin(call);
+        self.tapping.calling(guest, &call, self.machine.instances().0 > 1);
+        self.workers.begin(guest, call);
     }
 
     async fn wait(&mut self) {
@@ -377,7 +387,7 @@ impl StageTask {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
             Ok(()) = self.owners.changed() => self.meet_owners(),
-            returned = self.worker.returns.recv() => self.returned(returned),
+            returned = self.workers.next() => self.returned(returned),
             Some(recorded) = self.recording.join_next() => self.recorded(recorded),
             Some(caller) = self.callers.recv() => self.accept(caller),
             Some(resend) = self.resends.recv() => self.resend(resend),
@@ -414,26 +424,24 @@ impl StageTask {
     }
 
     fn returned(&mut self, returned: Option<Return>) {
-        let bytes = returned.as_ref().map_or(0, |returned| returned.memory_bytes);
-        if let Some(returned) = &returned {
-            self.tapping.returned(&returned.returned, self.machine.next_seq());
-        }
-        let (returned, asked) =
-            returned.map_or((None, Vec::new()), |Return { returned, asked, .. }| (Some(returned), asked));
+        let Some(Return { guest, returned, asked, memory_bytes: bytes }) = returned else {
+            let failed = self.failure("the task that ran the guest has ended: a bug of the host".to_owned());
+            return self.handle(failed);
+        };
+        self.tapping.returned(guest, &returned, self.machine.next_seq());
         let input = match returned {
-            Some(Ok(returned)) => Input::Returned(returned),
-            Some(Err(CallError::Stage(StageError::Retry(why)))) => {
+            Ok(returned) => Input::Returned(guest, returned),
+            Err(CallError::Stage(StageError::Retry(why))) => {
                 self.spec.counters.one(Count::RetriedCalls);
                 self.count(format!("asked for another try: {why}"));
-                Input::Returned(Returned::Retry)
+                Input::Returned(guest, Returned::Retry)
             }
-            Some(Err(error)) => self.failure(error.to_string()),
-            None => self.failure("the task that ran the guest has ended: a bug of the host".to_owned()),
+            Err(error) => self.failure(error.to_string()),
         };
         self.handle(input);
         // After the return: what was processed makes room for what is asked for.
         asked.into_iter().for_each(|asked| self.handle(asked));
-        self.handle(Input::Memory { bytes });
+        self.handle(Input::Memory { guest, bytes });
     }
 
     fn failure(&mut self, message: String) -> Input {
@@ -555,6 +563,7 @@ impl StageTask {
             notice @ (Notice::Trapped { .. }
             | Notice::LostInRequest { .. }
             | Notice::NoSnapshot { .. }
+            | Notice::Resized { .. }
             | Notice::Recycled { .. }
             | Notice::NotRecycled { .. }) => self.of_guest(notice),
             notice @ (Notice::AskCut { .. }
@@ -584,7 +593,7 @@ impl StageTask {
             return Exit::Failed(failed);
         }
         let ordered = !matches!(*self.orders.borrow(), Order::Run);
-        self.worker.terminate(&reason.to_string()).await;
+        self.workers.terminate(&reason.to_string()).await;
         if ordered { Exit::Ordered(reason) } else { Exit::Cancelled(reason) }
     }
 }

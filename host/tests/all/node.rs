@@ -10,6 +10,7 @@ mod deploy;
 mod dispatch;
 mod inbox;
 mod ingest;
+mod instances;
 mod letters;
 mod links;
 mod owners;

@@ -27,6 +27,7 @@ impl StageTask {
                 self.spec.counters.one(Count::RecycledInstances);
                 self.report(NodeEvent::Recycled { stage, before_bytes, after_bytes });
             }
+            Notice::Resized { instances } => self.report(NodeEvent::Resized { stage, instances }),
             Notice::NotRecycled { why } => {
                 self.spec.counters.one(Count::FailedRecyclings);
                 self.count(format!("it takes much memory, and no fresh instance can take its place: {why}"));

@@ -36,6 +36,7 @@ impl StageSpec {
         options.dispatcher.clone_from(&settings.dispatcher);
         options.batch.clone_from(&settings.batch);
         options.rate_limit = settings.rate_limit;
+        options.concurrency.clone_from(&settings.concurrency);
         options.tick = settings.tick.filter(|_| self.plugin.has_timer());
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);

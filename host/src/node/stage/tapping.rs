@@ -1,11 +1,11 @@
 //! What a stage shows to whoever looks at it: its calls and what came of them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use forebay_proto::{
     batch::Batch,
     ids::Seq,
-    stage::{Call, Rejected, Returned},
+    stage::{Call, GuestNo, Rejected, Returned},
     taps::{About, Answered, Counts, Entry, Given, Kinds, cut, cut_reasons},
 };
 
@@ -17,8 +17,18 @@ use crate::node::tap::Tap;
 pub(super) struct Tapping {
     tap: Arc<Tap>,
     counts: Counts,
-    /// The call that is out is one that is shown.
-    shown: bool,
+    /// Calls that are out and are shown.
+    shown: BTreeMap<GuestNo, Told>,
+}
+
+/// What was told of a call that is out.
+#[derive(Debug)]
+enum Told {
+    /// All.
+    All,
+    /// Nothing: where several are out at once, what an instance was given is told with what it made of that, so that the
+    /// two stand next to each other. With how many events it was given.
+    Nothing(Option<Given>, u64),
 }
 
 impl StageSpec {
@@ -35,33 +45,47 @@ impl StageSpec {
 
 impl Tapping {
     pub(super) fn new(tap: Arc<Tap>) -> Self {
-        Self { tap, counts: Counts::default(), shown: false }
+        Self { tap, counts: Counts::default(), shown: BTreeMap::new() }
     }
 
-    /// A call is about to be made.
-    pub(super) fn calling(&mut self, call: &Call) {
-        self.shown = !matches!(call, Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle);
-        let given = match call {
+    /// A call is about to be made, maybe one of several that are out at once.
+    pub(super) fn calling(&mut self, guest: GuestNo, call: &Call, several: bool) {
+        let is_shown =
+            !matches!(call, Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle | Call::Retire);
+        let count = match call {
             Call::HandleEvents { events, .. } | Call::HandleIngest { events, .. } => events.len() as u64,
             _ => 0,
         };
-        if self.tap.wants(Kinds::GIVEN)
-            && let Some(entry) = entry_of(call)
-        {
-            self.tap.push(self.counts, Entry::Given(entry));
+        let given = if self.tap.wants(Kinds::GIVEN) { entry_of(call) } else { None };
+        let told = if several {
+            Told::Nothing(given, count)
+        } else {
+            self.tell_given(given, count);
+            Told::All
+        };
+        if is_shown {
+            self.shown.insert(guest, told);
         }
-        self.counts = self.counts.and(Counts { given, emitted: 0 });
+    }
+
+    fn tell_given(&mut self, given: Option<Given>, count: u64) {
+        if let Some(given) = given {
+            self.tap.push(self.counts, Entry::Given(given));
+        }
+        self.counts = self.counts.and(Counts { given: count, emitted: 0 });
     }
 
     /// What came of it; `next` is the number of the first event it emits.
-    pub(super) fn returned(&mut self, returned: &Result<Returned, CallError>, next: Seq) {
+    pub(super) fn returned(&mut self, guest: GuestNo, returned: &Result<Returned, CallError>, next: Seq) {
         if let Ok(Returned::Snapshot(state)) = returned
             && self.tap.wants(Kinds::STATES)
         {
             self.tap.push(self.counts, Entry::State(state.clone()));
         }
-        if !std::mem::take(&mut self.shown) {
-            return;
+        match self.shown.remove(&guest) {
+            None => return,
+            Some(Told::All) => {}
+            Some(Told::Nothing(given, count)) => self.tell_given(given, count),
         }
         if self.tap.wants(Kinds::ANSWERED) {
             self.tap.push(self.counts, Entry::Answered(answer_of(returned, next)));
@@ -80,7 +104,7 @@ fn entry_of(call: &Call) -> Option<Given> {
         }
         Call::HandleIngest { first, events } => Some(Given::Inbox { first: *first, events: events.clone() }),
         Call::HandleTick => Some(Given::Tick),
-        Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle => None,
+        Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle | Call::Retire => None,
     }
 }
 
@@ -149,8 +173,8 @@ mod tests {
         }
 
         fn call(&mut self, call: &Call, returned: Result<Returned, CallError>, next: u64) {
-            self.tapping.calling(call);
-            self.tapping.returned(&returned, Seq(next));
+            self.tapping.calling(GuestNo::FIRST, call, false);
+            self.tapping.returned(GuestNo::FIRST, &returned, Seq(next));
         }
 
         async fn read(&self, follower: &mut Follower) -> Vec<Heard> {
@@ -232,5 +256,22 @@ mod tests {
         stage.call(&Call::Renew, Ok(Returned::Renewed), 0);
         assert_eq!(follower.asks().0, Cursor { run: 7, next: 0 });
         assert_eq!(stage.read(&mut follower).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_instances_what_one_was_given_stands_beside_its_answer() {
+        let (mut stage, mut follower) = (Driven::new(), Follower::new(Kinds::GIVEN.and(Kinds::ANSWERED)));
+        stage.read(&mut follower).await;
+        stage.tapping.calling(GuestNo(0), &inbox(1), true);
+        stage.tapping.calling(GuestNo(1), &inbox(2), true);
+        stage.tapping.returned(GuestNo(1), &ingested(2), Seq(0));
+        stage.tapping.returned(GuestNo(0), &ingested(1), Seq(2));
+        let counts = |heard: &Heard| match heard {
+            Heard::Entry(Entry::Given(Given::Inbox { events, .. })) => (events.len(), "given"),
+            Heard::Entry(Entry::Answered(Answered::Done { events, .. })) => (events.len(), "answered"),
+            other => panic!("{other:?}"),
+        };
+        let told: Vec<_> = stage.read(&mut follower).await.iter().map(counts).collect();
+        assert_eq!(told, [(2, "given"), (2, "answered"), (1, "given"), (1, "answered")], "and nothing was missed");
     }
 }

@@ -1,9 +1,9 @@
-//! The task that owns a stage's guest, and makes its calls one after the other.
+//! The tasks that own a stage's guests, one each, and make their calls, of one guest one after the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use forebay_proto::stage::{Call, Input, Rejected, Returned};
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use forebay_proto::stage::{Call, GuestNo, Input, Rejected, Returned};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use crate::{
     node::vitals::Vitals,
@@ -13,15 +13,23 @@ use crate::{
 /// How long a stage that stops waits for a call in flight before it lets go of the guest.
 const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
 
-/// The task that owns the instance. One call at a time; the queues hold one each.
-pub(super) struct Worker {
-    jobs: mpsc::Sender<Job>,
-    pub(super) returns: mpsc::Receiver<Return>,
-    task: JoinHandle<()>,
+/// The tasks of all guests. One call of each at a time.
+pub(super) struct Workers {
+    /// One place each.
+    jobs: BTreeMap<GuestNo, mpsc::Sender<Job>>,
+    tasks: JoinSet<()>,
+    returns: mpsc::UnboundedReceiver<Return>,
+    /// For a further guest. There is one return for each call that is out, so that few wait.
+    done: mpsc::UnboundedSender<Return>,
+    plugin: Arc<dyn Plugin>,
+    spec: InstanceSpec,
+    vitals: Arc<Vitals>,
 }
 
 /// What came of a call.
 pub(super) struct Return {
+    /// Of which guest.
+    pub(super) guest: GuestNo,
     pub(super) returned: Result<Returned, CallError>,
     /// What the guest asked its sources for in it, each [`Input::Asked`] or [`Input::AskedAnew`].
     pub(super) asked: Vec<Input>,
@@ -34,42 +42,77 @@ enum Job {
     Terminate(String),
 }
 
-impl Worker {
-    /// `plugin` and `spec` make another instance when this one has ended.
-    pub(super) fn spawn(
+impl Workers {
+    /// With the first guest. `plugin` and `spec` make another instance when this one has ended, and further ones.
+    pub(super) fn new(
         instance: Box<dyn Instance>,
         plugin: Arc<dyn Plugin>,
         spec: InstanceSpec,
         vitals: Arc<Vitals>,
     ) -> Self {
+        let (done, returns) = mpsc::unbounded_channel();
+        let (jobs, tasks) = (BTreeMap::new(), JoinSet::new());
+        let mut workers = Self { jobs, tasks, returns, done, plugin, spec, vitals };
+        workers.spawn(GuestNo::FIRST, Some(instance));
+        workers
+    }
+
+    fn spawn(&mut self, no: GuestNo, instance: Option<Box<dyn Instance>>) {
         let (jobs, todo) = mpsc::channel(1);
-        let (done, returns) = mpsc::channel(1);
-        let guest = Guest { instance: Some(instance), plugin, spec, vitals };
-        Self { jobs, returns, task: tokio::spawn(guest.work(todo, done)) }
+        let (plugin, vitals) = (Arc::clone(&self.plugin), Arc::clone(&self.vitals));
+        let spec = InstanceSpec { instance: no.0, ..self.spec.clone() };
+        self.tasks.spawn(Guest { no, instance, plugin, spec, vitals }.work(todo, self.done.clone()));
+        self.jobs.insert(no, jobs);
     }
 
-    pub(super) fn begin(&mut self, call: Call) {
-        // The machine has one call out at a time, so there is room; if the task is gone, the closed
-        // `returns` tells.
-        let _ = self.jobs.try_send(Job::Call(call));
+    /// Makes a call; the first one of a further guest is that it begins.
+    pub(super) fn begin(&mut self, no: GuestNo, call: Call) {
+        if !self.jobs.contains_key(&no) {
+            self.spawn(no, None);
+        }
+        let is_last = call == Call::Retire;
+        // The machine has one call of each out at a time, so there is room; if the task is gone, `next` tells.
+        if let Some(jobs) = self.jobs.get(&no) {
+            let _ = jobs.try_send(Job::Call(call));
+        }
+        if is_last {
+            self.jobs.remove(&no);
+        }
     }
 
-    pub(super) async fn terminate(self, reason: &str) {
+    /// The next return; `None` if a task has failed, which would be a bug of the host.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn next(&mut self) -> Option<Return> {
+        loop {
+            tokio::select! {
+                biased;
+                returned = self.returns.recv() => return returned,
+                Some(ended) = self.tasks.join_next() => ended.ok()?,
+            }
+        }
+    }
+
+    pub(super) async fn terminate(mut self, reason: &str) {
         let end = async {
-            // Behind a call in flight this waits for it.
-            let _ = self.jobs.send(Job::Terminate(reason.to_owned())).await;
-            drop(self.jobs);
-            let mut returns = self.returns;
-            while returns.recv().await.is_some() {}
-            let _ = self.task.await;
+            for jobs in std::mem::take(&mut self.jobs).into_values() {
+                // Behind a call in flight, which the task has taken already.
+                let _ = jobs.try_send(Job::Terminate(reason.to_owned()));
+            }
+            while self.tasks.join_next().await.is_some() {}
         };
         // A guest that does not come back is stopped by its time limit, without us.
-        let _ = tokio::time::timeout(LAST_CALL_WAIT, end).await;
+        let is_over = tokio::time::timeout(LAST_CALL_WAIT, end).await.is_ok();
+        if !is_over {
+            self.tasks.detach_all();
+        }
     }
 }
 
 /// An instance, until it fails, and what another is made of.
 struct Guest {
+    no: GuestNo,
     instance: Option<Box<dyn Instance>>,
     plugin: Arc<dyn Plugin>,
     spec: InstanceSpec,
@@ -77,14 +120,14 @@ struct Guest {
 }
 
 impl Guest {
-    async fn work(mut self, mut todo: mpsc::Receiver<Job>, done: mpsc::Sender<Return>) {
+    async fn work(mut self, mut todo: mpsc::Receiver<Job>, done: mpsc::UnboundedSender<Return>) {
         while let Some(job) = todo.recv().await {
             match job {
                 Job::Call(call) => {
                     let returned = self.make(call).await;
                     let memory_bytes = self.instance.as_ref().map_or(0, |instance| instance.memory_bytes());
-                    let asked = self.asked(&returned);
-                    if done.send(Return { returned, asked, memory_bytes }).await.is_err() {
+                    let (guest, asked) = (self.no, self.asked(&returned));
+                    if done.send(Return { guest, returned, asked, memory_bytes }).is_err() {
                         return;
                     }
                 }
@@ -107,8 +150,8 @@ impl Guest {
         }
     }
 
-    async fn terminate(self, reason: &str) {
-        if let Some(instance) = self.instance {
+    async fn terminate(&mut self, reason: &str) {
+        if let Some(instance) = self.instance.take() {
             end(instance, self.plugin.role(), reason).await;
         }
     }
@@ -117,6 +160,10 @@ impl Guest {
         match call {
             Call::Renew => return self.renew().await,
             Call::Recycle => return self.recycle().await,
+            Call::Retire => {
+                self.terminate("fewer instances are to run").await;
+                return Ok(Returned::Retired);
+            }
             _ => {}
         }
         let is_request = matches!(call, Call::HandleCall { .. });
@@ -233,7 +280,7 @@ async fn make_call(instance: &mut dyn Instance, call: Call) -> Result<Returned, 
             }
             Err(trap) => Err(trap),
         },
-        Call::Renew | Call::Recycle => {
+        Call::Renew | Call::Recycle | Call::Retire => {
             Err(StageError::Fatal("nobody can renew itself: a bug of the host".to_owned()).into())
         }
     }

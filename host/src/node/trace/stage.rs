@@ -8,7 +8,7 @@ use forebay_proto::{
     ids::{NodeName, Seq, SubId},
     message::{Envelope, Events, Message, Reason},
     names::Fenced,
-    stage::{Call, Input, Letter, Notice, Rejected, Returned, Transmit},
+    stage::{Call, GuestNo, Input, Letter, Notice, Rejected, Returned, Transmit},
 };
 use forebay_trace::{Epoch, Event, Run, Side, Text, runs_of};
 
@@ -24,7 +24,7 @@ pub(in crate::node) struct StageTrace {
     /// The other ends: of subscriptions to us, and of ours.
     consumers: BTreeMap<SubId, Peer>,
     sources: BTreeMap<SubId, Source>,
-    call: Option<Calling>,
+    calls: BTreeMap<GuestNo, Calling>,
     /// The number the next event emitted will have.
     next_seq: u64,
     /// The epoch of the last message that came in.
@@ -63,7 +63,7 @@ impl StageTrace {
     pub(super) fn new(tracing: Arc<Tracing>, stage: Text, epoch: Epoch, node: Text, first: Seq) -> Self {
         let (consumers, sources) = (BTreeMap::new(), BTreeMap::new());
         let (next_seq, heard) = (first.0, Epoch(0));
-        Self { tracing, stage, epoch, node, consumers, sources, call: None, next_seq, heard }
+        Self { tracing, stage, epoch, node, consumers, sources, calls: BTreeMap::new(), next_seq, heard }
     }
 
     fn write(&self, event: Event) {
@@ -106,8 +106,8 @@ impl StageTrace {
     pub(in crate::node) fn input(&mut self, input: &Input) -> Option<Incoming> {
         match input {
             Input::Received { sub, envelope } => self.received(*sub, envelope),
-            Input::Returned(returned) => {
-                self.returned(returned);
+            Input::Returned(guest, returned) => {
+                self.returned(*guest, returned);
                 None
             }
             Input::Emit(events) => {
@@ -172,22 +172,23 @@ impl StageTrace {
     }
 
     /// A call is about to be made.
-    pub(in crate::node) fn calling(&mut self, call: &Call) {
-        self.call = Some(match call {
+    pub(in crate::node) fn calling(&mut self, guest: GuestNo, call: &Call) {
+        let calling = match call {
             Call::HandleIngest { .. } => Calling::Ingest,
             Call::HandleTick => Calling::Tick,
-            Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle => return,
+            Call::HandleCall { .. } | Call::Snapshot | Call::Renew | Call::Recycle | Call::Retire => return,
             Call::HandleDemand { demand } => Calling::Demand(u64::from(*demand)),
             Call::HandleEvents { sub, epoch, attempt, runs: seqs, events, .. } => {
                 let source = self.sources.get(sub).map_or_else(|| "".into(), |source| source.stage.clone());
                 let (runs, serials) = (runs(seqs), self.serials(events));
                 Calling::Events { sub: *sub, source, epoch: number(*epoch), attempt: *attempt, runs, serials }
             }
-        });
+        };
+        self.calls.insert(guest, calling);
     }
 
-    fn returned(&mut self, returned: &Returned) {
-        let call = self.call.take();
+    fn returned(&mut self, guest: GuestNo, returned: &Returned) {
+        let call = self.calls.remove(&guest);
         match (call, returned) {
             (Some(Calling::Events { sub, attempt, runs, .. }), Returned::Retry | Returned::Trapped(_)) => {
                 let (stage, own) = (self.stage.clone(), self.epoch);
