@@ -272,7 +272,7 @@ impl Core {
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let (counters, letters) = (self.counters.clone(), self.letters.clone());
         let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
-        let durable = Arc::clone(&self.durable);
+        let (durable, ordered) = (Arc::clone(&self.durable), self.registry.ordered(key));
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         let inbox = state.plugin.has_ingest().then(|| durable.of(key, state.settings.scope));
@@ -303,7 +303,7 @@ impl Core {
             inbox,
             vitals,
         };
-        let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
+        let handle = StageHandle::spawn(spec, owners, ordered, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
         state.running = Some(handle);
@@ -341,6 +341,14 @@ impl Core {
         }
         let state = pipeline.stages.get(stage)?;
         state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
+    }
+
+    /// Tells a stage here what is ordered of it now.
+    pub(super) fn tell_ordered(&mut self, key: &StageKey) {
+        let ordered = self.registry.ordered(key);
+        if let Some(handle) = self.stage_mut(key).and_then(|state| state.running.as_ref()) {
+            handle.ordered.send_if_modified(|known| std::mem::replace(known, ordered.clone()) != ordered);
+        }
     }
 
     /// Tells the stages here that consume from `key` who owns it.

@@ -19,6 +19,8 @@ pub enum Change {
         /// Everything before this is settled.
         seq: Seq,
     },
+    /// Something else is ordered of a stage: see [`Ordered`](crate::orders::Ordered).
+    Ordered(GlobalName),
     /// A name has another owner now, or none.
     Owner {
         /// The name.

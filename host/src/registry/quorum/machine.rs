@@ -11,6 +11,7 @@ use forebay_proto::{
         Change, Claim, GlobalName,
         quorum::{Applied, Command, Ledger, Outcome, Proposal, Record},
     },
+    orders::OrderBook,
 };
 use tokio::sync::{Notify, watch};
 
@@ -135,7 +136,11 @@ impl Agreed {
                 | Command::Processed { .. }
                 | Command::Deployment { .. }
                 | Command::Offer { .. }
+                | Command::StageOrder { .. }
         );
+        // A deployment takes orders away with their stages.
+        let orders = matches!(proposal.command, Command::StageOrder { .. } | Command::Deployment { .. });
+        let orders = orders.then(|| table.ledger.ordered().clone());
         let before: BTreeMap<_, _> = match told {
             true => BTreeMap::new(),
             false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
@@ -144,6 +149,9 @@ impl Agreed {
         let Applied { outcome, changed, deployed } = table.ledger.apply(index, proposal);
         if outcome == Outcome::Done {
             table.changes.extend(checkpoint);
+        }
+        if let Some(before) = orders {
+            table.tell_orders(&before);
         }
         for name in changed {
             let claim = table.ledger.claim_of(&name).cloned();
@@ -168,7 +176,8 @@ impl Agreed {
         let mut table = self.table();
         let names: Vec<_> = table.ledger.names().chain(ledger.names()).map(|(name, _)| name.clone()).collect();
         let before: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), table.standing(&name))).collect();
-        table.ledger = ledger;
+        let former = std::mem::replace(&mut table.ledger, ledger);
+        table.tell_orders(former.ordered());
         for (name, before) in before {
             let after = table.ledger.claim_of(&name).cloned();
             if before.as_ref().map(identity) == after.as_ref().map(identity) {
@@ -200,6 +209,12 @@ impl Table {
         let record = self.ledger.record(&own.name);
         let is_known = record.is_some_and(|record| own.epoch <= record.last_epoch());
         is_known && record.and_then(Record::claim).map(identity) != Some(identity(own))
+    }
+
+    /// Tells of which stages something else is ordered than before.
+    fn tell_orders(&mut self, before: &OrderBook) {
+        let names = self.ledger.ordered().differences(before);
+        self.changes.extend(names.into_iter().map(Change::Ordered));
     }
 
     /// The ledger says now that this claim stands.
