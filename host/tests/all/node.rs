@@ -12,6 +12,7 @@ mod inbox;
 mod ingest;
 mod letters;
 mod links;
+mod ordered;
 mod owners;
 mod quorum;
 mod recycle;

@@ -88,7 +88,14 @@ fn stage(name: &GlobalName, state: &StageState, ordered: &Ordered) -> wire::Stag
 }
 
 impl Desk {
-    pub(super) async fn status(&self) -> Result<wire::Status, String> {
+    /// The node, its group, and its stages, as `forebay status` shows them.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn status(&self) -> Result<wire::Status, String> {
         let core = self.core().await?;
         let registry = self.registry()?;
         let report = registry.as_quorum().map(|quorum| quorum.report());
