@@ -276,7 +276,11 @@ impl Machine for LedgerMachine {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use forebay_proto::{ids::Seq, names::quorum::MemberNo};
+    use forebay_proto::{
+        ids::Seq,
+        names::quorum::MemberNo,
+        orders::{By, StageOrder},
+    };
 
     use super::*;
 
@@ -340,6 +344,28 @@ mod tests {
         apply(&other, 5, vacate());
         owner.replace(snapshot(&other));
         assert_eq!(losses(&owner), [own.epoch]);
+    }
+
+    #[test]
+    fn a_node_is_told_what_is_ordered_of_a_stage_by_the_log_and_by_a_snapshot() {
+        let (leader, follower) = (Agreed::new(node(), BOOT), Agreed::new("b".parse().unwrap(), BootId(8)));
+        let by = By { node: node(), operator: None };
+        let suspend = |on| Command::StageOrder { name: name(), by: by.clone(), order: StageOrder::Suspend(on) };
+        let told = |agreed: &Agreed| {
+            let changes = std::mem::take(&mut agreed.table().changes);
+            changes.iter().filter(|change| **change == Change::Ordered(name())).count()
+        };
+        apply(&leader, 1, suspend(true));
+        assert_eq!(told(&leader), 1);
+        apply(&leader, 2, suspend(true));
+        assert_eq!(told(&leader), 0, "nothing has changed");
+        follower.replace(snapshot(&leader));
+        assert_eq!((told(&follower), follower.read(|ledger| ledger.ordered().of(&name()).is_nothing())), (1, false));
+        follower.replace(snapshot(&leader));
+        assert_eq!(told(&follower), 0);
+        apply(&leader, 3, suspend(false));
+        follower.replace(snapshot(&leader));
+        assert_eq!((told(&leader), told(&follower)), (1, 1));
     }
 
     /// The follower has the answer of the leader, and applies what was agreed on before it only now.
