@@ -37,6 +37,8 @@ struct Table {
     /// hears what is agreed on with the next message of the leader.
     granted: BTreeMap<GlobalName, Claim>,
     changes: VecDeque<Change>,
+    /// The node was told that its ledger has its own start.
+    is_current: bool,
 }
 
 impl Agreed {
@@ -153,6 +155,7 @@ impl Agreed {
         if let Some(before) = orders {
             table.tell_orders(&before);
         }
+        self.tell_current(&mut table);
         for name in changed {
             let claim = table.ledger.claim_of(&name).cloned();
             if let Some(lost) = before.get(&name).filter(|own| table.has_lost(own)) {
@@ -188,10 +191,19 @@ impl Agreed {
             }
             table.settle(&name, after);
         }
+        self.tell_current(&mut table);
         drop(table);
         self.changed.notify_one();
         self.ingested.send_replace(());
         self.deployed.send_replace(());
+    }
+
+    /// Once the ledger has this start of the node it has all that was agreed on before.
+    fn tell_current(&self, table: &mut Table) {
+        if !table.is_current && table.ledger.node(&self.node).is_some_and(|node| node.boot == Some(self.boot)) {
+            table.is_current = true;
+            table.changes.push_back(Change::Current);
+        }
     }
 }
 

@@ -41,8 +41,9 @@ fn emitted(entries: &[Entry], by: &str) -> usize {
 
 /// Waits until a figure stays as it is for a while: what was under way has come.
 async fn settled(figure: impl Fn() -> usize) -> usize {
-    let mut last = figure();
+    let (mut last, began) = (figure(), Instant::now());
     loop {
+        assert!(began.elapsed() < PATIENCE, "it goes on and on: {last}");
         tokio::time::sleep(Duration::from_millis(300)).await;
         let now = figure();
         if now == last {
@@ -238,6 +239,30 @@ async fn a_suspended_consumer_loses_nothing_and_its_successor_is_suspended_too()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_suspended_stage_of_a_node_is_given_nothing_when_the_node_starts_again() {
+    let (world, gate) = (World::of_quorum(), Gate::open());
+    let text = NUMBERS.replace("scope = \"global\"", "");
+    let start = || {
+        let plugins = [("counter", counter(&world.log, u64::MAX)), ("sink", sink(&world.log, &gate))];
+        world.start("a", &[], pipeline(&text, plugins))
+    };
+    let a = start();
+    world.log.until("events come", |entries| took(entries).count() > 20).await;
+    until_report(&a, "it has a group", |report| report.holds).await;
+    order(&a, "sink", Set::Suspended(true)).await;
+    settled(|| took(&world.log.entries()).count()).await;
+    end(a).await;
+    let mark = world.log.mark();
+    let a = start();
+    let subscribed = |_: &str, event: &NodeEvent| matches!(event, NodeEvent::Subscribed { .. }).then_some(());
+    world.log.event(mark, "the sink subscribes", subscribed).await;
+    assert_eq!(settled(|| took(&world.log.since(mark)).count()).await, 0);
+    order(&a, "sink", Set::Suspended(false)).await;
+    world.log.until("events come again", |entries| took(&entries[mark..]).count() > 20).await;
+    end(a).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_rate_holds_after_a_takeover() {
     let (world, gate) = (World::of_quorum(), Gate::open());
     let mut nodes = world.start_three(&gate).await;
@@ -246,12 +271,18 @@ async fn a_rate_holds_after_a_takeover() {
     assert_eq!(order(&nodes[other], "counter", rate("20/s")).await.holds.rate_limit.now, "20/1s");
     let held = async || stage(&nodes[owner.as_str()], "numbers/counter").await.holds.rate_limit.now;
     until("its owner has heard of it", async || held().await == "20/1s").await;
-    let (mark, began) = (world.log.mark(), Instant::now());
+    let mark = world.log.mark();
     drop(nodes.remove(owner.as_str()));
     let (successor, _) = world.log.owner(mark).await;
-    let made = || emitted(&world.log.since(mark), &successor);
     world.log.until("the successor makes events", |entries| emitted(&entries[mark..], &successor) >= 30).await;
-    let (made, passed) = (made(), began.elapsed());
+    let entries = world.log.since(mark);
+    let started = entries.iter().find_map(|entry| match entry {
+        Entry::Event { node, event: NodeEvent::Started { stage }, at } => {
+            (*node == successor && stage.as_str() == "counter").then_some(*at)
+        }
+        _ => None,
+    });
+    let (made, passed) = (emitted(&entries, &successor), started.unwrap().elapsed());
     assert!(made as f64 <= 2.0 + 20.0 * passed.as_secs_f64(), "{made} events in {passed:?}");
 }
 
