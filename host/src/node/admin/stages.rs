@@ -160,7 +160,6 @@ impl Desk {
         let registry = self.registry()?;
         let mut ordered = registry.ordered(&name);
         let order = set.map(stage_order).transpose()?;
-        // A consumer has no demand mode to show either: who asks for it has to know.
         if let Some(order) = order {
             let order = order.beside(door.file);
             order.check_role(door.role).map_err(|why| format!("{name} cannot obey: {why}"))?;

@@ -239,27 +239,35 @@ async fn a_suspended_consumer_loses_nothing_and_its_successor_is_suspended_too()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_suspended_stage_of_a_node_is_given_nothing_when_the_node_starts_again() {
+async fn a_suspended_stage_of_node_scope_is_given_nothing_when_its_node_starts_again_and_on_a_new_one() {
     let (world, gate) = (World::of_quorum(), Gate::open());
     let text = NUMBERS.replace("scope = \"global\"", "");
-    let start = || {
+    let start = |node: &str, join: &[&str]| {
         let plugins = [("counter", counter(&world.log, u64::MAX)), ("sink", sink(&world.log, &gate))];
-        world.start("a", &[], pipeline(&text, plugins))
+        world.start(node, join, pipeline(&text, plugins))
     };
-    let a = start();
+    let a = start("a", &[]);
     world.log.until("events come", |entries| took(entries).count() > 20).await;
     until_report(&a, "it has a group", |report| report.holds).await;
     order(&a, "sink", Set::Suspended(true)).await;
     settled(|| took(&world.log.entries()).count()).await;
     end(a).await;
     let mark = world.log.mark();
-    let a = start();
-    let subscribed = |_: &str, event: &NodeEvent| matches!(event, NodeEvent::Subscribed { .. }).then_some(());
-    world.log.event(mark, "the sink subscribes", subscribed).await;
+    let a = start("a", &[]);
+    // It hears of the order only once it is a member.
+    let b = start("b", &["a"]);
+    for node in ["a", "b"] {
+        let subscribed =
+            |by: &str, event: &NodeEvent| (by == node && matches!(event, NodeEvent::Subscribed { .. })).then_some(());
+        world.log.event(mark, "the sink subscribes", subscribed).await;
+    }
     assert_eq!(settled(|| took(&world.log.since(mark)).count()).await, 0);
-    order(&a, "sink", Set::Suspended(false)).await;
-    world.log.until("events come again", |entries| took(&entries[mark..]).count() > 20).await;
-    end(a).await;
+    order(&b, "sink", Set::Suspended(false)).await;
+    let takers = |entries: &[Entry]| took(entries).map(|took| took.node).collect::<BTreeSet<_>>().len();
+    world.log.until("both take events again", |entries| takers(&entries[mark..]) == 2).await;
+    for node in [b, a] {
+        end(node).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
