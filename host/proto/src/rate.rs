@@ -12,7 +12,7 @@
 //! So in any time as long as `per` at most `events` and the burst are handled, and a stage that is started again,
 //! here or elsewhere, has at most that tenth more. All in whole numbers: when a token is said to be there, it is.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +27,14 @@ impl RateLimit {
     /// What may be handled at once at the start, and what is worth a call. Unit: events; at least 1.
     pub fn tenth(self) -> u32 {
         (self.events / 10).max(1)
+    }
+}
+
+/// As `forebay rate` takes it: `100/1s`.
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = humantime::format_duration(self.per).to_string().replace(' ', "");
+        write!(f, "{}/{per}", self.events)
     }
 }
 

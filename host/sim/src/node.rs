@@ -346,6 +346,8 @@ impl Node {
             }
             // Of groups, which there are none of here.
             Change::Checkpoint { .. }
+            | Change::Current
+            | Change::Ordered(_)
             | Change::Share(_)
             | Change::Quorum { .. }
             | Change::Leads { .. }

@@ -194,6 +194,8 @@ impl Core {
     pub(super) fn on_change(&mut self, change: Change) {
         match change {
             Change::Checkpoint { name, epoch, previous, seq } => self.tracer.checkpoint(&name, epoch, previous, seq),
+            Change::Current => self.start_node_stages(),
+            Change::Ordered(name) => self.tell_ordered(&name),
             Change::Announce => self.announce(),
             Change::Share(name) => self.share(&name),
             Change::Conflict { winner, loser } => {

@@ -53,6 +53,10 @@ use crate::{
 /// would make two connections.
 pub(super) const HEARSAY_WAIT: Duration = Duration::from_millis(50);
 
+/// How long stages of node scope wait for a group to tell what is ordered of them. A node that starts again beside others
+/// hears of it within a second; one that reaches nobody must run what needs nobody all the same.
+const START_WITHIN: Duration = Duration::from_secs(3);
+
 /// Events of all links that the core has not taken. When full, links wait: their peers are read a
 /// little later.
 const LINK_EVENTS_LEN: usize = 256;
@@ -72,6 +76,8 @@ pub(super) struct Core {
     pub(super) name: NodeName,
     pub(super) boot: BootId,
     started: Instant,
+    /// Stages of node scope start then at the latest, whatever is known of orders to them.
+    starts_by: Option<Instant>,
     pub(super) drain_timeout: Duration,
     until_finished: bool,
     pub(super) observer: Arc<dyn Observer>,
@@ -154,6 +160,7 @@ impl Core {
             name,
             boot,
             started: Instant::now(),
+            starts_by: None,
             drain_timeout: options.drain_timeout,
             until_finished: options.until_finished,
             observer: options.observer,
@@ -193,7 +200,11 @@ impl Core {
     pub(super) async fn run(mut self) -> NodeExit {
         self.tracer.write(|| Event::NodeStart {});
         self.report(NodeEvent::Listening(self.transport.local_addr()));
-        self.start_node_stages();
+        match self.registry.agreement() {
+            Agreement::Islands => self.start_node_stages(),
+            // One that a person has suspended must not run until this node hears of that.
+            Agreement::Quorum => self.starts_by = Some(Instant::now() + START_WITHIN),
+        }
         while *self.inboxes.wanted.borrow() == Wanted::Run && !self.is_finished() && self.expelled.is_none() {
             self.claim_due();
             self.step().await;
@@ -241,7 +252,7 @@ impl Core {
         // A node that ends claims nothing, so nothing is due.
         let placed = self.placement.timeout().filter(|_| self.may_claim()).map(|at| self.started + at);
         let stages = self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values());
-        let due = stages.filter_map(StageState::due).chain(placed).min();
+        let due = stages.filter_map(StageState::due).chain(placed).chain(self.starts_by).min();
         // Waking once a minute for nothing costs nothing and needs no second kind of select.
         due.unwrap_or_else(|| Instant::now() + Duration::from_secs(60))
     }
@@ -257,11 +268,18 @@ impl Core {
 
     // Stages.
 
-    fn start_node_stages(&mut self) {
+    /// Those that the node was given when it started; once.
+    pub(super) fn start_node_stages(&mut self) {
+        let waits = self.starts_by.take().is_some() || self.registry.agreement() == Agreement::Islands;
+        if !waits || self.ending {
+            return;
+        }
         let keys: Vec<StageKey> = self.pipelines.iter().flat_map(RunningPipeline::of_node_scope).collect();
         for key in keys {
-            let epoch = Epoch { lamport: 1, tag: 0 };
-            self.start_stage(&key, epoch);
+            // What was deployed in the place of one of them has been started already.
+            if self.stage_mut(&key).is_some_and(|state| state.running.is_none()) {
+                self.start_stage(&key, Epoch { lamport: 1, tag: 0 });
+            }
         }
     }
 
@@ -272,7 +290,7 @@ impl Core {
         let (finished, tracer) = (self.finishing.clone(), self.tracer.clone());
         let (counters, letters) = (self.counters.clone(), self.letters.clone());
         let (registry, on_node) = (Arc::clone(&self.registry), self.on_node.clone());
-        let durable = Arc::clone(&self.durable);
+        let (durable, ordered) = (Arc::clone(&self.durable), self.registry.ordered(key));
         let Some(state) = self.stage_mut(key) else { return };
         let tenure = if state.is_global() { owned } else { TenureWatch::unlimited() };
         let inbox = state.plugin.has_ingest().then(|| durable.of(key, state.settings.scope));
@@ -303,7 +321,7 @@ impl Core {
             inbox,
             vitals,
         };
-        let handle = StageHandle::spawn(spec, owners, &mut self.tasks);
+        let handle = StageHandle::spawn(spec, owners, ordered, &mut self.tasks);
         self.task_of.insert(handle.task, key.clone());
         let Some(state) = self.stage_mut(key) else { return };
         state.running = Some(handle);
@@ -341,6 +359,14 @@ impl Core {
         }
         let state = pipeline.stages.get(stage)?;
         state.running.as_ref().map(|_| Owner { node: self.name.clone(), epoch: state.epoch })
+    }
+
+    /// Tells a stage here what is ordered of it now.
+    pub(super) fn tell_ordered(&mut self, key: &StageKey) {
+        let ordered = self.registry.ordered(key);
+        if let Some(handle) = self.stage_mut(key).and_then(|state| state.running.as_ref()) {
+            handle.ordered.send_if_modified(|known| std::mem::replace(known, ordered.clone()) != ordered);
+        }
     }
 
     /// Tells the stages here that consume from `key` who owns it.
@@ -429,6 +455,9 @@ impl Core {
     fn on_timer(&mut self) {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.starts_by) {
+            self.start_node_stages();
+        }
         let mut restart = Vec::new();
         for pipeline in &mut self.pipelines {
             for (name, state) in &mut pipeline.stages {

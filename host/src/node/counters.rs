@@ -24,6 +24,12 @@ pub(crate) enum Count {
     RefusedEvents,
     /// Events that did not fit a producer's buffer.
     DiscardedEvents,
+    /// Copies of events that waited for a consumer that was lost, and are given up.
+    GivenUpEvents,
+    /// Events that belong to no partition.
+    UnroutableEvents,
+    /// Events that no consumer selects.
+    UnwantedEvents,
     /// Events that a stage could not keep up with, and that its subscription says to drop.
     DroppedEvents,
     /// Events that a guest rejected.
@@ -58,7 +64,7 @@ pub(crate) enum Count {
 
 use Count::*;
 
-const ALL: [(Count, &str); 22] = [
+const ALL: [(Count, &str); 25] = [
     (StaleSubscriptions, "stale_subscriptions"),
     (StaleAsks, "stale_asks"),
     (StaleEvents, "stale_events"),
@@ -66,6 +72,9 @@ const ALL: [(Count, &str); 22] = [
     (RefusedAsks, "refused_asks"),
     (RefusedEvents, "refused_events"),
     (DiscardedEvents, "discarded_events"),
+    (GivenUpEvents, "given_up_events"),
+    (UnroutableEvents, "unroutable_events"),
+    (UnwantedEvents, "unwanted_events"),
     (DroppedEvents, "dropped_events"),
     (RejectedEvents, "rejected_events"),
     (RetriedCalls, "retried_calls"),
@@ -149,7 +158,7 @@ mod tests {
         counters.refused(MessageKind::Events, &Reason::NotOwner);
         let read = counters.read();
         let of = |name: &str| read.iter().find(|(known, _)| known == name).map(|(_, count)| *count);
-        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(22)));
+        assert_eq!((of("stale_asks"), of("refused_events"), of("quorum_losses")), (Some(3), Some(7), Some(25)));
         let names: std::collections::BTreeSet<_> = read.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), ALL.len());
     }

@@ -36,12 +36,12 @@ impl Operators {
     /// Serves a connection of an operator until it or the node ends.
     pub(super) async fn serve(self, connection: Box<dyn Connection>, operator: OperatorName) {
         tracing::debug!(%operator, from = %connection.remote_addr(), "an operator is connected");
-        let places = self.places_of(&operator);
+        let (places, desk) = (self.places_of(&operator), self.desk.of_operator(operator));
         let serving = async {
             while let Ok(channel) = connection.accept().await {
                 // One of each connection waits here; the others are not taken from the transport before.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let desk = self.desk.clone();
+                let desk = desk.clone();
                 tokio::spawn(async move { answer(channel, &desk, place).await });
             }
         };

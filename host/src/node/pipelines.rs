@@ -269,6 +269,11 @@ impl RunningPipeline {
         self.plugin(name).is_some_and(|plugin| plugin.has_call())
     }
 
+    /// What a stage does with events.
+    pub(crate) fn role(&self, name: &StageName) -> Option<Role> {
+        self.plugin(name).map(|plugin| plugin.role())
+    }
+
     /// The plugin of a stage, wherever it may run.
     fn plugin(&self, name: &StageName) -> Option<&Arc<dyn Plugin>> {
         let here = self.stages.get(name).map(|state| &state.plugin);

@@ -14,8 +14,10 @@
 //! (`records.rs`).
 
 mod asking;
+mod losses;
 mod notices;
 mod options;
+mod ordered;
 mod records;
 mod tapping;
 mod worker;
@@ -30,9 +32,11 @@ use forebay_proto::{
     consumer::{AskMode, Owner},
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
+    orders::Ordered,
     pipeline,
+    rate::RateLimit,
     requests::WAITING_MAX,
-    stage::{Call, GuestNo, Input, Notice, Rejected, Returned, Stage, Transmit},
+    stage::{Call, GuestNo, Input, Notice, Returned, Stage, Transmit},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -52,6 +56,7 @@ use super::{
     vitals::Vitals,
 };
 use asking::Asking;
+use losses::Losses;
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
 use tapping::Tapping;
 use worker::{Return, Workers};
@@ -108,6 +113,7 @@ const RESENDS_LEN: usize = 1024;
 struct Inboxes {
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
+    ordered: watch::Receiver<Ordered>,
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
     requests: mpsc::Receiver<StageRequest>,
@@ -141,6 +147,8 @@ pub(crate) struct StageHandle {
     pub(crate) orders: watch::Sender<Order>,
     /// Who owns what the stage consumes; only the latest counts, however long its `init` takes.
     pub(crate) owners: watch::Sender<Owners>,
+    /// What people have ordered of it; only the latest counts.
+    pub(crate) ordered: watch::Sender<Ordered>,
     /// Dead letters that are to be tried again.
     pub(crate) resends: mpsc::Sender<Resend>,
     pub(crate) task: task::Id,
@@ -151,10 +159,11 @@ pub(crate) type Owners = BTreeMap<StageName, Owner>;
 
 impl StageHandle {
     /// Starts the task among `tasks`, and makes the stage known to callers.
-    pub(crate) fn spawn(spec: StageSpec, owners: Owners, tasks: &mut JoinSet<Exit>) -> Self {
+    pub(crate) fn spawn(spec: StageSpec, owners: Owners, by_people: Ordered, tasks: &mut JoinSet<Exit>) -> Self {
         let (orders, ordered) = watch::channel(Order::Run);
         let (owners, mut owned) = watch::channel(owners);
         owned.mark_changed();
+        let (by_people, told) = watch::channel(by_people);
         let (callers, called) = mpsc::channel(CALLERS_LEN);
         let (resends, resent) = mpsc::channel(RESENDS_LEN);
         // When it is full, who asks is told so, as when as many wait in the machine.
@@ -164,7 +173,7 @@ impl StageHandle {
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let (orders, owners, callers) = (ordered, owned, called);
-            let inboxes = Inboxes { orders, owners, callers, resends: resent, requests: requested, tap };
+            let inboxes = Inboxes { orders, owners, ordered: told, callers, resends: resent, requests: requested, tap };
             let exit = match spec.start().await {
                 Ok(instance) => StageTask::new(spec, instance, inboxes).run().await,
                 Err(exit) => exit,
@@ -172,7 +181,7 @@ impl StageHandle {
             directory.remove_stage(&key);
             exit
         });
-        Self { orders, owners, resends, task: task.id() }
+        Self { orders, owners, ordered: by_people, resends, task: task.id() }
     }
 }
 
@@ -217,6 +226,10 @@ struct StageTask {
     workers: Workers,
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
+    ordered: watch::Receiver<Ordered>,
+    /// The limit that its machine was told last.
+    rate: Option<RateLimit>,
+    losses: Losses,
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
     requests: mpsc::Receiver<StageRequest>,
@@ -239,7 +252,7 @@ struct StageTask {
 
 impl StageTask {
     fn new(spec: StageSpec, mut instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
-        let Inboxes { orders, owners, callers, resends, requests, tap } = inboxes;
+        let Inboxes { orders, owners, ordered, callers, resends, requests, tap } = inboxes;
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
         let (guest, bytes) = (GuestNo::FIRST, instance.memory_bytes());
@@ -250,6 +263,8 @@ impl StageTask {
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
         let workers = Workers::new(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
+            rate: spec.settings.rate_limit,
+            losses: Losses::default(),
             spec,
             machine,
             started: Instant::now(),
@@ -258,6 +273,7 @@ impl StageTask {
             workers,
             orders,
             owners,
+            ordered,
             callers,
             resends,
             requests,
@@ -281,6 +297,7 @@ impl StageTask {
         if let Some(trace) = &self.trace {
             trace.started();
         }
+        self.obey_people();
         loop {
             self.settle();
             if let Some(reason) = self.machine.stopped().cloned() {
@@ -382,10 +399,12 @@ impl StageTask {
 
     async fn wait(&mut self) {
         let timeout = self.machine.poll_timeout().map(|at| self.started + at);
-        let waits = !self.holds();
+        let (waits, lost) = (!self.holds(), self.losses.due_at(self.started));
+        self.weigh();
         tokio::select! {
             biased;
             Ok(()) = self.orders.changed() => self.obey(),
+            Ok(()) = self.ordered.changed() => self.obey_people(),
             Ok(()) = self.owners.changed() => self.meet_owners(),
             returned = self.workers.next() => self.returned(returned),
             Some(recorded) = self.recording.join_next() => self.recorded(recorded),
@@ -397,6 +416,7 @@ impl StageTask {
             }
             Some(input) = self.inbox.recv() => self.handle(input),
             () = self.spec.tenure.renewed(), if waits => {}
+            () = sleep_until(lost), if lost.is_some() => self.tell_losses(),
             () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
         }
     }
@@ -534,30 +554,12 @@ impl StageTask {
                 }
                 self.count(format!("refused a message: {reason}"));
             }
-            Notice::Dropped { count, .. } => {
-                self.spec.counters.many(Count::DroppedEvents, count);
-                self.count(format!("it could not keep up, {count} events dropped"));
-            }
-            Notice::Discarded { count } => {
-                self.spec.counters.many(Count::DiscardedEvents, count);
-                self.count(format!("buffer full, {count} events discarded"));
-            }
-            Notice::GivenUp { consumer, instance, count } => {
-                self.spec.counters.many(Count::DiscardedEvents, count);
-                let on = instance.map(|instance| format!(" on {instance}")).unwrap_or_default();
-                self.count(format!("`{consumer}`{on} was lost, {count} events kept for it are discarded"));
-            }
-            Notice::Unroutable { count, found } => {
-                self.spec.counters.many(Count::DiscardedEvents, count);
-                self.count(format!("{count} events belong to no partition; of the first: {found}"));
-            }
-            Notice::Unwanted { count } => tracing::debug!(%stage, count, "events that nobody selects"),
-            Notice::Rejected { rejected, .. } => {
-                self.spec.counters.many(Count::RejectedEvents, rejected.len() as u64);
-                for Rejected { index, reason, .. } in rejected {
-                    self.count(format!("event {index} of a batch was rejected: {reason}"));
-                }
-            }
+            notice @ (Notice::Dropped { .. }
+            | Notice::Discarded { .. }
+            | Notice::GivenUp { .. }
+            | Notice::Unroutable { .. }
+            | Notice::Unwanted { .. }) => self.lost(notice),
+            Notice::Rejected { rejected, .. } => self.rejected(rejected),
             Notice::Skipped(_) => {}
             Notice::Resent { source, epoch, runs } => self.forget_letters(&source, epoch, &runs),
             notice @ (Notice::Trapped { .. }
@@ -588,7 +590,8 @@ impl StageTask {
     }
 
     /// Says goodbye to the guest, unless it is what failed.
-    async fn finish(self, reason: Reason) -> Exit {
+    async fn finish(mut self, reason: Reason) -> Exit {
+        self.tell_rest();
         if let Some(failed) = self.failed {
             return Exit::Failed(failed);
         }

@@ -21,8 +21,23 @@ pub(crate) struct Vitals {
     calls: AtomicU64,
     rejected: AtomicU64,
     busy_nanos: AtomicU64,
+    buffered: AtomicU64,
+    unacked: AtomicU64,
+    queued: AtomicU64,
     /// It is new: a trap ends it, and nobody tries which event it was.
     on_trial: AtomicBool,
+}
+
+/// Events and messages that a stage has at a moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct InHand {
+    /// Events that nobody has asked for yet, those to be delivered again included (GenStage's
+    /// `estimate_buffered_count`).
+    pub(crate) buffered: u64,
+    /// Events that were sent and are not acknowledged.
+    pub(crate) unacked: u64,
+    /// Messages with events that were received and not begun.
+    pub(crate) queued: u64,
 }
 
 impl Vitals {
@@ -41,6 +56,21 @@ impl Vitals {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.rejected.fetch_add(rejected, Ordering::Relaxed);
         self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn weigh(&self, InHand { buffered, unacked, queued }: InHand) {
+        self.buffered.store(buffered, Ordering::Relaxed);
+        self.unacked.store(unacked, Ordering::Relaxed);
+        self.queued.store(queued, Ordering::Relaxed);
+    }
+
+    /// As of when it last waited.
+    pub(crate) fn in_hand(&self) -> InHand {
+        InHand {
+            buffered: self.buffered.load(Ordering::Relaxed),
+            unacked: self.unacked.load(Ordering::Relaxed),
+            queued: self.queued.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn put_on_trial(&self, on_trial: bool) {

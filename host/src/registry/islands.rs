@@ -5,7 +5,7 @@
 //! of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -19,6 +19,7 @@ use forebay_proto::{
         Change, Claim, GlobalName, Islands,
         quorum::{Answer, GroupId},
     },
+    orders::{By, OrderBook, Ordered, StageOrder},
     wire::{Agreement, Checkpoint},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -33,7 +34,15 @@ pub struct IslandsRegistry {
     table: Mutex<Islands>,
     /// The last of each name, of this process or heard of.
     snapshots: Mutex<BTreeMap<GlobalName, (Seq, Bytes)>>,
+    orders: Mutex<Orders>,
     changed: Notify,
+}
+
+/// What people have ordered of stages of this process, and of which the node was not told yet.
+#[derive(Debug, Default)]
+struct Orders {
+    book: OrderBook,
+    untold: VecDeque<GlobalName>,
 }
 
 impl IslandsRegistry {
@@ -41,7 +50,8 @@ impl IslandsRegistry {
     pub fn new(node: NodeName, boot: BootId) -> Self {
         // A clock before 1970 makes our claims look old, which only matters between equal claims.
         let table = Mutex::new(Islands::new(node, boot, now_ms()));
-        Self { started: Instant::now(), table, snapshots: Mutex::default(), changed: Notify::new() }
+        let (snapshots, orders) = (Mutex::default(), Mutex::default());
+        Self { started: Instant::now(), table, snapshots, orders, changed: Notify::new() }
     }
 
     /// A panic while the lock was held cannot have left the table half changed in a way that matters:
@@ -53,6 +63,11 @@ impl IslandsRegistry {
     /// Each is put in whole.
     fn snapshots(&self) -> MutexGuard<'_, BTreeMap<GlobalName, (Seq, Bytes)>> {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each order is carried out whole.
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut Islands) -> R) -> R {
@@ -100,6 +115,19 @@ impl Registry for IslandsRegistry {
         self.snapshots().get(name).cloned()
     }
 
+    fn ordered(&self, name: &GlobalName) -> Ordered {
+        self.orders().book.of(name)
+    }
+
+    async fn order_stage(&self, name: &GlobalName, by: By, order: StageOrder) -> Result<(), String> {
+        let mut orders = self.orders();
+        orders.book.obey(name.clone(), now_ms(), by, order)?;
+        orders.untold.push_back(name.clone());
+        drop(orders);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     fn lookup(&self, name: &GlobalName) -> Option<Claim> {
         self.table().lookup(name).cloned()
     }
@@ -144,6 +172,9 @@ impl Registry for IslandsRegistry {
             let changed = self.changed.notified();
             if let Some(change) = self.table().poll_change() {
                 return change;
+            }
+            if let Some(name) = self.orders().untold.pop_front() {
+                return Change::Ordered(name);
             }
             changed.await;
         }

@@ -20,6 +20,7 @@ use forebay_proto::{
     ids::{BootId, Epoch, NodeName, Seq},
     inbox::Full,
     names::{Change, Claim, GlobalName, quorum::GroupId},
+    orders::{By, Ordered, StageOrder},
     wire::{Agreement, Checkpoint},
 };
 
@@ -123,6 +124,19 @@ pub trait Registry: Send + Sync + fmt::Debug {
 
     /// A peer tells of one of its own.
     fn on_checkpoint(&self, _peer: &NodeName, _checkpoint: Checkpoint) {}
+
+    /// What people have ordered of a stage, of whatever scope, as far as this node knows. Whenever it is another
+    /// [`Change::Ordered`] says so.
+    fn ordered(&self, name: &GlobalName) -> Ordered;
+
+    /// Has a person's order to a stage kept: in a group for as long as that lives, on islands as long as this process.
+    ///
+    /// # Errors
+    /// With the reason. Whether it is kept is not known then, for the group cannot be reached; order it again.
+    ///
+    /// # Cancel safety
+    /// As after an error.
+    async fn order_stage(&self, name: &GlobalName, by: By, order: StageOrder) -> Result<(), String>;
 
     /// The claim that stands, as far as this node knows now.
     fn lookup(&self, name: &GlobalName) -> Option<Claim>;

@@ -77,6 +77,10 @@ fn wrong_usage_is_64_and_help_is_0() {
         &["tap", "s", "--for", "5"],
         &["tap", "s", "--node", "a", "--all-nodes"],
         &["record", "s"],
+        &["demand", "s", "hold"],
+        &["demand", "s", "forward", "--reset"],
+        &["rate", "s", "fast"],
+        &["suspend"],
         &["replay", "f"],
         &["replay", "f", "--plugin", "p", "--config", "{"],
         &["node", "--bogus"],
@@ -88,7 +92,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 24] = [
+    let expected: [(&[&str], &[&str]); 28] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
@@ -110,6 +114,16 @@ fn wrong_usage_is_64_and_help_is_0() {
         (&["dev", "--help"], &["Usage: forebay dev [OPTIONS] [DIR]", "the former version runs on"]),
         (&["test", "--help"], &["Usage: forebay test [DIR]"]),
         (&["call", "--help"], &["Usage: forebay call [OPTIONS] <STAGE> <REQUEST>", "Exit code 76", "--within"]),
+        (
+            &["demand", "--help"],
+            &["Usage: forebay demand [OPTIONS] <STAGE> [MODE]", "`demand/2`", "--reset", "accumulate"],
+        ),
+        (&["suspend", "--help"], &["Usage: forebay suspend [OPTIONS] <STAGE>", "nothing is lost", "`forebay pause`"]),
+        (&["unsuspend", "--help"], &["Usage: forebay unsuspend [OPTIONS] <STAGE>", "from where it was"]),
+        (
+            &["rate", "--help"],
+            &["Usage: forebay rate [OPTIONS] <STAGE> [LIMIT]", "`100/s`", "--reset", "Each instance"],
+        ),
         (&["tap", "--help"], &["Usage: forebay tap [OPTIONS] <STAGE>", "None is taken away", "--all-nodes", "--for"]),
         (&["record", "--help"], &["Usage: forebay record [OPTIONS] --out <FILE> <STAGE>", "docs/recording.md"]),
         (

@@ -9,6 +9,7 @@ mod deploy;
 mod dlq;
 mod grants;
 mod node;
+mod orders;
 mod peer;
 mod plugins;
 mod process;

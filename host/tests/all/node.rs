@@ -13,6 +13,7 @@ mod ingest;
 mod instances;
 mod letters;
 mod links;
+mod ordered;
 mod owners;
 mod quorum;
 mod recycle;

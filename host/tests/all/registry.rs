@@ -331,7 +331,7 @@ async fn changes(registry: &dyn Registry) -> Vec<Change> {
     let mut all = Vec::new();
     while let Ok(change) = tokio::time::timeout(Duration::from_millis(20), registry.next_change()).await {
         // What only one kind of registry tells.
-        if !matches!(change, Change::Quorum { .. } | Change::Leads { .. } | Change::Addresses(_)) {
+        if !matches!(change, Change::Current | Change::Quorum { .. } | Change::Leads { .. } | Change::Addresses(_)) {
             all.push(change);
         }
     }

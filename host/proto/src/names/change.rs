@@ -19,6 +19,10 @@ pub enum Change {
         /// Everything before this is settled.
         seq: Seq,
     },
+    /// All that was agreed on before this node started is known here now. Told once, and only in quorum mode.
+    Current,
+    /// Something else is ordered of a stage: see [`Ordered`](crate::orders::Ordered).
+    Ordered(GlobalName),
     /// A name has another owner now, or none.
     Owner {
         /// The name.

@@ -2,7 +2,12 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{PluginRef, Subscription, fields::Node, problem::Problems};
+use super::{
+    ManifestError, PluginRef, Problem, Subscription,
+    fields::{Fields, Node},
+    problem::Problems,
+    syntax,
+};
 use crate::{
     consumer::{AskMode, GatherBy, Gathering, WhenFull},
     rate::RateLimit,
@@ -10,6 +15,7 @@ use crate::{
 };
 
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const EVENTS: RangeInclusive<u32> = 1..=10_000_000;
 const PERS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 /// The key `batch`, of a stage with these subscriptions. `None` inside: off.
@@ -114,10 +120,47 @@ pub(super) fn rate_limit(node: &Node<'_>, problems: &mut Problems) -> Option<Opt
     }
     let mut fields = node.fields(problems, "a table, as in { events = 1000, per = \"1s\" }, or \"off\"")?;
     let expected = "how many events, from 1 to 10000000";
-    let events = fields.required(problems, "events", expected, |node, problems| node.integer(problems, 1..=10_000_000));
+    let events = fields.required(problems, "events", expected, |node, problems| node.integer(problems, EVENTS));
     let per = fields.optional(problems, "per", |node, problems| node.duration(problems, PERS));
     fields.finish(problems);
     Some(Some(RateLimit { events: events?, per: per.unwrap_or(Duration::from_secs(1)) }))
+}
+
+/// A limit as it is given by hand: as the key `rate_limit` has it, or shorter.
+pub(super) fn parse_rate(text: &str) -> Result<Option<RateLimit>, String> {
+    let text = text.trim();
+    if text == "off" {
+        return Ok(None);
+    }
+    if text.starts_with('{') {
+        let text = format!("rate_limit = {text}");
+        let told = |error: ManifestError| error.problems().first().map_or_else(|| error.to_string(), short);
+        let document = syntax::parse(&text, "LIMIT").map_err(told)?;
+        let (mut fields, mut problems) = (Fields::root(&document), Problems::default());
+        let rate = fields.optional(&mut problems, "rate_limit", rate_limit);
+        fields.finish(&mut problems);
+        problems.into_result(&text, "LIMIT").map_err(told)?;
+        return Ok(rate.flatten());
+    }
+    let expected = || {
+        "expected `off`, EVENTS/TIME as in `100/s` or `5/250ms`, or as in the pipeline file { events = 100, per = \"1s\" }; \
+         1 to 10000000 events, in 1ms to 1day"
+            .to_owned()
+    };
+    let (events, per) = text.split_once('/').ok_or_else(expected)?;
+    let events = events.trim().parse().ok().filter(|events| EVENTS.contains(events)).ok_or_else(expected)?;
+    let per = per.trim();
+    // One of the unit, where no number stands before it.
+    let one = if per.starts_with(|c: char| c.is_ascii_digit()) { "" } else { "1" };
+    let per = humantime::parse_duration(&format!("{one}{per}")).ok().filter(|per| PERS.contains(per));
+    Ok(Some(RateLimit { events, per: per.ok_or_else(expected)? }))
+}
+
+fn short(problem: &Problem) -> String {
+    match problem.key.as_str() {
+        "" => format!("{}; expected {}", problem.found, problem.expected),
+        key => format!("`{key}` is {}; expected {}", problem.found, problem.expected),
+    }
 }
 
 /// The key `ask`.
@@ -133,4 +176,36 @@ pub(super) fn check_ask(node: &Node<'_>, ask: AskMode, when_full: WhenFull, prob
     let word = if when_full == WhenFull::DropOldest { "drop-oldest" } else { "drop-newest" };
     let found = format!("contradictory: ask is \"manual\", and when_full is \"{word}\"");
     node.problem(problems, found, "when_full = \"block\" where the plugin asks, as no more comes than it asked for")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_given_by_hand_is_that_of_the_file_or_shorter() {
+        let limit = |events, millis| Ok(Some(RateLimit { events, per: Duration::from_millis(millis) }));
+        assert_eq!(parse_rate("off"), Ok(None));
+        assert_eq!(parse_rate(" 100/s "), limit(100, 1000));
+        assert_eq!(parse_rate("5/250ms"), limit(5, 250));
+        assert_eq!(parse_rate("1/m"), limit(1, 60_000));
+        assert_eq!(parse_rate("{ events = 7, per = \"2s\" }"), limit(7, 2000));
+        assert_eq!(parse_rate("{ events = 7 }"), limit(7, 1000));
+        for written in ["100/1s", "5/250ms", "1/1m", "86400/1day"] {
+            assert_eq!(parse_rate(written).unwrap().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_limit_is_refused_with_what_is_one() {
+        for text in ["", "on", "100", "0/s", "10000001/s", "-1/s", "5/", "5/0s", "5/2days", "5/1us", "a/s", "1/2/s"] {
+            let told = parse_rate(text).unwrap_err();
+            assert!(told.starts_with("expected `off`, EVENTS/TIME"), "{text}: {told}");
+        }
+        let told = parse_rate("{ events = 0 }").unwrap_err();
+        assert!(told.starts_with("`rate_limit.events` is"), "{told}");
+        assert!(parse_rate("{ per = \"1s\" }").unwrap_err().contains("missing"));
+        assert!(parse_rate("{ events = 1 }\nplugin = 1").unwrap_err().contains("`plugin`"));
+        assert!(parse_rate("{").unwrap_err().contains("expected"));
+    }
 }

@@ -49,6 +49,14 @@ use std::{fmt, path::PathBuf, time::Duration};
 pub use grants::{Address, Dir, Endpoint, EndpointError, Grants, Hosts};
 pub use problem::{ManifestError, Problem};
 
+/// A limit as people give it by hand: `off`, `100/s`, or as a file has the key `rate_limit`. `None`: as many as it can.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_rate(text: &str) -> Result<Option<RateLimit>, String> {
+    flow::parse_rate(text)
+}
+
 use crate::{
     batch::BatchLimits,
     blob::Digest,

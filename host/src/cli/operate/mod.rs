@@ -10,6 +10,7 @@ mod owners;
 mod recover;
 mod remote;
 mod remove;
+mod stages;
 mod status;
 mod tap;
 mod text;
@@ -34,6 +35,7 @@ pub(super) use self::{
     recover::{Args as RecoverArgs, recover},
     remote::{NoAnswer, Remote},
     remove::{Args as RemoveArgs, remove},
+    stages::{DemandArgs, RateArgs, SuspendArgs, UnsuspendArgs, demand, rate, suspend, unsuspend},
     status::{Args as StatusArgs, status},
     tap::{Args as TapArgs, RecordArgs, record, tap},
 };

@@ -1,9 +1,12 @@
 //! `forebay status`: a node, its group, and whose loss stops what.
 
-use super::{Client, NodeChoice, text};
+use super::{Client, NodeChoice, stages::ordered, text};
 use crate::{
     cli::{Exit, Failure, OutputArgs, OutputChoice, output::print_line},
-    node::admin::wire::{Group, LettersKept, Owned, Status},
+    node::admin::{
+        Holds, Mode, OrderedBy, Setting,
+        wire::{Group, LettersKept, Owned, Stage, Status},
+    },
 };
 
 /// Show a running node, its group, and whose loss stops what.
@@ -41,11 +44,15 @@ fn describe(status: &Status) -> String {
     }
     if !status.stages.is_empty() {
         let scope = |global: bool| if global { "global" } else { "node" };
-        let row = |stage: &crate::node::admin::wire::Stage| {
-            vec![stage.name.clone(), scope(stage.global).to_owned(), stage.state.clone()]
+        let row = |stage: &Stage| {
+            let mut row = vec![stage.name.clone(), scope(stage.global).to_owned(), stage.state.clone()];
+            row.extend(in_hand(stage));
+            row
         };
         let rows: Vec<_> = status.stages.iter().map(row).collect();
-        out += &format!("\nstages of this node\n{}", text::table(&["name", "scope", "state"], &rows));
+        let heads = ["name", "scope", "state", "buffered", "unacked", "queued"];
+        out += &format!("\nstages of this node\n{}", text::table(&heads, &rows));
+        out += &describe_orders(&status.stages);
     }
     out += &describe_letters(&status.dead_letters);
     out + &describe_counts(status)
@@ -124,6 +131,44 @@ pub(super) fn owner_row(name: &Owned) -> Vec<String> {
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let since = name.since_ms.map_or_else(|| "-".to_owned(), text::moment);
     vec![name.name.clone(), or_none(&name.owner), or_none(&name.epoch), since]
+}
+
+/// Events that wait to be asked for, those sent and not acknowledged, and messages not begun.
+fn in_hand(stage: &Stage) -> [String; 3] {
+    let [buffered, unacked, queued] = match stage.in_hand {
+        Some(has) => [has.buffered, has.unacked, has.queued].map(|count| count.to_string()),
+        None => ["-", "-", "-"].map(str::to_owned),
+    };
+    [buffered, unacked, queued]
+}
+
+/// What is not as the pipeline files say, and stages that hold demand back, which is easily forgotten.
+fn describe_orders(stages: &[Stage]) -> String {
+    let mut rows = Vec::new();
+    for stage in stages {
+        let mut add = |what: String, by: Option<&OrderedBy>| {
+            let by = by.map_or_else(|| "as its file says".to_owned(), ordered);
+            rows.push(vec![stage.name.clone(), what, by]);
+        };
+        let Holds { demand, suspended, rate_limit } = &stage.holds;
+        match demand {
+            Some(Setting { now: Mode::Accumulate, ordered, .. }) => {
+                add("demand accumulate".to_owned(), ordered.as_ref());
+            }
+            Some(Setting { now: Mode::Forward, ordered: Some(by), .. }) => add("demand forward".to_owned(), Some(by)),
+            _ => {}
+        }
+        if let Some(by) = suspended {
+            add("suspended".to_owned(), Some(by));
+        }
+        if let Some(by) = &rate_limit.ordered {
+            add(format!("rate limit {}", rate_limit.now), Some(by));
+        }
+    }
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("\nheld back or changed\n{}", text::table(&["stage", "what", "since"], &rows)),
+    }
 }
 
 fn describe_letters(kept: &LettersKept) -> String {

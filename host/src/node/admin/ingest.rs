@@ -8,6 +8,7 @@ use std::{
 use forebay_proto::{
     ids::NodeName,
     names::GlobalName,
+    orders::{InForce, Ordered},
     pipeline::{Scope, Stage},
     wire::Agreement,
 };
@@ -22,6 +23,7 @@ use crate::{
     inbox::{Inboxes, IngestError},
     node::{core::Core, pipelines::RunningPipeline},
     registry::Registry,
+    runtime::Role,
 };
 
 /// Events for a stage.
@@ -95,18 +97,24 @@ pub(in crate::node) struct Door {
     pub(super) answers: bool,
     /// Its labels are those of this node.
     pub(super) runs_here: bool,
+    pub(super) role: Role,
+    /// What its file says of what people can change.
+    pub(super) file: InForce,
 }
 
 /// What can be given to the stages of these.
 pub(in crate::node) fn door_table(pipelines: &[RunningPipeline]) -> DoorTable {
     let of = |pipeline: &RunningPipeline| {
         let door = |stage: &Stage| {
+            let role = pipeline.role(&stage.name)?;
+            let file = Ordered::default().in_force(stage);
             let takes_events = pipeline.takes_events(&stage.name);
             let runs_here = pipeline.stages.contains_key(&stage.name);
             let answers = pipeline.answers(&stage.name);
-            (pipeline.key(&stage.name), Door { scope: stage.scope, takes_events, answers, runs_here })
+            let door = Door { scope: stage.scope, takes_events, answers, runs_here, role, file };
+            Some((pipeline.key(&stage.name), door))
         };
-        pipeline.in_order().map(door).collect::<Vec<_>>()
+        pipeline.in_order().filter_map(door).collect::<Vec<_>>()
     };
     pipelines.iter().flat_map(of).collect()
 }

@@ -11,6 +11,7 @@
 //! - `ingest.rs`, `events.rs`: taking events from outside, as they stand in a question.
 //! - `deploy.rs`: what is to run.
 //! - `orders.rs`: draining and removing nodes.
+//! - `stages.rs`: what people order of stages.
 
 mod calls;
 pub mod channel;
@@ -22,11 +23,13 @@ mod orders;
 mod report;
 mod serve;
 mod socket;
+mod stages;
 mod taps;
 pub mod wire;
 
 use std::sync::{Arc, Weak};
 
+use forebay_proto::ids::OperatorName;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
@@ -36,6 +39,7 @@ pub use self::{
     ingest::{Ingest, Ingested, NotIngested},
     serve::{AdminSocket, BoundAdmin, INGEST_LINE_BYTES_MAX, LINE_BYTES_MAX, bind},
     socket::{connect, socket_path},
+    stages::{Holds, Mode, Order, OrderedBy, Set, Setting, StageHolds},
     taps::{Tap, Tapped},
 };
 use crate::{
@@ -77,6 +81,8 @@ pub struct Desk {
     letters: LetterDesk,
     doors: Doors,
     deploys: Option<DeployDesk>,
+    /// Who asks; `None`: somebody on this machine.
+    operator: Option<OperatorName>,
     /// Weak: else it would hold the connections of a node that has ended.
     directory: Weak<Directory>,
 }
@@ -89,7 +95,12 @@ impl Desk {
         core: &Core,
     ) -> Self {
         let (registry, directory) = (Arc::downgrade(&core.registry), Arc::downgrade(&core.directory));
-        Self { core: questions, registry, letters, doors: core.doors(), deploys, directory }
+        Self { core: questions, registry, letters, doors: core.doors(), deploys, operator: None, directory }
+    }
+
+    /// The same for this operator.
+    pub(super) fn of_operator(&self, operator: OperatorName) -> Self {
+        Self { operator: Some(operator), ..self.clone() }
     }
 
     /// What only the core knows.

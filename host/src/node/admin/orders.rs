@@ -53,7 +53,7 @@ impl Desk {
 }
 
 /// Why an order came to nothing, in terms of the group if that is why.
-fn unreached(report: &QuorumReport, why: String) -> String {
+pub(super) fn unreached(report: &QuorumReport, why: String) -> String {
     let voters: Vec<_> = report.members.iter().filter(|member| member.votes).collect();
     let (connected, needed) = (voters.iter().filter(|member| member.connected).count(), voters.len() / 2 + 1);
     match connected < needed {

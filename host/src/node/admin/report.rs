@@ -8,12 +8,13 @@ use forebay_proto::{
         Claim, GlobalName,
         quorum::{Record, Term},
     },
+    orders::Ordered,
     wire::Agreement,
 };
 
-use super::{Desk, Question, wire};
+use super::{Desk, Holds, Question, wire};
 use crate::{
-    node::{core::Core, pipelines::StageState},
+    node::{core::Core, pipelines::StageState, vitals::InHand},
     registry::{Registry, quorum::QuorumReport},
 };
 
@@ -59,7 +60,8 @@ impl Core {
     fn stage_reports(&self) -> Vec<wire::Stage> {
         let of = |pipeline: &crate::node::pipelines::RunningPipeline| {
             let stages = pipeline.stages.iter();
-            stages.map(|(name, state)| stage(&pipeline.key(name), state)).collect::<Vec<_>>()
+            let key = |name| pipeline.key(name);
+            stages.map(|(name, state)| stage(&key(name), state, &self.registry.ordered(&key(name)))).collect::<Vec<_>>()
         };
         self.pipelines.iter().flat_map(of).collect()
     }
@@ -69,7 +71,7 @@ fn peer(node: &forebay_proto::ids::NodeName, addr: SocketAddr) -> wire::Peer {
     wire::Peer { node: node.to_string(), address: addr.to_string() }
 }
 
-fn stage(name: &GlobalName, state: &StageState) -> wire::Stage {
+fn stage(name: &GlobalName, state: &StageState, ordered: &Ordered) -> wire::Stage {
     let how = match &state.running {
         Some(_) if state.drains.is_some() || state.stop_at.is_some() => "draining",
         Some(_) => "running",
@@ -77,11 +79,23 @@ fn stage(name: &GlobalName, state: &StageState) -> wire::Stage {
         None => "idle",
     };
     let epoch = state.running.as_ref().filter(|_| state.is_global()).map(|_| state.epoch.to_string());
-    wire::Stage { name: name.to_string(), global: state.is_global(), state: how.to_owned(), epoch }
+    let in_hand = state.running.as_ref().map(|_| {
+        let InHand { buffered, unacked, queued } = state.vitals.in_hand();
+        wire::InHand { buffered, unacked, queued }
+    });
+    let holds = Holds::new(state.plugin.role(), Ordered::default().in_force(&state.settings), ordered);
+    wire::Stage { name: name.to_string(), global: state.is_global(), state: how.to_owned(), epoch, holds, in_hand }
 }
 
 impl Desk {
-    pub(super) async fn status(&self) -> Result<wire::Status, String> {
+    /// The node, its group, and its stages, as `forebay status` shows them.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn status(&self) -> Result<wire::Status, String> {
         let core = self.core().await?;
         let registry = self.registry()?;
         let report = registry.as_quorum().map(|quorum| quorum.report());

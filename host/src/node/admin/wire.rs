@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Called, Ingest, Ingested, NotIngested, Tap, Tapped};
+use super::{Call, Called, Holds, Ingest, Ingested, NotIngested, Order, StageHolds, Tap, Tapped};
 pub use deploy::{
     AboutDeploy, DeployAsked, Deploying, Deployment, NodeProgress, Offered, Plan, PlannedStage, PluginFile, Revision,
     Rollout,
@@ -65,6 +65,8 @@ pub enum Request {
     Ingest(Ingest),
     /// Ask a stage something.
     Call(Call),
+    /// Change how a stage runs, or ask how.
+    OrderStage(Order),
     /// What a stage is given and answers.
     Tap(Tap),
     /// Something about pipelines that are deployed.
@@ -96,6 +98,8 @@ pub enum Answer {
     Done,
     /// To `Call`.
     Called(Called),
+    /// To `OrderStage`.
+    Stage(StageHolds),
     /// To `Tap`.
     Tapped(Tapped),
     /// To `Ingest`: the events will not be lost any more.
@@ -216,6 +220,23 @@ pub struct Stage {
     pub state: String,
     /// Of the run, if it runs.
     pub epoch: Option<String>,
+    /// What holds of it that people can change.
+    #[serde(flatten)]
+    pub holds: Holds,
+    /// What it has in hand, if it runs.
+    #[serde(flatten)]
+    pub in_hand: Option<InHand>,
+}
+
+/// Events and messages that a stage has.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct InHand {
+    /// Events that nobody has asked for yet, those to be delivered again included.
+    pub buffered: u64,
+    /// Events sent and not acknowledged.
+    pub unacked: u64,
+    /// Messages with events received and not begun.
+    pub queued: u64,
 }
 
 /// A global stage with all its owners.

@@ -12,6 +12,7 @@ use forebay_proto::{
     checkpoints::Commit,
     ids::{BootId, Seq},
     names::quorum::GroupId,
+    orders::{By, Ordered, StageOrder},
     pipeline::Pipeline,
 };
 use tokio::sync::{mpsc, watch};
@@ -61,6 +62,14 @@ impl Registry for Scripted {
     }
 
     async fn checkpoint(&self, _: &GlobalName, _: Epoch, _: &Commit) -> Result<(), CheckpointError> {
+        Ok(())
+    }
+
+    fn ordered(&self, _: &GlobalName) -> Ordered {
+        Ordered::default()
+    }
+
+    async fn order_stage(&self, _: &GlobalName, _: By, _: StageOrder) -> Result<(), String> {
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use forebay_proto::{
         Change, Claim, GlobalName,
         quorum::{Applied, Command, Ledger, Outcome, Proposal, Record},
     },
+    orders::OrderBook,
 };
 use tokio::sync::{Notify, watch};
 
@@ -36,6 +37,8 @@ struct Table {
     /// hears what is agreed on with the next message of the leader.
     granted: BTreeMap<GlobalName, Claim>,
     changes: VecDeque<Change>,
+    /// The node was told that its ledger has its own start.
+    is_current: bool,
 }
 
 impl Agreed {
@@ -135,7 +138,11 @@ impl Agreed {
                 | Command::Processed { .. }
                 | Command::Deployment { .. }
                 | Command::Offer { .. }
+                | Command::StageOrder { .. }
         );
+        // A deployment takes orders away with their stages.
+        let orders = matches!(proposal.command, Command::StageOrder { .. } | Command::Deployment { .. });
+        let orders = orders.then(|| table.ledger.ordered().clone());
         let before: BTreeMap<_, _> = match told {
             true => BTreeMap::new(),
             false => table.ledger.names().filter_map(|(name, _)| Some((name.clone(), ours(&table, name)?))).collect(),
@@ -145,6 +152,10 @@ impl Agreed {
         if outcome == Outcome::Done {
             table.changes.extend(checkpoint);
         }
+        if let Some(before) = orders {
+            table.tell_orders(&before);
+        }
+        self.tell_current(&mut table);
         for name in changed {
             let claim = table.ledger.claim_of(&name).cloned();
             if let Some(lost) = before.get(&name).filter(|own| table.has_lost(own)) {
@@ -168,7 +179,8 @@ impl Agreed {
         let mut table = self.table();
         let names: Vec<_> = table.ledger.names().chain(ledger.names()).map(|(name, _)| name.clone()).collect();
         let before: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), table.standing(&name))).collect();
-        table.ledger = ledger;
+        let former = std::mem::replace(&mut table.ledger, ledger);
+        table.tell_orders(former.ordered());
         for (name, before) in before {
             let after = table.ledger.claim_of(&name).cloned();
             if before.as_ref().map(identity) == after.as_ref().map(identity) {
@@ -179,10 +191,19 @@ impl Agreed {
             }
             table.settle(&name, after);
         }
+        self.tell_current(&mut table);
         drop(table);
         self.changed.notify_one();
         self.ingested.send_replace(());
         self.deployed.send_replace(());
+    }
+
+    /// Once the ledger has this start of the node it has all that was agreed on before.
+    fn tell_current(&self, table: &mut Table) {
+        if !table.is_current && table.ledger.node(&self.node).is_some_and(|node| node.boot == Some(self.boot)) {
+            table.is_current = true;
+            table.changes.push_back(Change::Current);
+        }
     }
 }
 
@@ -200,6 +221,12 @@ impl Table {
         let record = self.ledger.record(&own.name);
         let is_known = record.is_some_and(|record| own.epoch <= record.last_epoch());
         is_known && record.and_then(Record::claim).map(identity) != Some(identity(own))
+    }
+
+    /// Tells of which stages something else is ordered than before.
+    fn tell_orders(&mut self, before: &OrderBook) {
+        let names = self.ledger.ordered().differences(before);
+        self.changes.extend(names.into_iter().map(Change::Ordered));
     }
 
     /// The ledger says now that this claim stands.
@@ -261,7 +288,11 @@ impl Machine for LedgerMachine {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use forebay_proto::{ids::Seq, names::quorum::MemberNo};
+    use forebay_proto::{
+        ids::Seq,
+        names::quorum::MemberNo,
+        orders::{By, StageOrder},
+    };
 
     use super::*;
 
@@ -325,6 +356,28 @@ mod tests {
         apply(&other, 5, vacate());
         owner.replace(snapshot(&other));
         assert_eq!(losses(&owner), [own.epoch]);
+    }
+
+    #[test]
+    fn a_node_is_told_what_is_ordered_of_a_stage_by_the_log_and_by_a_snapshot() {
+        let (leader, follower) = (Agreed::new(node(), BOOT), Agreed::new("b".parse().unwrap(), BootId(8)));
+        let by = By { node: node(), operator: None };
+        let suspend = |on| Command::StageOrder { name: name(), by: by.clone(), order: StageOrder::Suspend(on) };
+        let told = |agreed: &Agreed| {
+            let changes = std::mem::take(&mut agreed.table().changes);
+            changes.iter().filter(|change| **change == Change::Ordered(name())).count()
+        };
+        apply(&leader, 1, suspend(true));
+        assert_eq!(told(&leader), 1);
+        apply(&leader, 2, suspend(true));
+        assert_eq!(told(&leader), 0, "nothing has changed");
+        follower.replace(snapshot(&leader));
+        assert_eq!((told(&follower), follower.read(|ledger| ledger.ordered().of(&name()).is_nothing())), (1, false));
+        follower.replace(snapshot(&leader));
+        assert_eq!(told(&follower), 0);
+        apply(&leader, 3, suspend(false));
+        follower.replace(snapshot(&leader));
+        assert_eq!((told(&leader), told(&follower)), (1, 1));
     }
 
     /// The follower has the answer of the leader, and applies what was agreed on before it only now.

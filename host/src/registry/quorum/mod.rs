@@ -51,6 +51,7 @@ use forebay_proto::{
             Tenure,
         },
     },
+    orders::{By, Ordered, StageOrder},
     wire::Agreement,
 };
 use tokio::{
@@ -328,6 +329,14 @@ impl Registry for QuorumRegistry {
             let checkpoint = ledger.record(name)?.checkpoint()?;
             Some((checkpoint.seq, checkpoint.snapshot.clone()))
         })
+    }
+
+    fn ordered(&self, name: &GlobalName) -> Ordered {
+        self.inner.agreed.read(|ledger| ledger.ordered().of(name))
+    }
+
+    async fn order_stage(&self, name: &GlobalName, by: By, order: StageOrder) -> Result<(), String> {
+        self.order(Command::StageOrder { name: name.clone(), by, order }).await
     }
 
     fn lookup(&self, name: &GlobalName) -> Option<Claim> {

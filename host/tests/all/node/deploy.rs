@@ -8,7 +8,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay::{
-    node::{LoadFailure, Loader},
+    node::{
+        LoadFailure, Loader,
+        admin::{self, Set},
+    },
     runtime::{StageError, native::Resumable},
 };
 use forebay_proto::{
@@ -518,4 +521,36 @@ async fn a_loader_that_panics_is_a_failure_and_not_tried_without_pause() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let asked = cluster.shelf.asked.load(Ordering::Relaxed);
     assert!(asked < 30, "{asked} times in 3 s; {:?}\n{}", cluster.deployment().rollout(), log.told().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_ordered_of_a_stage_holds_for_its_next_version_and_goes_with_the_stage() {
+    let mut cluster = Cluster::start().await;
+    let log = cluster.world.log.clone();
+    let counter = counting(&log, 1);
+    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
+    cluster.rolled_out(first).await;
+    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let order = async |cluster: &Cluster, set: Set| {
+        let order = admin::Order { stage: "sink".to_owned(), set: Some(set) };
+        cluster.nodes["a"].desk().order_stage(order).await.unwrap_or_else(|why| panic!("{why}"))
+    };
+    order(&cluster, Set::Suspended(true)).await;
+    let second = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 2, None))]).await;
+    cluster.rolled_out(second).await;
+    let mark = log.mark();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(took(&log.since(mark)).count(), 0, "of no node, the new version is suspended too");
+    order(&cluster, Set::Suspended(false)).await;
+    taken_by(&log, mark, &["a2", "b2", "c2"]).await;
+    each_once(&log).await;
+
+    order(&cluster, Set::RateLimit(Some("9/s".to_owned()))).await;
+    let sink = GlobalName { pipeline: name(), stage: "sink".parse().unwrap() };
+    let ordered = |node: &Node| node.control().registry().unwrap().ordered(&sink);
+    until("all have heard of it", async || cluster.nodes.values().all(|node| ordered(node).rate.is_some())).await;
+    let text = often();
+    let alone = cluster.deploy(&text[..text.find("[stages.sink]").unwrap()], [("counter", counter)]).await;
+    cluster.rolled_out(alone).await;
+    until("it went with its stage", async || cluster.nodes.values().all(|node| ordered(node).is_nothing())).await;
 }

@@ -57,6 +57,10 @@ impl Ledger {
                 }
                 offer.signature.as_deref().map_or(Ok(()), check_signature)
             }
+            Command::StageOrder { name, by, .. } => match by.node == *peer {
+                true => self.ordered.has_room(name),
+                false => Err(format!("{peer} speaks for {}", by.node)),
+            },
             // Any member may be sent events. What it cannot take is refused here, so that the log does not keep it.
             Command::Ingest { count, events, .. } => {
                 Parcel::check(*count, events.clone()).map(drop).map_err(|error| error.to_string())

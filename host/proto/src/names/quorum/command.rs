@@ -10,6 +10,7 @@ use crate::{
     ids::{BootId, Epoch, NodeName, PipelineName, PluginName, Seq},
     inbox::Full,
     names::{Claim, Fenced, GlobalName},
+    orders::{By, StageOrder},
 };
 
 /// A command with the proposer's clock, which is for people: nothing is decided by it.
@@ -139,6 +140,15 @@ pub enum Command {
         name: PluginName,
         /// Its file, and where it was found.
         offer: Offer,
+    },
+    /// A person's order to a stage, wherever it runs.
+    StageOrder {
+        /// Which stage, also one that every node has its own of.
+        name: GlobalName,
+        /// Who ordered it.
+        by: By,
+        /// What is ordered.
+        order: StageOrder,
     },
 }
 

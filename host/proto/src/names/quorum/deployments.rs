@@ -53,6 +53,7 @@ impl Ledger {
         }
         self.names.retain(|name, _| name.pipeline != *pipeline);
         self.inboxes.retain(|name, _| name.pipeline != *pipeline);
+        self.ordered.retain(pipeline, |_| false);
         self.deployments.remove(pipeline);
         Outcome::Done
     }

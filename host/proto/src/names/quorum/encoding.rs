@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal};
+use super::{Command, MemberNo, Outcome, PipelineRecord, Proposal, ordered};
 use crate::{
     deploy::encoding as deploy,
     ids::{BootId, Epoch, Seq},
@@ -16,8 +16,8 @@ use crate::{
 /// The version of what is written. Readers take this one and those before it, from 1 on.
 ///
 /// 2 added inboxes: `Ingest`, `Processed`, what comes of them, and what a ledger has of them; 3 `Deployment` and `Offer`,
-/// and the end of a ledger.
-pub(super) const VERSION: u8 = 3;
+/// and what a ledger has of them; 4 `StageOrder`, and the end of a ledger.
+pub(super) const VERSION: u8 = 4;
 
 /// Bytes that are no command, outcome or ledger.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -130,6 +130,11 @@ fn write_command(writer: &mut Writer, command: &Command) {
             writer.name(name.as_str());
             deploy::write_offer(writer, offer);
         }
+        Command::StageOrder { name, by, order } => {
+            writer.global_name(name);
+            ordered::write_by(writer, by);
+            ordered::write_order(writer, *order);
+        }
     }
 }
 
@@ -148,6 +153,7 @@ fn number(command: &Command) -> u8 {
         Command::Processed { .. } => 10,
         Command::Deployment { .. } => 11,
         Command::Offer { .. } => 12,
+        Command::StageOrder { .. } => 13,
     }
 }
 
@@ -192,7 +198,11 @@ fn read_command(reader: &mut Reader<'_>) -> Result<Command, WireError> {
         }
         11 => Command::Deployment { pipeline: reader.parsed_name("pipeline")?, order: deploy::read_order(reader)? },
         12 => Command::Offer { name: reader.parsed_name("plugin")?, offer: deploy::read_offer(reader)? },
-        other => return Err(wrong("command", &other, "a command from 1 to 12")),
+        13 => {
+            let (name, by) = (reader.global_name()?, ordered::read_by(reader)?);
+            Command::StageOrder { name, by, order: ordered::read_order(reader)? }
+        }
+        other => return Err(wrong("command", &other, "a command from 1 to 13")),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::{
     ids::{BootId, Epoch, NodeName, PipelineName, PluginName, Seq, StageName},
     inbox::InboxQueue,
     names::{Claim, Fenced, GlobalName},
+    orders::OrderBook,
 };
 
 /// Number of a member of the group, never given twice: the place in the log of its admission.
@@ -42,6 +43,8 @@ pub struct Ledger {
     pub(super) deployments: BTreeMap<PipelineName, Deployment>,
     /// Plugins that can be used by name.
     pub(super) offers: BTreeMap<PluginName, Offer>,
+    /// What people have ordered of stages.
+    pub(super) ordered: OrderBook,
 }
 
 /// What stands of one name.
@@ -148,8 +151,15 @@ impl Ledger {
                 self.ingest(name, client, request, count, events).into()
             }
             Command::Processed { name, epoch, upto } => self.processed(&name, epoch, upto).into(),
-            Command::Deployment { pipeline, order } => self.order(at_ms, pipeline, order),
+            Command::Deployment { pipeline, order } => {
+                let applied = self.order(at_ms, pipeline.clone(), order);
+                if applied.deployed {
+                    self.forget_orders(&pipeline);
+                }
+                applied
+            }
             Command::Offer { name, offer } => self.offer(name, offer),
+            Command::StageOrder { name, by, order } => self.order_stage(at_ms, name, by, order),
         }
     }
 

@@ -19,6 +19,7 @@ mod history;
 mod inboxes;
 mod leases;
 mod ledger;
+mod ordered;
 mod request;
 mod snapshot;
 mod voters;

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use super::{
     Checkpoint, EncodingError, End, Ledger, MemberNo, NodeRecord, Record, Term,
     encoding::{VERSION, begin_versioned, read_pipeline, write_pipeline},
+    ordered::{read_book, write_book},
 };
 use crate::{
     deploy::encoding as deploy,
     ids::{BootId, Epoch, Seq},
     inbox::{Entry, InboxQueue, Parcel, Taken},
+    orders::OrderBook,
     wire::{Reader, WireError, Writer, wrong},
 };
 
@@ -47,6 +49,7 @@ impl Ledger {
             writer.name(name.as_str());
             deploy::write_offer(&mut writer, offer);
         }
+        write_book(&mut writer, &self.ordered);
         writer.finish()
     }
 
@@ -72,6 +75,7 @@ impl Ledger {
             offers =
                 reader.list("plugins", |reader| Ok((reader.parsed_name("plugin")?, deploy::read_offer(reader)?)))?;
         }
+        let ordered = if version >= 4 { read_book(&mut reader)? } else { OrderBook::default() };
         reader.finish()?;
         Ok(Self {
             generation,
@@ -81,6 +85,7 @@ impl Ledger {
             inboxes: inboxes.into_iter().collect(),
             deployments: deployments.into_iter().collect(),
             offers: offers.into_iter().collect(),
+            ordered,
         })
     }
 }

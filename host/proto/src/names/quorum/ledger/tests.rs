@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_anybody_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), version in 1..3u8) {
+    fn bytes_of_anybody_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), version in 1..=4u8) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() { *first = version; }
         drop((Proposal::decode(&bytes), Outcome::decode(&bytes), Ledger::decode(&bytes)));
