@@ -1,14 +1,21 @@
 //! The command `forebay-virtual graphs`.
 
-use std::{ops::Range, thread, time::Instant};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
 
-use forebay_graphs::NODES;
+use anyhow::Context;
+use forebay_graphs::{Graph, NODES, Plugin, Stage};
 use forebay_virtual::{
     Keys,
     graphs::{Coverage, Report},
 };
 
-use crate::{FAILURES_SHOWN, SEEDS_FOR_COVERAGE, parse_range};
+use crate::{FAILURES_SHOWN, SEEDS_FOR_COVERAGE, parse_range, write_trace};
 
 /// Which graphs, and what is done to their nodes.
 #[derive(Debug, clap::Args)]
@@ -19,6 +26,12 @@ pub(crate) struct Args {
     /// Run many, from A up to and without B.
     #[arg(long, value_name = "A..B", value_parser = parse_range)]
     seeds: Option<Range<u64>>,
+    /// Write the trace of `--seed` there, for `forebay-check`.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    trace: Option<PathBuf>,
+    /// Write the pipeline file of `--seed` there.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    pipeline: Option<PathBuf>,
     /// Strike the nodes with faults. Then graphs have no broadcast and no topics, and every event must come at least as
     /// often as the graph says.
     #[arg(long)]
@@ -31,6 +44,8 @@ pub(crate) fn graphs(args: &Args) -> anyhow::Result<bool> {
     match (args.seed, args.seeds.clone()) {
         (Some(seed), _) => {
             let report = keys.run_graph(seed, args.faults);
+            args.trace.as_deref().map_or(Ok(()), |path| write_trace(path, &report.trace))?;
+            args.pipeline.as_deref().map_or(Ok(()), |path| write_pipeline(path, &report.graph))?;
             report.story().for_each(|line| println!("{line}"));
             println!("\n{}\n{}", report.graph, report.coverage);
             report.violations.iter().for_each(|violation| println!("BROKEN {violation}"));
@@ -38,6 +53,11 @@ pub(crate) fn graphs(args: &Args) -> anyhow::Result<bool> {
         }
         (None, seeds) => Ok(summarize(&keys, seeds.unwrap_or_default(), args.faults)),
     }
+}
+
+fn write_pipeline(path: &Path, graph: &Graph) -> anyhow::Result<()> {
+    let plugin = |_: &Stage| Plugin { plugin: "native".to_owned(), settings: String::new() };
+    fs::write(path, graph.pipeline(plugin)).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Each seed is a world of its own, so that who runs it changes nothing.

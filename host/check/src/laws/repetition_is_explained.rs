@@ -10,9 +10,12 @@ use forebay_trace::{Event, Text};
 use super::{Fact, Found, Law, World};
 use crate::{ranges::Ranges, world::Lineage};
 
+/// Of which source, by which consumer, and on which node if each has its own.
+type Key = (Lineage, Text, Option<Text>);
+
 #[derive(Default)]
 struct RepetitionIsExplained {
-    first: HashMap<(Lineage, Text, Option<Text>), (Ranges, Option<Fact>)>,
+    first: HashMap<Key, (Ranges, Option<Fact>)>,
 }
 
 pub(super) fn new() -> impl Law {

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use forebay::transport::identity::NodeIdentity;
-use forebay_check::{Agreement, Checker};
+use forebay_check::Agreement;
 use forebay_graphs::{Graph, NODES, Options, Tally};
+use forebay_trace::Record;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{coverage::Coverage, load::GraphLoad};
@@ -50,6 +51,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// What was not as it must be.
     pub violations: Vec<Violation>,
+    /// What crossed the edges of nodes and stages, for `forebay-check`.
+    pub trace: Vec<Record>,
     facts: Vec<Fact>,
 }
 
@@ -77,7 +80,7 @@ struct GraphRun {
     load: Arc<GraphLoad>,
     world: World,
     tally: Tally,
-    checker: Checker,
+    trace: Vec<Record>,
     coverage: Coverage,
     violations: Vec<Violation>,
 }
@@ -93,10 +96,8 @@ impl GraphRun {
         let as_load = Arc::clone(&load) as Arc<dyn Load>;
         let world = World::new(random, story, Agreement::Quorum, identities, as_load);
         let tally = Tally::new(&graph, identities.iter().map(|identity| identity.node().to_string()));
-        let options = forebay_check::Options { dispatching: graph.dispatching(), ..Default::default() };
-        let checker = Checker::new(options);
-        let (coverage, violations) = (Coverage::default(), Vec::new());
-        Self { seed, has_faults, graph, load, world, tally, checker, coverage, violations }
+        let (trace, coverage, violations) = (Vec::new(), Coverage::default(), Vec::new());
+        Self { seed, has_faults, graph, load, world, tally, trace, coverage, violations }
     }
 
     fn run(mut self) -> Report {
@@ -130,10 +131,9 @@ impl GraphRun {
     }
 
     fn count(&mut self) {
-        for record in self.world.take_trace() {
-            self.tally.see(&record);
-            self.checker.see(record);
-        }
+        let records = self.world.take_trace();
+        records.iter().for_each(|record| self.tally.see(record));
+        self.trace.extend(records);
     }
 
     fn wait_for_all_to_join(&mut self) {
@@ -220,13 +220,15 @@ impl GraphRun {
             self.violations.extend(left);
         }
         self.violations.extend(laws::check(&facts));
-        self.violations.extend(self.checker.finish().violations.into_iter().map(Violation::from));
+        let options = forebay_check::Options { dispatching: self.graph.dispatching(), ..Default::default() };
+        let checked = forebay_check::check(self.trace.iter().cloned(), options);
+        self.violations.extend(checked.violations.into_iter().map(Violation::from));
         self.coverage.count_graph(&self.graph);
         self.coverage.elapsed = self.world.now();
         self.coverage.handled = self.tally.count();
         self.coverage.arrived = self.tally.arrived();
         self.coverage.repeated = self.tally.repeated();
-        let Self { seed, graph, coverage, violations, .. } = self;
-        Report { seed, graph, coverage, violations, facts }
+        let Self { seed, graph, coverage, violations, trace, .. } = self;
+        Report { seed, graph, coverage, violations, trace, facts }
     }
 }
