@@ -82,10 +82,9 @@ pub fn run(setup: &Setup, seed: u64) -> Result<Report, Error> {
     }
     cluster.push(&files)?;
     cluster.wait_for_the_end()?;
-    let (tally, mut violations) = (cluster.tally.clone(), cluster.end(&files)?);
-    violations.extend(Graph::unlike(&tally));
-    let checked = check(&files, &graph)?;
-    violations.extend(checked);
+    let mut violations = cluster.end(&files)?;
+    let (tally, broken) = check(&files, &graph)?;
+    violations.extend(Graph::unlike(&tally).into_iter().chain(broken));
     let (handled, arrived) = (tally.count(), tally.arrived());
     Ok(Report { graph, handled, arrived, violations, took: began.elapsed() })
 }
@@ -145,6 +144,10 @@ fn name(node: usize) -> &'static str {
     ["a", "b", "c"][node]
 }
 
+fn names() -> impl Iterator<Item = String> {
+    (0..NODES).map(|node| name(node).to_owned())
+}
+
 /// The code of a stage.
 fn plugin(stage: &Stage) -> Plugin {
     let (plugin, settings) = match stage.role {
@@ -192,7 +195,7 @@ impl Cluster {
             }
         }
         let tails = (0..NODES).map(|node| Tail { path: files.trace(node), read_to: 0 }).collect();
-        Ok(Self { nodes, tails, tally: Tally::new(graph, (0..NODES).map(|node| name(node).to_owned())) })
+        Ok(Self { nodes, tails, tally: Tally::new(graph, names()) })
     }
 
     /// Reads what was added to the traces.
@@ -304,15 +307,18 @@ impl Tail {
     }
 }
 
-/// The promises that any run is held to.
-fn check(files: &Files, graph: &Graph) -> Result<Vec<String>, Error> {
+/// What was handled, to the end of all nodes; and which promises were broken that any run is held to.
+fn check(files: &Files, graph: &Graph) -> Result<(Tally, Vec<String>), Error> {
     let mut checker = Checker::new(Laws { dispatching: graph.dispatching(), ..Laws::default() });
+    let mut tally = Tally::new(graph, names());
     // All processes are on this machine and share its clock.
     for record in forebay_check::files(&[files.traces()], Duration::ZERO)? {
-        checker.see(record?);
+        let record = record?;
+        tally.see(&record);
+        checker.see(record);
     }
     let report = checker.finish();
     let broken = report.violations.iter().map(|violation| format!("{}: {}", violation.law, violation.what));
     let incomplete = report.missing.iter().map(|missing| format!("the traces say too little: {missing}"));
-    Ok(broken.chain(incomplete).collect())
+    Ok((tally, broken.chain(incomplete).collect()))
 }
