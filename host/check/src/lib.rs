@@ -37,7 +37,7 @@ use forebay_trace::Record;
 pub use coverage::{Coverage, FaultSeen};
 pub use gaps::Gap;
 pub use merge::{MergeError, Merged, files};
-pub use options::{Agreement, Minimum, Options, Truth};
+pub use options::{Agreement, Dispatching, Minimum, Options, Truth};
 pub use ranges::Ranges;
 pub use report::{Report, Verdict, Violation};
 

@@ -1,6 +1,6 @@
 //! What a run is held to.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::HashSet, str::FromStr, time::Duration};
 
 use forebay_trace::{Run, Text};
 
@@ -89,6 +89,18 @@ impl FromStr for Minimum {
     }
 }
 
+/// Stages, as `PIPELINE/STAGE`, whose events do not each go to any one consumer in the order of their numbers, which is
+/// what holds otherwise. Traces do not say how a stage dispatches.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatching {
+    /// Every event may be for several instances of a consumer (`broadcast`).
+    pub broadcast: HashSet<Text>,
+    /// Order holds within a partition only, and one may be moved with what waits for it (`partition`).
+    pub partition: HashSet<Text>,
+    /// Some events may be selected by no consumer (`topics`), and are then never processed.
+    pub selected: HashSet<Text>,
+}
+
 /// See the fields; the default is a run in quorum mode of which nothing more is known.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -108,6 +120,8 @@ pub struct Options {
     pub fenced_slack: Duration,
     /// What must have happened.
     pub minimum: Minimum,
+    /// How stages dispatch, if not all by demand and to whoever asks.
+    pub dispatching: Dispatching,
 }
 
 impl Default for Options {
@@ -120,6 +134,7 @@ impl Default for Options {
             lease_slack: Duration::from_millis(500),
             fenced_slack: Duration::from_secs(1),
             minimum: Minimum::default(),
+            dispatching: Dispatching::default(),
         }
     }
 }

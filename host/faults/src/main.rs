@@ -1,8 +1,10 @@
 //! `forebay-faults run` strikes real nodes with faults and checks the laws; `forebay-faults takeover`
-//! measures how long a takeover takes; `forebay-faults upgrades` replaces stages under load.
+//! measures how long a takeover takes; `forebay-faults upgrades` replaces stages under load; `forebay-faults graphs`
+//! counts what comes through random pipelines.
 
 mod clients;
 mod cluster;
+mod graphs;
 mod net;
 mod record;
 mod run;
@@ -33,7 +35,8 @@ use crate::{
 /// Strikes clusters of real nodes with faults.
 ///
 /// Every node is a process in a network namespace of its own; a switch of this program joins them, and
-/// delays, loses, doubles and cuts packets. Needs root, or `unshare -Ur`, and /dev/net/tun.
+/// delays, loses, doubles and cuts packets. Needs root, or `unshare -Ur`, and /dev/net/tun; only `graphs` does not,
+/// whose nodes are on loopback, and suffer no faults.
 ///
 /// Exits with 0 when all went well, 1 when a law was broken, 2 when a run says nothing: a planned fault
 /// did not bite, or the cluster could not be made.
@@ -87,6 +90,8 @@ enum Action {
         #[command(flatten)]
         what: upgrades::What,
     },
+    /// Pipelines of 50 stages in random acyclic graphs; every event must reach each stage as often as the graph says
+    Graphs(graphs::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,16 +145,8 @@ struct Load {
 
 impl Nodes {
     fn setup(&self, pause: Duration) -> io::Result<Setup> {
-        let forebay = match &self.forebay {
-            Some(path) => path.canonicalize()?,
-            None => std::env::current_exe()?.with_file_name("forebay"),
-        };
-        if !forebay.is_file() {
-            let text = format!("{} is missing; build it with `cargo build -p forebay`", forebay.display());
-            return Err(io::Error::new(io::ErrorKind::NotFound, text));
-        }
         Ok(Setup {
-            forebay,
+            forebay: binary(self.forebay.as_deref())?,
             nodes: self.nodes.into(),
             agreement: self.agreement,
             pause: self.pause.unwrap_or(pause),
@@ -179,6 +176,19 @@ impl Nodes {
     }
 }
 
+/// The binary of the nodes.
+fn binary(given: Option<&Path>) -> io::Result<PathBuf> {
+    let forebay = match given {
+        Some(path) => path.canonicalize()?,
+        None => std::env::current_exe()?.with_file_name("forebay"),
+    };
+    if !forebay.is_file() {
+        let text = format!("{} is missing; build it with `cargo build -p forebay`", forebay.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(forebay)
+}
+
 fn main() -> ExitCode {
     let verdict = match Args::parse().command {
         Action::Run { nodes, faults, kinds, ingest, small_disks, clusters } => {
@@ -186,6 +196,7 @@ fn main() -> ExitCode {
         }
         Action::Takeover { nodes, runs, victim, signal } => take_over(&nodes, runs, victim, signal),
         Action::Upgrades { nodes, what } => upgrade(&nodes, what),
+        Action::Graphs(args) => graphs::graphs(&args),
     };
     let verdict = verdict.unwrap_or_else(|error| {
         eprintln!("forebay-faults: {error}");

@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod dlq;
 mod grants;
+mod graphs;
 mod node;
 mod orders;
 mod peer;

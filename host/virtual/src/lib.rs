@@ -22,7 +22,9 @@
 
 mod coverage;
 mod fault;
+pub mod graphs;
 mod laws;
+mod load;
 mod machine;
 pub mod progress;
 mod run;

@@ -29,8 +29,8 @@ use forebay_trace::Collector;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
+    load::Load,
     story::{Story, What},
-    workload::Workload,
 };
 
 /// What all machines of a cluster share.
@@ -39,7 +39,7 @@ pub(crate) struct Site {
     pub(crate) network: SimulatedNetwork,
     pub(crate) story: Story,
     pub(crate) agreement: Agreement,
-    pub(crate) workload: Workload,
+    pub(crate) load: Arc<dyn Load>,
     /// What crosses the edges of nodes and stages, of all nodes.
     pub(crate) trace: Collector,
     pub(crate) addrs: Vec<SocketAddr>,
@@ -51,6 +51,7 @@ pub(crate) struct Machine {
     pub(crate) name: NodeName,
     pub(crate) addr: SocketAddr,
     identity: NodeIdentity,
+    labels: BTreeSet<String>,
     /// What the node keeps, through the deaths of its processes.
     disk: Arc<MemoryHome>,
     process: Option<Process>,
@@ -67,8 +68,8 @@ struct Process {
 }
 
 impl Machine {
-    pub(crate) fn new(name: NodeName, addr: SocketAddr, identity: NodeIdentity) -> Self {
-        Self { name, addr, identity, disk: Arc::default(), process: None }
+    pub(crate) fn new(name: NodeName, addr: SocketAddr, identity: NodeIdentity, labels: BTreeSet<String>) -> Self {
+        Self { name, addr, identity, labels, disk: Arc::default(), process: None }
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -116,13 +117,13 @@ impl Machine {
             join_after: Duration::ZERO,
             advertise: None,
             agreement: self.agreement(machine, site),
-            labels: BTreeSet::new(),
+            labels: self.labels.clone(),
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
             drain_timeout: Duration::from_secs(5),
             inboxes: LocalStore::in_memory(self.name.clone()),
-            pipelines: vec![site.workload.pipeline(boot)?],
+            pipelines: vec![site.load.pipeline(boot)?],
             dead_letters: forebay::dlq::DeadLetters::in_memory(forebay::dlq::Bounds::default()),
             blobs: None,
             loader: None,

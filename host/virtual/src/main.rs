@@ -1,4 +1,7 @@
-//! `forebay-virtual --seed 7` tells the story of one seed; `--seeds 0..200` runs many.
+//! `forebay-virtual --seed 7` tells the story of one seed; `--seeds 0..200` runs many; `graphs --seeds 0..200` runs
+//! random pipelines.
+
+mod command;
 
 use std::{
     ops::Range,
@@ -16,7 +19,10 @@ use forebay_virtual::{Coverage, Keys, Report, progress};
 /// Runs whole clusters in virtual time under faults and checks that the laws hold. Exits with 1 if one was broken,
 /// or if some kind of trouble was never met.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Action>,
     /// Replay one seed and tell what happened.
     #[arg(long, conflicts_with = "seeds", required_unless_present = "seeds")]
     seed: Option<u64>,
@@ -35,6 +41,13 @@ struct Args {
     /// Tell the story of seeds that failed, and with `--seed` each event, too.
     #[arg(long)]
     verbose: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Pipelines of 50 stages in random acyclic graphs over three nodes; every event must reach each stage as often as
+    /// the graph says
+    Graphs(command::Args),
 }
 
 /// How many failed seeds are told of.
@@ -59,6 +72,9 @@ const TOLD_EVERY: u64 = 500;
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     progress::watch(STANDS_STILL_AFTER);
+    if let Some(Action::Graphs(args)) = &args.command {
+        return Ok(if command::graphs(args)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let keys = Keys::generate(args.nodes.into())?;
     let is_kept = match (args.seed, args.seeds.clone()) {
         (Some(seed), _) => {

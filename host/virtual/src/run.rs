@@ -1,6 +1,6 @@
 //! One seed from start to end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use forebay::transport::identity::{ClusterCa, NODE_VALIDITY, NodeIdentity};
 use forebay_check::Agreement;
@@ -11,9 +11,10 @@ use crate::{
     coverage::Coverage,
     fault::{Fault, Kind, Plan},
     laws::{self, Violation},
+    load::Load,
     progress,
     story::{Fact, Story, What},
-    workload,
+    workload::{self, Workload},
     world::World,
 };
 
@@ -31,7 +32,7 @@ const STEADY: Duration = Duration::from_millis(500);
 
 /// The keys of a cluster's nodes. Making them takes longer than running a cluster for a second.
 #[derive(Debug)]
-pub struct Keys(Vec<NodeIdentity>);
+pub struct Keys(pub(crate) Vec<NodeIdentity>);
 
 impl Keys {
     /// Of nodes `n1`, `n2` and so on.
@@ -74,6 +75,7 @@ impl Report {
 struct Run {
     seed: u64,
     agreement: Agreement,
+    workload: Arc<Workload>,
     world: World,
     coverage: Coverage,
     violations: Vec<Violation>,
@@ -83,8 +85,10 @@ impl Run {
     fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
         forebay::registry::raft::simulated::seed(seed);
         progress::begin(seed);
-        let world = World::new(seed, agreement, identities);
-        Self { seed, agreement, world, coverage: Coverage::default(), violations: Vec::new() }
+        let (mut random, story) = (SmallRng::seed_from_u64(seed), Story::default());
+        let workload = Arc::new(Workload::draw(&story, &mut random, identities.len()));
+        let world = World::new(random, story, agreement, identities, Arc::clone(&workload) as Arc<dyn Load>);
+        Self { seed, agreement, workload, world, coverage: Coverage::default(), violations: Vec::new() }
     }
 
     fn run(mut self) -> Report {
@@ -146,7 +150,7 @@ impl Run {
 
     /// The counter ends; what it has emitted arrives.
     fn drain(&mut self) {
-        self.world.workload().close();
+        self.workload.close();
         let drained = self.world.run_until(DRAINED_WITHIN, |world| missing(world.story(), world).is_empty());
         if drained.is_none() {
             let missing = missing(self.world.story(), &self.world);
@@ -174,7 +178,7 @@ impl Run {
 }
 
 /// Three to six faults. Every kind comes first in one seed of as many as there are kinds.
-fn plans(seed: u64) -> Vec<Plan> {
+pub(crate) fn plans(seed: u64) -> Vec<Plan> {
     // Apart from the world's chance: what happens in a cluster does not change what is done to it.
     let mut random = SmallRng::seed_from_u64(seed ^ 0xFA17);
     let mut kinds = Kind::ALL.to_vec();
@@ -193,8 +197,8 @@ fn is_healthy(world: &World) -> bool {
 /// What keeps a cluster from being whole: each global stage has one instance, and each sink took, within the last
 /// half second, events of that instance and of no other.
 fn sickness(world: &World) -> Option<String> {
-    let stages = world.workload().global_stages();
-    for stage in stages {
+    let stages = world.load().global_stages();
+    for stage in &stages {
         let live = world.story().live(stage);
         if live.len() != 1 {
             let names: Vec<_> = live.iter().map(ToString::to_string).collect();
@@ -221,7 +225,7 @@ fn sickness(world: &World) -> Option<String> {
 
 /// Contents that instances which run now have emitted and nobody has handled.
 fn missing(story: &Story, world: &World) -> BTreeSet<String> {
-    let stages = world.workload().global_stages().iter();
+    let stages = world.load().global_stages().into_iter();
     let live: BTreeSet<_> = stages.flat_map(|stage| story.live(stage)).collect();
     let mut missing = BTreeSet::new();
     for fact in &story.told().facts {

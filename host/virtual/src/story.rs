@@ -35,8 +35,8 @@ pub(crate) enum What {
     Fault(String),
     /// A node starts.
     Boot { node: NodeName, boot: BootId },
-    /// A node has ended by itself, as it was told to.
-    Exited { node: NodeName },
+    /// A node has ended by itself, as it was told to; perhaps with stages that still had something to hand out.
+    Exited { node: NodeName, cut_short: Vec<StageName> },
     /// A node reports.
     Event { node: NodeName, event: NodeEvent },
     /// A stage's logic begins.
@@ -151,7 +151,11 @@ impl fmt::Display for What {
         match self {
             Self::Fault(fault) => write!(f, "--  {fault}"),
             Self::Boot { node, boot } => write!(f, "{node}  starts, boot {:x}", boot.0),
-            Self::Exited { node } => write!(f, "{node}  has ended in good order"),
+            Self::Exited { node, cut_short } if cut_short.is_empty() => write!(f, "{node}  has ended in good order"),
+            Self::Exited { node, cut_short } => {
+                let stages: Vec<_> = cut_short.iter().map(StageName::as_str).collect();
+                write!(f, "{node}  has ended, with something left at {}", stages.join(", "))
+            }
             Self::Event { node, event } => write!(f, "{node}  {event}"),
             Self::Began { instance } => write!(f, "{}  {instance} begins", instance.node),
             Self::Ended { instance } => write!(f, "{}  {instance} is no more", instance.node),

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,9 +25,13 @@ use forebay_proto::{
     ids::{BootId, NodeName, StageName},
     pipeline::Pipeline,
 };
+use rand::{RngExt, rngs::SmallRng};
 use tokio::time::Instant;
 
-use crate::story::{Handled, Instance, Story, What};
+use crate::{
+    load::{Failing, Load},
+    story::{Handled, Instance, Story, What},
+};
 
 /// One global counter, a sink on each node.
 const COUNTED: &str = r#"
@@ -72,51 +76,20 @@ pub(crate) struct Workload {
     burst: u64,
     /// The counter emits no more.
     closed: Arc<AtomicBool>,
-    /// Stages that fail at their next call.
-    failing: Arc<Mutex<BTreeSet<(NodeName, StageName)>>>,
+    failing: Failing,
 }
 
 impl Workload {
-    pub(crate) fn new(story: Story, has_double: bool, interval: Duration, burst: u64) -> Self {
-        Self { story, has_double, interval, burst, closed: Arc::default(), failing: Arc::default() }
-    }
-
-    /// The stages of which the cluster has one each, sources first.
-    pub(crate) fn global_stages(&self) -> &'static [&'static str] {
-        if self.has_double { &["counter", "double"] } else { &["counter"] }
+    /// For a cluster of so many nodes.
+    pub(crate) fn draw(story: &Story, random: &mut SmallRng, nodes: usize) -> Self {
+        let interval = Duration::from_millis(random.random_range(40..300));
+        let burst = 10 * u64::try_from(nodes).unwrap_or(u64::MAX);
+        let (story, has_double) = (story.clone(), random.random_bool(0.5));
+        Self { story, has_double, interval, burst, closed: Arc::default(), failing: Failing::default() }
     }
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-    }
-
-    /// The next call of a stage on a node fails, and ends its instance.
-    pub(crate) fn fail(&self, node: &NodeName, stage: StageName) {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).insert((node.clone(), stage));
-    }
-
-    fn check_failing(&self, instance: &Instance) -> Result<(), StageError> {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing.remove(&(instance.node.clone(), instance.stage.clone())) {
-            return Err(StageError::Fatal("as the schedule of faults says".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// The pipeline for one start of a node.
-    pub(crate) fn pipeline(&self, boot: BootId) -> anyhow::Result<LoadedPipeline> {
-        let text = if self.has_double { DOUBLED } else { COUNTED };
-        let parsed = Pipeline::parse(text, "workload.toml").context("the workload's pipeline")?;
-        let mut plugins = Plugins::new();
-        for stage in parsed.stages() {
-            let plugin = match stage.name.as_str() {
-                "counter" => self.counter(boot),
-                "double" => self.double(boot),
-                _ => self.sink(boot),
-            };
-            plugins.insert(stage.name.clone(), plugin);
-        }
-        LoadedPipeline::new(parsed, plugins).context("the workload's plugins")
     }
 
     fn counter(&self, boot: BootId) -> Arc<dyn Plugin> {
@@ -141,11 +114,44 @@ impl Workload {
             let life = Life::begin(&workload.story, &spec.node, boot, &spec.stage);
             let workload = workload.clone();
             Ok(move |delivery: GuestDelivery| {
-                workload.check_failing(&life.instance)?;
+                workload.failing.check(&life.instance)?;
                 life.handle(&delivery);
                 Ok(Vec::new())
             })
         })
+    }
+}
+
+impl Load for Workload {
+    fn pipeline(&self, boot: BootId) -> anyhow::Result<LoadedPipeline> {
+        let text = if self.has_double { DOUBLED } else { COUNTED };
+        let parsed = Pipeline::parse(text, "workload.toml").context("the workload's pipeline")?;
+        let mut plugins = Plugins::new();
+        for stage in parsed.stages() {
+            let plugin = match stage.name.as_str() {
+                "counter" => self.counter(boot),
+                "double" => self.double(boot),
+                _ => self.sink(boot),
+            };
+            plugins.insert(stage.name.clone(), plugin);
+        }
+        LoadedPipeline::new(parsed, plugins).context("the workload's plugins")
+    }
+
+    fn labels(&self, _: usize) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    fn stages(&self) -> Vec<&str> {
+        self.global_stages().into_iter().chain(["sink"]).collect()
+    }
+
+    fn global_stages(&self) -> Vec<&str> {
+        if self.has_double { vec!["counter", "double"] } else { vec!["counter"] }
+    }
+
+    fn failing(&self) -> &Failing {
+        &self.failing
     }
 }
 
@@ -162,7 +168,7 @@ struct Counter {
 impl Resumable for Counter {
     fn handle_demand(&mut self, demand: u32) -> Result<Produced, StageError> {
         let Self { life, workload, began, begun_at, count } = self;
-        workload.check_failing(&life.instance)?;
+        workload.failing.check(&life.instance)?;
         // In virtual time nothing else would ever slow it down.
         let bursts = began.elapsed().as_nanos() / workload.interval.as_nanos().max(1);
         let due = u64::try_from(bursts).unwrap_or(u64::MAX).saturating_mul(workload.burst);
@@ -192,7 +198,7 @@ struct Doubler {
 
 impl Resumable for Doubler {
     fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, StageError> {
-        self.workload.check_failing(&self.life.instance)?;
+        self.workload.failing.check(&self.life.instance)?;
         let events = self.life.handle(&delivery);
         self.count += events;
         Ok(Output { events: self.life.emit(self.count - events..self.count), rejections: Vec::new() })
@@ -213,13 +219,13 @@ fn number_of(snapshot: &[u8]) -> Result<u64, String> {
 }
 
 /// From an instance's `init` to its end, however that comes.
-struct Life {
+pub(crate) struct Life {
     story: Story,
-    instance: Instance,
+    pub(crate) instance: Instance,
 }
 
 impl Life {
-    fn begin(story: &Story, node: &NodeName, boot: BootId, stage: &StageName) -> Self {
+    pub(crate) fn begin(story: &Story, node: &NodeName, boot: BootId, stage: &StageName) -> Self {
         let instance = story.instance(node.clone(), boot, stage.clone());
         story.tell(What::Began { instance: instance.clone() });
         Self { story: story.clone(), instance }

@@ -3,7 +3,7 @@
 //! Within a step each machine runs alone up to the step's end. That is sound because no datagram takes less than a
 //! step: what one machine sends in it is due at another in the next at the earliest.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use forebay::{
@@ -16,13 +16,13 @@ use forebay::{
 use forebay_check::Agreement;
 use forebay_proto::ids::{BootId, NodeName};
 use forebay_trace::{Boot, Collector, Event, Record, Sink};
-use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
+    load::Load,
     machine::{Machine, Site},
     progress,
     story::{Story, What},
-    workload::Workload,
 };
 
 /// How far machines run alone. The least delay of a path, and the resolution of tokio's timers.
@@ -47,20 +47,21 @@ pub(crate) struct World {
 
 impl World {
     /// A cluster of which no node runs yet.
-    pub(crate) fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
-        let mut random = SmallRng::seed_from_u64(seed);
-        let story = Story::default();
-        let interval = Duration::from_millis(random.random_range(40..300));
-        let burst = 10 * u64::try_from(identities.len()).unwrap_or(u64::MAX);
-        let workload = Workload::new(story.clone(), random.random_bool(0.5), interval, burst);
+    pub(crate) fn new(
+        mut random: SmallRng,
+        story: Story,
+        agreement: Agreement,
+        identities: &[NodeIdentity],
+        load: Arc<dyn Load>,
+    ) -> Self {
         let network = SimulatedNetwork::new(random.random(), Path::default());
         let addr = |index: usize| SocketAddr::from(([10, 0, 0, u8::try_from(index + 1).unwrap_or(u8::MAX)], 7440));
         let machine = |(index, identity): (usize, &NodeIdentity)| {
-            Machine::new(identity.node().clone(), addr(index), identity.clone())
+            Machine::new(identity.node().clone(), addr(index), identity.clone(), load.labels(index))
         };
         let machines: Vec<_> = identities.iter().enumerate().map(machine).collect();
         let addrs = machines.iter().map(|machine| machine.addr).collect();
-        let site = Site { network, story, agreement, workload, trace: Collector::default(), addrs };
+        let site = Site { network, story, agreement, load, trace: Collector::default(), addrs };
         Self { site, machines, random, now: Duration::ZERO, records: 0, problems: Vec::new() }
     }
 
@@ -72,8 +73,8 @@ impl World {
         &self.site.network
     }
 
-    pub(crate) fn workload(&self) -> &Workload {
-        &self.site.workload
+    pub(crate) fn load(&self) -> &dyn Load {
+        &*self.site.load
     }
 
     pub(crate) fn random(&mut self) -> &mut SmallRng {
@@ -138,7 +139,9 @@ impl World {
                     Some(NodeExit { expelled: Some(why), .. }) => {
                         self.problems.push(format!("node {} was expelled: {why:?}", machine.name));
                     }
-                    Some(_) => self.site.story.tell(What::Exited { node: machine.name.clone() }),
+                    Some(NodeExit { cut_short, .. }) => {
+                        self.site.story.tell(What::Exited { node: machine.name.clone(), cut_short });
+                    }
                     None => self.problems.push(format!("node {} panicked", machine.name)),
                 }
             }
@@ -214,12 +217,17 @@ impl World {
         }
     }
 
+    /// Tells all nodes to end in good order, at the same time.
+    pub(crate) fn drain_all(&self) {
+        self.machines.iter().for_each(Machine::drain);
+    }
+
     /// Every stage that runs on these nodes fails once.
     pub(crate) fn fail_stages(&self, nodes: &BTreeSet<NodeNo>) {
-        for stage in ["counter", "double", "sink"] {
+        for stage in self.load().stages() {
             for instance in self.story().live(stage) {
                 if nodes.iter().any(|no| *self.name(*no) == instance.node) {
-                    self.workload().fail(&instance.node, instance.stage);
+                    self.load().failing().add(&instance.node, instance.stage);
                 }
             }
         }
@@ -278,8 +286,9 @@ impl World {
 
     /// Where some global stage runs.
     fn owner(&mut self) -> Option<NodeNo> {
-        let stage = *self.workload().global_stages().choose(&mut self.random)?;
-        let instance = self.story().live(stage).pop()?;
+        let stages = self.site.load.global_stages();
+        let stage = *stages.choose(&mut self.random)?;
+        let instance = self.site.story.live(stage).pop()?;
         self.nodes().find(|no| *self.name(*no) == instance.node)
     }
 }

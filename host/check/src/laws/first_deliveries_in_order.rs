@@ -1,5 +1,6 @@
 //! On one subscription, events that are delivered for the first time come in the order of their
-//! numbers: when sent, when received and when processed.
+//! numbers: when sent, when received and when processed. Not of a stage with partitions: one that is moved brings along
+//! what waited for it.
 //!
 //! Source: SEMANTICS I12.
 
@@ -28,13 +29,16 @@ pub(super) fn new() -> impl Law {
 }
 
 impl Law for FirstDeliveriesInOrder {
-    fn see(&mut self, fact: &Fact, _: &World, found: &mut Found) {
-        let (edge, sub, runs): (_, _, &[Run]) = match &fact.event {
-            Event::Send { attempt: 1, sub, runs, .. } => (Edge::Sent, *sub, runs),
-            Event::Recv { attempt: 1, sub, runs, .. } => (Edge::Received, *sub, runs),
-            Event::Handled { attempt: 1, sub, runs, .. } => (Edge::Processed, *sub, runs),
+    fn see(&mut self, fact: &Fact, world: &World, found: &mut Found) {
+        let (edge, source, sub, runs): (_, _, _, &[Run]) = match &fact.event {
+            Event::Send { attempt: 1, stage, sub, runs, .. } => (Edge::Sent, stage, *sub, runs),
+            Event::Recv { attempt: 1, source, sub, runs, .. } => (Edge::Received, source, *sub, runs),
+            Event::Handled { attempt: 1, source, sub, runs, .. } => (Edge::Processed, source, *sub, runs),
             _ => return,
         };
+        if world.options.dispatching.partition.contains(source) {
+            return;
+        }
         let Some(guest) = guest(fact) else { return };
         let (next, before) = self.next.entry(((guest, sub), edge)).or_insert_with(|| (0, fact.clone()));
         for run in runs {
@@ -53,11 +57,22 @@ impl Law for FirstDeliveriesInOrder {
 #[cfg(test)]
 mod tests {
     use super::super::made_up::*;
+    use crate::Dispatching;
 
     #[test]
     fn only_a_redelivery_may_go_back() {
         holds!([sent("a", 1, "b", 0, 5, 1), sent("a", 1, "b", 8, 2, 1), sent("a", 1, "b", 0, 5, 2)]);
         breaks!([sent("a", 1, "b", 5, 5, 1), sent("a", 1, "b", 0, 5, 1)], "event 0 comes after 9");
         breaks!([handled_at("b", 1, 5, 5), handled_at("b", 1, 9, 1)], "event 9 comes after 9");
+    }
+
+    #[test]
+    fn a_partition_that_is_moved_brings_along_what_waited() {
+        let story = || {
+            [sent("a", 1, "b", 5, 5, 1), sent("a", 1, "b", 0, 5, 1), handled_at("b", 1, 5, 5), handled_at("b", 1, 0, 5)]
+        };
+        let partition = |name: &str| Dispatching { partition: [name.into()].into(), ..Dispatching::default() };
+        holds!(story(), dispatching: partition(SOURCE));
+        breaks!(story(), "event 0", dispatching: partition("p/other"));
     }
 }
