@@ -62,6 +62,8 @@ pub struct Ordered {
     pub suspended: Option<Given<()>>,
     /// How many events it handles in a time (Broadway's `update_rate_limiting`); `None` inside: as many as it can.
     pub rate: Option<Given<Option<RateLimit>>>,
+    /// How many instances of its plugin run on each of its nodes.
+    pub instances: Option<Given<u32>>,
 }
 
 /// An order: it changes one thing and leaves the others as they are.
@@ -73,6 +75,8 @@ pub enum StageOrder {
     Suspend(bool),
     /// No more events than this in a time, `Some(None)`: as many as it can; `None`: as the file says.
     Rate(Option<Option<RateLimit>>),
+    /// So many instances of its plugin on each of its nodes, from 1 to [`MAX_INSTANCES`](crate::stage::MAX_INSTANCES); `None`: as the file says.
+    Resize(Option<u32>),
 }
 
 impl Ordered {
@@ -87,6 +91,7 @@ impl Ordered {
             StageOrder::Demand(value) => replace(&mut self.demand, value, by, at_ms),
             StageOrder::Suspend(value) => replace(&mut self.suspended, value.then_some(()), by, at_ms),
             StageOrder::Rate(value) => replace(&mut self.rate, value, by, at_ms),
+            StageOrder::Resize(value) => replace(&mut self.instances, value, by, at_ms),
         }
     }
 
@@ -96,6 +101,7 @@ impl Ordered {
             demand: self.demand.as_ref().map_or(settings.demand, |given| given.value),
             suspended: self.suspended.is_some(),
             rate: self.rate.as_ref().map_or(settings.rate_limit, |given| given.value),
+            instances: self.instances.as_ref().map_or(settings.concurrency.instances, |given| given.value),
         }
     }
 }
@@ -115,6 +121,8 @@ pub struct InForce {
     pub suspended: bool,
     /// How many events it handles in a time.
     pub rate: Option<RateLimit>,
+    /// How many instances of its plugin run on each of its nodes. Of no consequence for one that can have but one.
+    pub instances: u32,
 }
 
 impl StageOrder {
@@ -124,6 +132,7 @@ impl StageOrder {
         match self {
             Self::Demand(Some(mode)) if mode == settings.demand => Self::Demand(None),
             Self::Rate(Some(rate)) if rate == settings.rate => Self::Rate(None),
+            Self::Resize(Some(instances)) if instances == settings.instances => Self::Resize(None),
             order => order,
         }
     }
@@ -231,17 +240,20 @@ mod tests {
     fn an_order_stands_above_the_file_until_it_is_taken_back() {
         let file = settings("demand = \"accumulate\"\nrate_limit = { events = 5 }");
         let mut ordered = Ordered::default();
-        let said = InForce { demand: DemandMode::Accumulate, suspended: false, rate: Some(per_second(5)) };
+        let rate = Some(per_second(5));
+        let said = InForce { demand: DemandMode::Accumulate, suspended: false, rate, instances: 1 };
         assert_eq!(ordered.in_force(&file), said);
         ordered.obey(1, by("a"), StageOrder::Demand(Some(DemandMode::Forward)));
         ordered.obey(2, by("a"), StageOrder::Rate(Some(None)));
         ordered.obey(3, by("b"), StageOrder::Suspend(true));
-        let all = InForce { demand: DemandMode::Forward, suspended: true, rate: None };
+        ordered.obey(3, by("b"), StageOrder::Resize(Some(4)));
+        let all = InForce { demand: DemandMode::Forward, suspended: true, rate: None, instances: 4 };
         assert_eq!(ordered.in_force(&file), all);
         assert_eq!(ordered.in_force(&settings("rate_limit = { events = 9 }")), all, "whatever a later file says");
         ordered.obey(4, by("b"), StageOrder::Demand(None));
         ordered.obey(5, by("b"), StageOrder::Rate(None));
         ordered.obey(6, by("b"), StageOrder::Suspend(false));
+        ordered.obey(7, by("b"), StageOrder::Resize(None));
         assert!(ordered.is_nothing());
         assert_eq!(ordered.in_force(&file), said);
     }
@@ -264,6 +276,8 @@ mod tests {
         assert_eq!(rate(Some(per_second(5))), StageOrder::Rate(None));
         assert_eq!(rate(None), StageOrder::Rate(Some(None)));
         assert_eq!(StageOrder::Demand(Some(DemandMode::Forward)).beside(file), StageOrder::Demand(None));
+        let resize = |instances| StageOrder::Resize(Some(instances));
+        assert_eq!([resize(1), resize(2)].map(|order| order.beside(file)), [StageOrder::Resize(None), resize(2)]);
         let accumulate = StageOrder::Demand(Some(DemandMode::Accumulate));
         assert_eq!(accumulate.beside(file), accumulate);
     }

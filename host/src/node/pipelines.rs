@@ -180,6 +180,20 @@ pub(crate) fn check_roles<'p>(
     Ok(())
 }
 
+/// Why a stage cannot have several instances on a node, if it cannot.
+pub(crate) fn only_one(settings: &pipeline::Stage, plugin: &dyn Plugin) -> Option<&'static str> {
+    if settings.checkpoint.is_some() && plugin.has_checkpoint() {
+        return Some(
+            "its plugin exports `checkpoint`: its state would be in several parts; `checkpoint = \"off\"` in its file does without",
+        );
+    }
+    if settings.subscribe.iter().any(|subscription| subscription.ask == AskMode::Manual) {
+        return Some("its plugin asks for events itself, and is to be given what it asked for");
+    }
+    let is_builtin = matches!(settings.plugin, pipeline::PluginRef::Builtin(_));
+    (is_builtin && plugin.role() == Role::Producer).then_some("it is a built-in source")
+}
+
 /// A pipeline as it runs on this node. Its stages may be of different revisions, while one is rolled out.
 #[derive(Debug)]
 pub(crate) struct RunningPipeline {
@@ -272,6 +286,14 @@ impl RunningPipeline {
     /// What a stage does with events.
     pub(crate) fn role(&self, name: &StageName) -> Option<Role> {
         self.plugin(name).map(|plugin| plugin.role())
+    }
+
+    /// Why a stage cannot have several instances, if it cannot.
+    pub(crate) fn only_one(&self, name: &StageName) -> Option<&'static str> {
+        let here = self.stages.get(name).map(|state| (&state.settings, &state.plugin));
+        let (settings, plugin) =
+            here.or_else(|| self.elsewhere.get(name).map(|(settings, plugin)| (settings, plugin)))?;
+        only_one(settings, &**plugin)
     }
 
     /// The plugin of a stage, wherever it may run.

@@ -29,7 +29,7 @@ use std::{
 };
 
 use forebay_proto::{
-    consumer::{AskMode, Owner},
+    consumer::Owner,
     ids::{Epoch, NodeName, PipelineName, Seq, StageName, SubId},
     message::{Envelope, Message, Reason, Subscribe},
     orders::Ordered,
@@ -65,7 +65,7 @@ use crate::{
     dlq::{DeadLetters, LetterId},
     inbox::Inbox,
     registry::TenureWatch,
-    runtime::{Asks, CallError, Instance, InstanceSpec, Plugin, StageError},
+    runtime::{CallError, Instance, Plugin, StageError},
 };
 
 /// Inputs from all lines together. When it is full, lines' readers wait, and through QUIC their
@@ -192,27 +192,6 @@ impl StageSpec {
 
     async fn start(&self) -> Result<Box<dyn Instance>, Exit> {
         self.plugin.start(self.instance()).await.map_err(|error| Exit::Failed(error.to_string()))
-    }
-
-    /// Of the sources that its guest asks.
-    fn asks(&self) -> Asks {
-        let by_guest = self.settings.subscribe.iter().filter(|subscription| subscription.ask == AskMode::Manual);
-        Asks::of(by_guest.map(|subscription| subscription.to.clone()))
-    }
-
-    fn instance(&self) -> InstanceSpec {
-        let output: Arc<dyn Observer> = Arc::clone(&self.observer);
-        InstanceSpec {
-            pipeline: self.pipeline.clone(),
-            stage: self.settings.name.clone(),
-            node: self.node.clone(),
-            instance: 0,
-            config: self.settings.config.clone(),
-            limits: self.settings.limits,
-            restore: self.start.snapshot.clone().filter(|_| self.plugin.has_checkpoint()),
-            asks: self.asks(),
-            output,
-        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Vitals {
     buffered: AtomicU64,
     unacked: AtomicU64,
     queued: AtomicU64,
+    instances: AtomicU64,
     /// It is new: a trap ends it, and nobody tries which event it was.
     on_trial: AtomicBool,
 }
@@ -38,6 +39,8 @@ pub(crate) struct InHand {
     pub(crate) unacked: u64,
     /// Messages with events that were received and not begun.
     pub(crate) queued: u64,
+    /// Instances that its events are divided among.
+    pub(crate) instances: u64,
 }
 
 impl Vitals {
@@ -58,10 +61,11 @@ impl Vitals {
         self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(crate) fn weigh(&self, InHand { buffered, unacked, queued }: InHand) {
+    pub(crate) fn weigh(&self, InHand { buffered, unacked, queued, instances }: InHand) {
         self.buffered.store(buffered, Ordering::Relaxed);
         self.unacked.store(unacked, Ordering::Relaxed);
         self.queued.store(queued, Ordering::Relaxed);
+        self.instances.store(instances, Ordering::Relaxed);
     }
 
     /// As of when it last waited.
@@ -70,6 +74,7 @@ impl Vitals {
             buffered: self.buffered.load(Ordering::Relaxed),
             unacked: self.unacked.load(Ordering::Relaxed),
             queued: self.queued.load(Ordering::Relaxed),
+            instances: self.instances.load(Ordering::Relaxed),
         }
     }
 

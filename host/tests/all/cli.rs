@@ -80,6 +80,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         &["demand", "s", "hold"],
         &["demand", "s", "forward", "--reset"],
         &["rate", "s", "fast"],
+        &["resize", "s", "257"],
         &["suspend"],
         &["replay", "f"],
         &["replay", "f", "--plugin", "p", "--config", "{"],
@@ -92,7 +93,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 28] = [
+    let expected: [(&[&str], &[&str]); 29] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
@@ -124,6 +125,7 @@ fn wrong_usage_is_64_and_help_is_0() {
             &["rate", "--help"],
             &["Usage: forebay rate [OPTIONS] <STAGE> [LIMIT]", "`100/s`", "--reset", "Each instance"],
         ),
+        (&["resize", "--help"], &["Usage: forebay resize [OPTIONS] <STAGE> [INSTANCES]", "from 1 to 256", "--reset"]),
         (&["tap", "--help"], &["Usage: forebay tap [OPTIONS] <STAGE>", "None is taken away", "--all-nodes", "--for"]),
         (&["record", "--help"], &["Usage: forebay record [OPTIONS] --out <FILE> <STAGE>", "docs/recording.md"]),
         (

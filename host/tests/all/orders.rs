@@ -107,3 +107,17 @@ fn a_rate_is_changed_by_an_operator_anywhere_and_holds_after_a_restart_of_the_no
     said(&rate(&to, &["off"]), &["rate limit off (as the pipeline file says)"]);
     node.end("-TERM");
 }
+
+#[test]
+fn instances_of_a_stage_are_changed_by_command_while_it_runs() {
+    let cluster = Cluster::new();
+    let nodes = cluster.start_all(&["a"], 1);
+    let resize = |args: &[&str]| cluster.command("a", &[&["resize"], args].concat());
+    said(&resize(&["printer"]), &["p/printer: instances 1 (as the pipeline file says)"]);
+    said(&resize(&["printer", "3"]), &["p/printer: instances 3 (ordered at a on 20", "Z; the pipeline file says 1)"]);
+    until(&cluster, "a", "p/printer", "three run", |stage| stage["running_instances"] == 3);
+    said(&cluster.command("a", &["status"]), &["held back or changed\n", "p/printer  instances 3  ordered at a on 20"]);
+    said(&resize(&["printer", "--reset"]), &["p/printer: instances 1 (as the pipeline file says)"]);
+    until(&cluster, "a", "p/printer", "one runs", |stage| stage["running_instances"] == 1);
+    nodes.into_iter().for_each(|(node, _)| node.end("-TERM"));
+}

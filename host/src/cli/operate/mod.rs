@@ -35,7 +35,7 @@ pub(super) use self::{
     recover::{Args as RecoverArgs, recover},
     remote::{NoAnswer, Remote},
     remove::{Args as RemoveArgs, remove},
-    stages::{DemandArgs, RateArgs, SuspendArgs, UnsuspendArgs, demand, rate, suspend, unsuspend},
+    stages::{DemandArgs, RateArgs, ResizeArgs, SuspendArgs, UnsuspendArgs, demand, rate, resize, suspend, unsuspend},
     status::{Args as StatusArgs, status},
     tap::{Args as TapArgs, RecordArgs, record, tap},
 };

@@ -1,4 +1,4 @@
-//! `forebay demand`, `suspend`, `unsuspend` and `rate`: change how a running stage runs, or show how.
+//! `forebay demand`, `suspend`, `unsuspend`, `rate` and `resize`: change how a running stage runs, or show how.
 
 use forebay_proto::pipeline;
 
@@ -75,6 +75,23 @@ pub(in crate::cli) struct RateArgs {
     reset: bool,
 }
 
+/// Change how many instances of a stage's plugin run on each of its nodes (Broadway's `:concurrency`); show how many.
+///
+/// Events of one key (or what `concurrency.by` says) go to one instance, in order; while the number changes, no event is given
+/// out until all that were are done. The order holds for the stage on whichever node it runs, now and after a restart, a
+/// takeover or a deployment, above what the pipeline file says, until it is taken back; it goes with its stage.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct ResizeArgs {
+    #[command(flatten)]
+    choice: Choice,
+    /// How many, from 1 to 256; without it the number is printed
+    #[arg(value_name = "INSTANCES", value_parser = clap::value_parser!(u32).range(1..=256))]
+    instances: Option<u32>,
+    /// Take the order back: as the pipeline file says
+    #[arg(long, conflicts_with = "instances")]
+    reset: bool,
+}
+
 /// As the node will read it.
 fn limit(text: &str) -> Result<String, String> {
     pipeline::parse_rate(text).map(|_| text.to_owned())
@@ -114,6 +131,12 @@ pub(in crate::cli) fn rate(args: &RateArgs) -> Result<Exit, Failure> {
     let set = (args.reset || args.limit.is_some()).then(|| Set::RateLimit(args.limit.clone()));
     let told = args.choice.order(set)?;
     args.choice.tell(&told, &format!("rate limit {}", described(&told.holds.rate_limit, Clone::clone)))
+}
+
+pub(in crate::cli) fn resize(args: &ResizeArgs) -> Result<Exit, Failure> {
+    let set = (args.reset || args.instances.is_some()).then_some(Set::Instances(args.instances));
+    let told = args.choice.order(set)?;
+    args.choice.tell(&told, &format!("instances {}", described(&told.holds.instances, ToString::to_string)))
 }
 
 impl Choice {

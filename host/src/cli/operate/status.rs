@@ -150,7 +150,7 @@ fn describe_orders(stages: &[Stage]) -> String {
             let by = by.map_or_else(|| "as its file says".to_owned(), ordered);
             rows.push(vec![stage.name.clone(), what, by]);
         };
-        let Holds { demand, suspended, rate_limit } = &stage.holds;
+        let Holds { demand, suspended, rate_limit, instances } = &stage.holds;
         match demand {
             Some(Setting { now: Mode::Accumulate, ordered, .. }) => {
                 add("demand accumulate".to_owned(), ordered.as_ref());
@@ -160,6 +160,9 @@ fn describe_orders(stages: &[Stage]) -> String {
         }
         if let Some(by) = suspended {
             add("suspended".to_owned(), Some(by));
+        }
+        if let Some(by) = &instances.ordered {
+            add(format!("instances {}", instances.now), Some(by));
         }
         if let Some(by) = &rate_limit.ordered {
             add(format!("rate limit {}", rate_limit.now), Some(by));

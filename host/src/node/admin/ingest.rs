@@ -100,6 +100,8 @@ pub(in crate::node) struct Door {
     pub(super) role: Role,
     /// What its file says of what people can change.
     pub(super) file: InForce,
+    /// Why it cannot have several instances, if it cannot.
+    pub(super) only_one: Option<&'static str>,
 }
 
 /// What can be given to the stages of these.
@@ -111,7 +113,8 @@ pub(in crate::node) fn door_table(pipelines: &[RunningPipeline]) -> DoorTable {
             let takes_events = pipeline.takes_events(&stage.name);
             let runs_here = pipeline.stages.contains_key(&stage.name);
             let answers = pipeline.answers(&stage.name);
-            let door = Door { scope: stage.scope, takes_events, answers, runs_here, role, file };
+            let only_one = pipeline.only_one(&stage.name);
+            let door = Door { scope: stage.scope, takes_events, answers, runs_here, role, file, only_one };
             Some((pipeline.key(&stage.name), door))
         };
         pipeline.in_order().filter_map(door).collect::<Vec<_>>()

@@ -80,8 +80,8 @@ fn stage(name: &GlobalName, state: &StageState, ordered: &Ordered) -> wire::Stag
     };
     let epoch = state.running.as_ref().filter(|_| state.is_global()).map(|_| state.epoch.to_string());
     let in_hand = state.running.as_ref().map(|_| {
-        let InHand { buffered, unacked, queued } = state.vitals.in_hand();
-        wire::InHand { buffered, unacked, queued }
+        let InHand { buffered, unacked, queued, instances } = state.vitals.in_hand();
+        wire::InHand { buffered, unacked, queued, running_instances: instances }
     });
     let holds = Holds::new(state.plugin.role(), Ordered::default().in_force(&state.settings), ordered);
     wire::Stage { name: name.to_string(), global: state.is_global(), state: how.to_owned(), epoch, holds, in_hand }

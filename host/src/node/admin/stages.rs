@@ -6,6 +6,7 @@ use forebay_proto::{
     pipeline::{self, Scope},
     producer::DemandMode,
     rate::RateLimit,
+    stage::MAX_INSTANCES,
     wire::Agreement,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub enum Set {
     Suspended(bool),
     /// `off`, `100/s`, or as the file has the key `rate_limit`; none: as the file says.
     RateLimit(Option<String>),
+    /// How many instances of its plugin run on each of its nodes; none: as the file says.
+    Instances(Option<u32>),
 }
 
 /// A demand mode, by its name in the pipeline file.
@@ -73,6 +76,8 @@ pub struct Holds {
     pub suspended: Option<OrderedBy>,
     /// How many events it handles in a time: `100/1s`, or `off`.
     pub rate_limit: Setting<String>,
+    /// How many instances of its plugin run on each of its nodes.
+    pub instances: Setting<u32>,
 }
 
 /// One setting of a stage.
@@ -117,6 +122,7 @@ impl Holds {
             demand: (role != Role::Consumer).then_some(demand),
             suspended: ordered.suspended.as_ref().filter(|_| role != Role::Producer).map(OrderedBy::of),
             rate_limit: setting(rate_text(file.rate), ordered.rate.as_ref(), rate),
+            instances: setting(file.instances, ordered.instances.as_ref(), |given| given.value),
         }
     }
 }
@@ -144,6 +150,10 @@ fn stage_order(set: Set) -> Result<StageOrder, String> {
         Set::Suspended(suspended) => StageOrder::Suspend(suspended),
         Set::RateLimit(None) => StageOrder::Rate(None),
         Set::RateLimit(Some(text)) => StageOrder::Rate(Some(pipeline::parse_rate(&text)?)),
+        Set::Instances(Some(other)) if !(1..=MAX_INSTANCES).contains(&other) => {
+            return Err(format!("a stage has 1 to {MAX_INSTANCES} instances on a node, not {other}"));
+        }
+        Set::Instances(instances) => StageOrder::Resize(instances),
     })
 }
 
@@ -163,6 +173,9 @@ impl Desk {
         if let Some(order) = order {
             let order = order.beside(door.file);
             order.check_role(door.role).map_err(|why| format!("{name} cannot obey: {why}"))?;
+            if let (StageOrder::Resize(Some(2..)), Some(why)) = (order, door.only_one) {
+                return Err(format!("{name} cannot obey: it has one instance, as {why}"));
+            }
             self.is_in_reach(&name, &door, &*registry)?;
             let by = By { node: self.letters.node().clone(), operator: self.operator.clone() };
             let ordering = registry.order_stage(&name, by.clone(), order);

@@ -237,6 +237,8 @@ pub struct InHand {
     pub unacked: u64,
     /// Messages with events received and not begun.
     pub queued: u64,
+    /// Instances of its plugin that its events are divided among.
+    pub running_instances: u64,
 }
 
 /// A global stage with all its owners.

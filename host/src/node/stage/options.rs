@@ -1,12 +1,17 @@
-//! What a stage's state machine is told of its settings, its plugin and where it begins.
+//! What a stage's state machine is told of its settings, its plugin and where it begins; and what its guests are told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use forebay_proto::{
-    consumer::UpstreamOptions, pipeline, poison::PoisonLimit, select::InstanceId, stage::StageOptions,
+    consumer::{AskMode, UpstreamOptions},
+    pipeline,
+    poison::PoisonLimit,
+    select::InstanceId,
+    stage::StageOptions,
 };
 
-use super::StageSpec;
+use super::{Observer, StageSpec};
+use crate::runtime::{Asks, InstanceSpec};
 
 impl StageSpec {
     pub(super) fn options(&self) -> StageOptions {
@@ -49,5 +54,26 @@ impl StageSpec {
         options.recycle = settings.recycle.marks(memory_bytes, role, has_checkpoint);
         options.poison = PoisonLimit { max: settings.restart.max, within: settings.restart.within };
         options
+    }
+
+    /// Of the sources that its guest asks.
+    fn asks(&self) -> Asks {
+        let by_guest = self.settings.subscribe.iter().filter(|subscription| subscription.ask == AskMode::Manual);
+        Asks::of(by_guest.map(|subscription| subscription.to.clone()))
+    }
+
+    pub(super) fn instance(&self) -> InstanceSpec {
+        let output: Arc<dyn Observer> = Arc::clone(&self.observer);
+        InstanceSpec {
+            pipeline: self.pipeline.clone(),
+            stage: self.settings.name.clone(),
+            node: self.node.clone(),
+            instance: 0,
+            config: self.settings.config.clone(),
+            limits: self.settings.limits,
+            restore: self.start.snapshot.clone().filter(|_| self.plugin.has_checkpoint()),
+            asks: self.asks(),
+            output,
+        }
     }
 }

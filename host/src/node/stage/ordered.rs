@@ -3,7 +3,7 @@
 use forebay_proto::stage::{Input, Role};
 
 use super::StageTask;
-use crate::node::vitals::InHand;
+use crate::node::{pipelines::only_one, vitals::InHand};
 
 impl StageTask {
     /// Brings the state machine to what holds of it: what was ordered, and else what its file says. What its role cannot
@@ -18,6 +18,10 @@ impl StageTask {
         if role != Role::Producer && now.suspended != self.machine.is_suspended() {
             self.handle(if now.suspended { Input::Suspend } else { Input::Resume });
         }
+        let may_be_resized = only_one(&self.spec.settings, &*self.spec.plugin).is_none();
+        if may_be_resized && now.instances != self.machine.instances().1 {
+            self.handle(Input::Resize(now.instances));
+        }
         // Said again, a limit would take what is saved of its burst.
         if now.rate != self.rate {
             self.rate = now.rate;
@@ -31,6 +35,7 @@ impl StageTask {
             buffered: self.machine.buffered() as u64,
             unacked: self.machine.unacked() as u64,
             queued: self.machine.queued() as u64,
+            instances: self.machine.instances().0.into(),
         });
     }
 }

@@ -12,11 +12,17 @@ in_both_modes! {
 
 /// Events with a key each, of `keys`.
 fn keyed(limit: u64, keys: u64) -> Arc<dyn Plugin> {
+    keyed_from(&Arc::new(AtomicBool::new(true)), limit, keys)
+}
+
+/// The same, once it may begin.
+fn keyed_from(begins: &Arc<AtomicBool>, limit: u64, keys: u64) -> Arc<dyn Plugin> {
+    let begins = Arc::clone(begins);
     Native::producer("keyed", move |_| {
-        let mut next = 0;
+        let (mut next, begins) = (0, Arc::clone(&begins));
         Ok(move |demand: u32| {
             let mut columns = Columns::default();
-            while next < limit && columns.ends.len() < demand as usize {
+            while begins.load(Ordering::SeqCst) && next < limit && columns.ends.len() < demand as usize {
                 columns.payloads.extend_from_slice(next.to_string().as_bytes());
                 columns.ends.push(u32::try_from(columns.payloads.len()).unwrap());
                 columns.keys.extend_from_slice((next % keys).to_string().as_bytes());
@@ -68,6 +74,15 @@ impl Taken {
     }
 }
 
+/// Waits until a stage has so many instances.
+async fn runs_in(world: &World, count: u32) {
+    let resized = |_: &str, event: &NodeEvent| match event {
+        NodeEvent::Resized { instances, .. } if *instances == count => Some(()),
+        _ => None,
+    };
+    world.log.event(0, &format!("{count} instances"), resized).await;
+}
+
 async fn events_of_a_key_stay_with_one_instance_across_nodes(world: World) {
     const LIMIT: u64 = 3000;
     let taken = Taken::default();
@@ -103,8 +118,11 @@ async fn a_slow_event_holds_up_those_of_its_key_alone() {
     let (world, taken) = (World::new(), Taken::default());
     // Of ten keys, 500 events: the slow one comes after all that are not of its instance.
     let text = numbers_with("", "concurrency = 4", (1000, 500));
-    let plugins = [("counter", keyed(500, 10)), ("sink", taken.consumer(200, |number| number == 400))];
+    let begins = Arc::default();
+    let plugins = [("counter", keyed_from(&begins, 500, 10)), ("sink", taken.consumer(200, |number| number == 400))];
     let _node = world.start("a", &[], pipeline(&text, plugins));
+    runs_in(&world, 4).await;
+    begins.store(true, Ordering::SeqCst);
     taken.until_all(500).await;
     let of_slow: BTreeSet<_> = taken.all().iter().filter(|(.., number)| *number == 400).map(|of| of.1).collect();
     assert_eq!(of_slow.len(), 1, "once");
@@ -147,13 +165,7 @@ async fn all_instances_end_with_their_stage() {
     });
     let text = numbers_with("", "concurrency = 3", (60, 30));
     let node = world.start("a", &[], pipeline(&text, [("counter", counter(&world.log, u64::MAX)), ("sink", sink)]));
-    world
-        .log
-        .event(0, "three instances", |_, event| match event {
-            NodeEvent::Resized { instances: 3, .. } => Some(()),
-            _ => None,
-        })
-        .await;
+    runs_in(&world, 3).await;
     assert!(end(node).await.cut_short.is_empty());
     let mut ended = ended.lock().unwrap().clone();
     ended.sort_unstable();

@@ -9,6 +9,7 @@ use crate::{
     orders::{By, Given, OrderBook, Ordered, StageOrder},
     producer::DemandMode,
     rate::RateLimit,
+    stage::MAX_INSTANCES,
     wire::{Reader, WireError, Writer, wrong},
 };
 
@@ -38,7 +39,7 @@ impl Ledger {
 
 pub(super) fn write_book(writer: &mut Writer, book: &OrderBook) {
     writer.len(book.iter().len());
-    for (name, Ordered { demand, suspended, rate }) in book.iter() {
+    for (name, Ordered { demand, suspended, rate, instances }) in book.iter() {
         writer.global_name(name);
         writer.option(demand.as_ref(), |writer, given| {
             write_given(writer, given, |writer, mode| write_mode(writer, *mode));
@@ -46,6 +47,9 @@ pub(super) fn write_book(writer: &mut Writer, book: &OrderBook) {
         writer.option(suspended.as_ref(), |writer, given| write_given(writer, given, |_, ()| {}));
         writer.option(rate.as_ref(), |writer, given| {
             write_given(writer, given, |writer, rate| writer.option(rate.as_ref(), write_rate));
+        });
+        writer.option(instances.as_ref(), |writer, given| {
+            write_given(writer, given, |writer, instances| writer.u32(*instances));
         });
     }
 }
@@ -57,7 +61,8 @@ pub(super) fn read_book(reader: &mut Reader<'_>) -> Result<OrderBook, WireError>
         let suspended = reader.option("is suspended", |reader| read_given(reader, |_| Ok(())))?;
         let rate = |reader: &mut Reader<'_>| reader.option("is limited", read_rate);
         let rate = reader.option("has a rate", |reader| read_given(reader, rate))?;
-        Ok((name, Ordered { demand, suspended, rate }))
+        let instances = reader.option("has instances", |reader| read_given(reader, read_instances))?;
+        Ok((name, Ordered { demand, suspended, rate, instances }))
     })?;
     Ok(OrderBook::restore(orders))
 }
@@ -76,6 +81,10 @@ pub(super) fn write_order(writer: &mut Writer, order: StageOrder) {
             writer.u8(3);
             writer.option(rate.as_ref(), |writer, rate| writer.option(rate.as_ref(), write_rate));
         }
+        StageOrder::Resize(instances) => {
+            writer.u8(4);
+            writer.option(instances.as_ref(), |writer, instances| writer.u32(*instances));
+        }
     }
 }
 
@@ -84,7 +93,8 @@ pub(super) fn read_order(reader: &mut Reader<'_>) -> Result<StageOrder, WireErro
         1 => StageOrder::Demand(reader.option("has a demand mode", read_mode)?),
         2 => StageOrder::Suspend(reader.bool("suspend")?),
         3 => StageOrder::Rate(reader.option("has a rate", |reader| reader.option("is limited", read_rate))?),
-        other => return Err(wrong("order of a stage", &other, "an order from 1 to 3")),
+        4 => StageOrder::Resize(reader.option("has instances", read_instances)?),
+        other => return Err(wrong("order of a stage", &other, "an order from 1 to 4")),
     })
 }
 
@@ -109,6 +119,13 @@ fn read_given<T>(
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
 ) -> Result<Given<T>, WireError> {
     Ok(Given { value: read(reader)?, by: read_by(reader)?, at_ms: reader.u64("ordered at")? })
+}
+
+fn read_instances(reader: &mut Reader<'_>) -> Result<u32, WireError> {
+    match reader.u32("instances")? {
+        instances @ 1..=MAX_INSTANCES => Ok(instances),
+        other => Err(wrong("instances", &other, "1 to 256")),
+    }
 }
 
 fn write_mode(writer: &mut Writer, mode: DemandMode) {

@@ -152,9 +152,15 @@ fn the_bytes_of_an_order_are_these() {
     let names = [13, 1, b'p', 1, b's', 1, b'a', 1, 3, b'a', b'n', b'n'];
     let expected = [&[4][..], &5u64.to_le_bytes(), &names, &[1, 1, 2]].concat();
     assert_eq!(encoded, Bytes::from(expected));
-    for (kind, rest) in
-        [(0, &[][..]), (4, &[]), (1, &[1, 3]), (2, &[2]), (3, &[1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])]
-    {
+    for (kind, rest) in [
+        (0, &[][..]),
+        (5, &[]),
+        (4, &[1, 0, 0, 0, 0]),
+        (4, &[1, 1, 1, 0, 0]),
+        (1, &[1, 3]),
+        (2, &[2]),
+        (3, &[1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
         let wrong = [&[4][..], &5u64.to_le_bytes(), &names, &[kind], rest].concat();
         assert!(Proposal::decode(&wrong).is_err(), "{kind}");
     }
@@ -168,6 +174,7 @@ fn any_order() -> impl Strategy<Value = StageOrder> {
         prop::option::of(mode).prop_map(StageOrder::Demand),
         any::<bool>().prop_map(StageOrder::Suspend),
         prop::option::of(prop::option::of(limit)).prop_map(StageOrder::Rate),
+        prop::option::of(1..=256_u32).prop_map(StageOrder::Resize),
     ]
 }
 
