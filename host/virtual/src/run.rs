@@ -81,7 +81,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
-        forebay::registry::raft::simulated::seed(seed);
+        forebay::registry::raft::dice::seed(seed);
         progress::begin(seed);
         let world = World::new(seed, agreement, identities);
         Self { seed, agreement, world, coverage: Coverage::default(), violations: Vec::new() }
