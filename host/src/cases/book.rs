@@ -127,6 +127,11 @@ impl Book {
         self.state().began.map(|began| began.elapsed())
     }
 
+    /// Something has happened that may move events again: the run is not quiet yet.
+    pub(super) fn stir(&self) {
+        self.state().active = Instant::now();
+    }
+
     /// For how long nothing has happened, if all sources have emitted all they have.
     pub(super) fn quiet_for(&self) -> Option<Duration> {
         let state = self.state();

@@ -253,7 +253,9 @@ impl World {
         let (healed, cut) = self.cut.drain(..).partition(|(until, _)| *until <= now);
         self.cut = cut;
         for (_, index) in Vec::from_iter::<Vec<(Instant, usize)>>(healed) {
+            // What two owners have to settle, they settle now.
             self.book.tell(&node_name(index), "is reached again");
+            self.book.stir();
             for other in (0..self.machines.len()).filter(|other| *other != index) {
                 self.network.heal(addr(index), addr(other));
             }
@@ -262,6 +264,7 @@ impl World {
         self.back = back;
         for (_, index) in due {
             self.book.tell(&node_name(index), "starts again");
+            self.book.stir();
             self.start(index)?;
         }
         Ok(())

@@ -67,20 +67,34 @@ fn cases_of(name: &str) -> String {
     std::fs::read_to_string(example(name).replace("pipeline.toml", "pipeline.test.toml")).unwrap()
 }
 
+/// Whether another node owns the counter after what was told of the one that had it.
+fn owner_moved(told: &str, end: &str) -> bool {
+    let owner = |text: &str| text.split_once(": owns `counter`").map(|(before, _)| before.chars().next_back());
+    let after = told.split_once(end).map(|(_, after)| after).and_then(owner);
+    after.is_some() && after != owner(told)
+}
+
 /// The examples have each kind of input, expectation and fault. A case in a process, so that none takes long.
 #[test]
 fn the_examples_pass() {
+    let mut moved = 0;
     for name in ["testing", "lines", "ingest"] {
         let text = cases_of(name);
         let cases: Vec<_> =
             text.split("[[case]]\nname = \"").skip(1).filter_map(|case| case.split('"').next()).collect();
         assert!(!cases.is_empty(), "{name}");
         for case in cases {
-            let outcome = assert_passes(&example(name), &["--case", case]);
+            let outcome = assert_passes(&example(name), &["--case", case, "--verbose"]);
             assert!(outcome.stdout.starts_with(&format!("ok    {case} (seed 0, ")), "{outcome:#?}");
             assert!(outcome.stdout.ends_with("1 case run, 0 failed\n"), "{outcome:#?}");
+            let ends = ["is killed", "shutting down", "is cut off"].map(|end| format!("  a: {end}"));
+            let ended = ends.iter().find(|end| outcome.stderr.contains(*end));
+            if let Some(end) = ended.filter(|_| outcome.stderr.contains("  c: started")) {
+                moved += usize::from(owner_moved(&outcome.stderr, end));
+            }
         }
     }
+    assert_eq!(moved, 3, "by crash, drain and cut");
     for kind in ["slow", "crash", "redeliver", "crash-node", "drain-node", "cut-node"] {
         assert!(cases_of("testing").contains(&format!("kind = \"{kind}\"")), "{kind}");
     }
