@@ -12,7 +12,8 @@
 //! [`memory`](crate::transport::memory); disks, which are in memory; and the clocks and the chance of guests.
 //!
 //! A seed gives the same run: elections, how long calls take, how many events a fed source gives at a time, and what
-//! guests take for random come from it. Nothing on a node's path uses this module.
+//! guests take for random come from it. One thing does not: who of several that wait for the same `watch` of tokio's goes
+//! on first at one and the same time. Nothing on a node's path uses this module.
 
 mod book;
 mod event;
