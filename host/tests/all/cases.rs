@@ -87,7 +87,7 @@ fn the_examples_pass() {
             let outcome = assert_passes(&example(name), &["--case", case, "--verbose"]);
             assert!(outcome.stdout.starts_with(&format!("ok    {case} (seed 0, ")), "{outcome:#?}");
             assert!(outcome.stdout.ends_with("1 case run, 0 failed\n"), "{outcome:#?}");
-            let ends = ["is killed", "shutting down", "is cut off"].map(|end| format!("  a: {end}"));
+            let ends = ["is killed", "is cut off", "shutting down"].map(|end| format!("  a: {end}"));
             let ended = ends.iter().find(|end| outcome.stderr.contains(*end));
             if let Some(end) = ended.filter(|_| outcome.stderr.contains("  c: started")) {
                 moved += usize::from(owner_moved(&outcome.stderr, end));
