@@ -1,6 +1,7 @@
 //! A node of a Forebay cluster: runs stages written as WebAssembly components and joins them with
 //! those of other nodes over QUIC. `forebay-proto` decides; this crate does.
 
+pub mod cases;
 mod chain;
 mod checksum;
 pub mod cli;

@@ -1,7 +1,6 @@
 //! Pipeline files and their plugins, from disk.
 
 use std::{
-    collections::HashMap,
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +13,7 @@ use forebay_proto::{
 
 use super::{Exit, Failure, registry::signature_path};
 use crate::{
-    node::LoadedPipeline,
+    node::{LoadedPipeline, Plugins},
     runtime::{
         Grants, LoadError, Plugin, native,
         wasm::{self, Wasm},
@@ -29,6 +28,8 @@ pub(super) enum LinesInput {
     Stdin,
     /// A file.
     File(PathBuf),
+    /// Nowhere: whoever runs the pipeline puts something in its place.
+    Nothing,
 }
 
 impl LinesInput {
@@ -47,17 +48,29 @@ pub(super) async fn load(
     trusted: &TrustedKeys,
 ) -> Result<LoadedPipeline, Failure> {
     let (pipeline, digest) = read(file)?;
+    let plugins = plugins(&pipeline, file, wasm, input, trusted).await?;
+    Ok(LoadedPipeline::new(pipeline, plugins)?.with_digest(digest))
+}
+
+/// Loads all plugins of a pipeline that was read from `file`.
+pub(super) async fn plugins(
+    pipeline: &Pipeline,
+    file: &Path,
+    wasm: &Wasm,
+    input: Option<&LinesInput>,
+    trusted: &TrustedKeys,
+) -> Result<Plugins, Failure> {
     let folder = file.parent().unwrap_or(Path::new("."));
-    let mut plugins: HashMap<_, Arc<dyn Plugin>> = HashMap::new();
+    let mut plugins = Plugins::new();
     for stage in pipeline.stages() {
-        let plugin = match &stage.plugin {
+        let plugin: Arc<dyn Plugin> = match &stage.plugin {
             PluginRef::File(path) => component(&folder.join(path), wasm, &stage.grants, trusted).await?,
             PluginRef::Builtin(name) => builtin(name, input)?,
             PluginRef::Name { name, .. } => return Err(no_store(stage, name, file)),
         };
         plugins.insert(stage.name.clone(), plugin);
     }
-    Ok(LoadedPipeline::new(pipeline, plugins)?.with_digest(digest))
+    Ok(plugins)
 }
 
 /// Loads the very bytes that its signature was checked with.
@@ -145,6 +158,7 @@ fn builtin(name: &str, input: Option<&LinesInput>) -> Result<Arc<dyn Plugin>, Fa
                 Ok(tokio::io::BufReader::with_capacity(READ_BYTES, file))
             }))
         }
+        Some(LinesInput::Nothing) => Ok(native::lines(|_| Ok(tokio::io::empty()))),
         None => Err(Failure::new(
             Exit::Usage,
             "the pipeline reads lines (`builtin:lines`); use `forebay run PIPELINE --input FILE`, or `--input -`",

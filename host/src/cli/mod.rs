@@ -2,6 +2,7 @@
 
 mod author;
 mod cache;
+mod cases;
 pub mod cluster;
 mod demo;
 mod exit;
@@ -34,7 +35,7 @@ Exit codes:
   65  bad data: a pipeline file, a plugin   73  a file or socket cannot be made
   66  a file to read is missing             74  reading or writing failed
   76  a stage refused a request             77  not permitted
-  78  bad configuration                     1   what was compared differs (replay)
+  78  bad configuration                     1   what was compared differs (replay, test)
 
 Begin with `forebay demo`. Documentation: README.md, and ARCHITECTURE.md for how it works.";
 
@@ -88,7 +89,7 @@ enum Command {
     New(author::NewArgs),
     Build(author::BuildArgs),
     Dev(author::DevArgs),
-    Test(author::TestArgs),
+    Test(cases::Args),
     Inspect(inspect::Args),
     Graph(graph::Args),
     Push(push::Args),
@@ -189,7 +190,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::New(args) => author::new(&args),
         Command::Build(args) => author::build(&args),
         Command::Dev(args) => block_on(author::dev(args)),
-        Command::Test(args) => author::test(&args),
+        Command::Test(args) => cases::test(&args),
         Command::Push(args) => push::push(&args),
         Command::Pull(args) => pull::pull(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),
@@ -203,7 +204,7 @@ fn say(text: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start threads").because(error))?;
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(command)));

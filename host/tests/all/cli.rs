@@ -113,7 +113,10 @@ fn wrong_usage_is_64_and_help_is_0() {
         (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--stage <STAGE>", "--out <DIR>"]),
         (&["new", "--help"], &["Usage: forebay new [OPTIONS] --lang <LANGUAGE> --role <ROLE> <NAME>"]),
         (&["dev", "--help"], &["Usage: forebay dev [OPTIONS] [DIR]", "the former version runs on"]),
-        (&["test", "--help"], &["Usage: forebay test [DIR]"]),
+        (
+            &["test", "--help"],
+            &["Usage: forebay test [OPTIONS] [PIPELINE]", "--seeds <A..B>", "Exit code 0: all cases pass"],
+        ),
         (&["call", "--help"], &["Usage: forebay call [OPTIONS] <STAGE> <REQUEST>", "Exit code 76", "--within"]),
         (
             &["demand", "--help"],

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cache;
+mod cases;
 mod cli;
 mod demo;
 mod deploy;

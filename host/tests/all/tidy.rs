@@ -204,17 +204,18 @@ fn first_name(path: &str) -> String {
     path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// Calls go down: cli, node, then the three seams, then the core.
+/// Calls go down: cli, cases of pipelines, node, then the three seams, then the core.
 #[test]
 fn calls_go_down_only() {
     for (below, above) in [
-        ("host/src/inbox", &["node", "cli", "runtime", "transport", "dlq"][..]),
-        ("host/src/registry", &["node", "cli", "runtime", "inbox", "dlq"]),
-        ("host/src/runtime", &["node", "cli", "registry", "transport", "inbox", "dlq"]),
-        ("host/src/transport", &["node", "cli", "registry", "runtime", "inbox", "dlq"]),
-        ("host/src/dlq", &["node", "cli", "registry", "runtime", "transport", "inbox"]),
-        ("host/src/config", &["node", "cli", "registry", "runtime", "transport", "inbox"]),
-        ("host/src/node", &["cli"]),
+        ("host/src/inbox", &["node", "cli", "cases", "runtime", "transport", "dlq"][..]),
+        ("host/src/registry", &["node", "cli", "cases", "runtime", "inbox", "dlq"]),
+        ("host/src/runtime", &["node", "cli", "cases", "registry", "transport", "inbox", "dlq"]),
+        ("host/src/transport", &["node", "cli", "cases", "registry", "runtime", "inbox", "dlq"]),
+        ("host/src/dlq", &["node", "cli", "cases", "registry", "runtime", "transport", "inbox"]),
+        ("host/src/config", &["node", "cli", "cases", "registry", "runtime", "transport", "inbox"]),
+        ("host/src/node", &["cli", "cases"]),
+        ("host/src/cases", &["cli"]),
     ] {
         for source in sources(&[below]).into_iter().filter(Source::is_product) {
             let named = modules_named(&source);

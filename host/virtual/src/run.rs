@@ -83,7 +83,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, agreement: Agreement, identities: &[NodeIdentity]) -> Self {
-        forebay::registry::raft::simulated::seed(seed);
+        forebay::registry::raft::dice::seed(seed);
         progress::begin(seed);
         let (mut random, story) = (SmallRng::seed_from_u64(seed), Story::default());
         let workload = Arc::new(Workload::draw(&story, &mut random, identities.len()));

@@ -8,4 +8,4 @@ mod test;
 pub(super) use build::{Args as BuildArgs, build, build_project};
 pub(super) use dev::{Args as DevArgs, dev};
 pub(super) use new::{Args as NewArgs, new};
-pub(super) use test::{Args as TestArgs, test};
+pub(super) use test::{project, test};

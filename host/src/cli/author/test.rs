@@ -1,23 +1,21 @@
-//! `forebay test`: a project's own tests, by the usual runner of its language.
+//! A project's own tests, by the usual runner of its language: a part of `forebay test`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use forebay_author::Project;
+use forebay_author::{AuthorError, Project};
 
-use super::super::{Exit, Failure};
-
-/// Run the tests of a project, by the usual runner of its language
+/// Runs the tests of the project in this directory.
 ///
-/// Those are `cargo test`, `go test`, `node --test`, pytest or unittest, `zig test`, or a program compiled with the
-/// system's C or C++ compiler. They need no wasm: the SDK's harness makes the calls that a host makes.
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Args {
-    /// Directory of the project
-    #[arg(default_value = ".")]
-    dir: PathBuf,
+/// # Errors
+/// [`AuthorError`], of a test that fails, too.
+pub(in crate::cli) fn test(directory: &Path) -> Result<(), AuthorError> {
+    project(directory)?.test()
 }
 
-pub(in crate::cli) fn test(args: &Args) -> Result<Exit, Failure> {
-    Project::open(&args.dir)?.test()?;
-    Ok(Exit::Done)
+/// The project in this directory.
+///
+/// # Errors
+/// [`AuthorError`]: there is none, or its manifest is wrong.
+pub(in crate::cli) fn project(directory: &Path) -> Result<Project, AuthorError> {
+    Project::open(directory)
 }

@@ -72,7 +72,7 @@ impl IngestKey {
 ///
 /// # Errors
 /// Which event is wrong, what was found, and what was expected.
-pub(super) fn batch(events: &[IngestEvent]) -> Result<Batch, String> {
+pub(crate) fn batch(events: &[IngestEvent]) -> Result<Batch, String> {
     let mut columns = Columns::default();
     let any_topics = events.iter().any(|event| event.topic.is_some());
     let any_keys = events.iter().any(|event| event.key.is_some());

@@ -181,7 +181,7 @@ impl Doors {
 impl Desk {
     /// # Errors
     /// [`NotIngested`].
-    pub(super) async fn ingest(&self, ingest: Ingest) -> Result<Ingested, NotIngested> {
+    pub(crate) async fn ingest(&self, ingest: Ingest) -> Result<Ingested, NotIngested> {
         let refused = |why: String| NotIngested::new("refused", why);
         let ended = |_| NotIngested::new("unknown", "the node has ended");
         let client = parse_client(&ingest.client).map_err(refused)?;

@@ -52,6 +52,7 @@ use crate::{
     registry::Registry,
 };
 pub(super) use deploy::DeployDesk;
+pub(crate) use events::batch as batch_of;
 use ingest::Doors;
 pub(super) use ingest::{DoorTable, door_table};
 use report::CoreReport;

@@ -4,10 +4,9 @@
 //! state as bytes; what they mean is decided by who implements [`Machine`].
 
 mod codec;
+pub mod dice;
 mod group;
 mod network;
-#[cfg(feature = "simulated")]
-pub mod simulated;
 mod store;
 mod types;
 

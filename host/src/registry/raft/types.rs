@@ -6,10 +6,7 @@ use bytes::Bytes;
 use forebay_proto::ids::NodeName;
 use openraft::type_config::alias;
 
-#[cfg(feature = "simulated")]
-use super::simulated::Runtime;
-#[cfg(not(feature = "simulated"))]
-use openraft_rt_tokio::TokioRuntime as Runtime;
+use super::dice::Runtime;
 
 /// The longest command, in bytes.
 ///

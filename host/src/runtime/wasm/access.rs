@@ -21,7 +21,10 @@ use std::{
 use forebay_proto::pipeline::{Endpoint, Grants, Hosts};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, sockets::SocketAddrUse};
 
-use super::output::{Stream, Voice};
+use super::{
+    output::{Stream, Voice},
+    simulated,
+};
 
 /// The most random bytes in one call of a guest.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -36,6 +39,7 @@ const ADDRESSES_MAX: usize = 256;
 pub(super) fn context(grants: &Arc<Grants>, found: &Found, voice: &Voice) -> Result<WasiCtx, String> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(voice.stream(Stream::Stdout)).stderr(voice.stream(Stream::Stderr)).max_random_size(RANDOM_BYTES_MAX);
+    simulated::provide(&mut wasi);
     variables(&mut wasi, grants)?;
     directories(&mut wasi, grants)?;
     wasi.allow_tcp(!grants.tcp.is_empty()).allow_udp(!grants.udp.is_empty());

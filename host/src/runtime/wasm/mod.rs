@@ -24,6 +24,7 @@ mod output;
 mod plugin;
 pub mod progress;
 mod signature;
+pub(crate) mod simulated;
 mod store;
 mod trap;
 mod wit;

@@ -90,7 +90,7 @@ struct GraphRun {
 
 impl GraphRun {
     fn new(seed: u64, has_faults: bool, identities: &[NodeIdentity]) -> Self {
-        forebay::registry::raft::simulated::seed(seed);
+        forebay::registry::raft::dice::seed(seed);
         progress::begin(seed);
         let graph = Graph::draw(seed, if has_faults { Options::LASTING } else { Options::ALL });
         let (random, story) = (SmallRng::seed_from_u64(seed), Story::default());

@@ -1,4 +1,4 @@
-//! Tokio, with chance that comes from a seed: in virtual time, elections are then the same each time.
+//! Tokio, with chance that can be given a seed: in virtual time, elections are then the same each time.
 
 use std::{
     cell::RefCell,
