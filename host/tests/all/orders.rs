@@ -121,3 +121,16 @@ fn instances_of_a_stage_are_changed_by_command_while_it_runs() {
     until(&cluster, "a", "p/printer", "one runs", |stage| stage["running_instances"] == 1);
     nodes.into_iter().for_each(|(node, _)| node.end("-TERM"));
 }
+
+#[test]
+fn what_a_stage_has_handled_is_shown() {
+    let cluster = Cluster::new();
+    let nodes = cluster.start_all(&["a"], 1);
+    let is_at_work = |stage: &Value| stage["handled"].as_u64().is_some_and(|events| events > 20);
+    let printer = until(&cluster, "a", "p/printer", "it is at work", is_at_work);
+    let [handled, calls, busy] = ["handled", "calls", "busy_us"].map(|count| printer[count].as_u64().unwrap());
+    assert!(calls > 0 && calls <= handled && busy > 0, "{printer}");
+    assert_eq!(printer["rejected"], 0);
+    until(&cluster, "a", "p/counter", "it made them", |stage| stage["handled"].as_u64().unwrap() >= handled);
+    nodes.into_iter().for_each(|(node, _)| node.end("-TERM"));
+}

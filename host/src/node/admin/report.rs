@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use forebay_proto::{
+    deploy::Meter,
     ids::BootId,
     names::{
         Claim, GlobalName,
@@ -81,7 +82,9 @@ fn stage(name: &GlobalName, state: &StageState, ordered: &Ordered) -> wire::Stag
     let epoch = state.running.as_ref().filter(|_| state.is_global()).map(|_| state.epoch.to_string());
     let in_hand = state.running.as_ref().map(|_| {
         let InHand { buffered, unacked, queued, instances } = state.vitals.in_hand();
-        wire::InHand { buffered, unacked, queued, running_instances: instances }
+        let Meter { events: handled, rejected, calls, busy } = state.vitals.meter();
+        let busy_us = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
+        wire::InHand { buffered, unacked, queued, running_instances: instances, handled, rejected, calls, busy_us }
     });
     let holds = Holds::new(state.plugin.role(), Ordered::default().in_force(&state.settings), ordered);
     wire::Stage { name: name.to_string(), global: state.is_global(), state: how.to_owned(), epoch, holds, in_hand }

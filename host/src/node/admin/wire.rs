@@ -239,6 +239,14 @@ pub struct InHand {
     pub queued: u64,
     /// Instances of its plugin that its events are divided among.
     pub running_instances: u64,
+    /// Since it began to run: events that its plugin made or was given.
+    pub handled: u64,
+    /// Those of them that it could not process.
+    pub rejected: u64,
+    /// Calls with these events.
+    pub calls: u64,
+    /// How long those took in all. Unit: microseconds.
+    pub busy_us: u64,
 }
 
 /// A global stage with all its owners.
