@@ -255,3 +255,30 @@ fn what_is_wrong_with_the_files_is_said() {
         test(&[&pipeline]).assert_failed(65, &format!("forebay: {cases}{told}"));
     }
 }
+
+/// What a broadcast keeps for the owner of a stage that is killed is for the next owner.
+#[test]
+fn a_global_stage_that_moves_loses_nothing_of_a_broadcast() {
+    let desk = Desk::new();
+    let text = format!(
+        "name = \"p\"\n[stages.source]\nplugin = \"builtin:sample\"\nconfig = {{ events = [\"sample\"] }}\nscope = \"global\"\n\
+         dispatcher = \"broadcast\"\n\
+         [stages.writer]\nplugin = \"{}\"\nscope = \"global\"\nsubscribe = [{{ to = \"source\", max_demand = 4 }}]\n",
+        prebuilt("printer").display(),
+    );
+    let pipeline = desk.write("pipeline.toml", text);
+    // Long after the start of the source, which keeps what it emits at first for whoever comes.
+    let put_in: Vec<String> = (0..40).map(|number| format!("{{ text = \"{number}\", at = \"30s\" }}")).collect();
+    let expected: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    let fault = |kind: &str, when: &str| format!("[[case.fault]]\nkind = \"{kind}\"\nstage = \"writer\"\n{when}\n");
+    let case = format!(
+        "[[case]]\nname = \"the case\"\nnodes = 3\n[[case.input]]\nstage = \"source\"\nevents = [{}]\n{}{}\
+         [[case.expect]]\nstage = \"writer\"\ngiven = {expected:?}\norder = \"any\"\n",
+        put_in.join(", "),
+        // All began on one node, which leaves to two others what it had.
+        fault("drain-node", "at = \"5s\""),
+        fault("crash-node", "after = 10\nback = \"never\""),
+    );
+    desk.write("pipeline.test.toml", case);
+    assert_passes(&pipeline, &["--seeds", "0..3"]);
+}

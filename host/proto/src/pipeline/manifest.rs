@@ -56,7 +56,9 @@ fn read(mut file: Fields<'_>, problems: &mut Problems) -> Option<Pipeline> {
         return None;
     }
     let upstream_order = check_cycle(&stages, &edges, problems)?;
-    Some(Pipeline { name, stages: stages.into_iter().map(|read| read.stage).collect(), upstream_order })
+    let mut stages: Vec<_> = stages.into_iter().map(|read| read.stage).collect();
+    routing::share_with_successors(&mut stages);
+    Some(Pipeline { name, stages, upstream_order })
 }
 
 /// A stage with where its subscriptions stand, for errors that need other stages.
@@ -108,13 +110,11 @@ fn stage<'d>(key: &str, node: &Node<'d>, problems: &mut Problems) -> Option<Read
     let config = fields.optional(problems, "config", json::from_table);
     let subscribe = fields.optional(problems, "subscribe", subscriptions).unwrap_or_default();
     let dispatcher = fields.optional(problems, "dispatcher", routing::dispatcher);
-    let batch = fields.optional(problems, "batch", |node, problems| {
-        flow::batch(node, subscribe.iter().map(|(subscription, _)| subscription), problems)
-    });
+    let subscriptions = || subscribe.iter().map(|(subscription, _)| subscription);
+    let batch = fields.optional(problems, "batch", |node, problems| flow::batch(node, subscriptions(), problems));
     let rate_limit = fields.optional(problems, "rate_limit", flow::rate_limit);
     let concurrency = fields.optional(problems, "concurrency", |node, problems| {
-        let subscriptions = subscribe.iter().map(|(subscription, _)| subscription);
-        flow::concurrency(node, plugin.as_ref(), subscriptions, problems)
+        flow::concurrency(node, plugin.as_ref(), subscriptions(), problems)
     });
     let buffer = fields.optional(problems, "buffer", buffer);
     let restart = fields.optional(problems, "restart", restart);

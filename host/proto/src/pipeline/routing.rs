@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use super::{
-    Stage, Subscription,
+    Scope, Stage, Subscription,
     fields::{Fields, Node, describe},
     problem::{Problems, quote},
 };
@@ -204,6 +204,18 @@ fn topics(node: &Node<'_>, problems: &mut Problems) -> Option<Vec<Pattern>> {
         Err(_) => element.unexpected(problems, expected),
     };
     elements.iter().map(topic).collect()
+}
+
+/// A stage of global scope has one owner after the other, on whichever node: what a broadcast keeps for one is for the next.
+/// As instances that share they have the same group, so that none of it is given up.
+pub(super) fn share_with_successors(stages: &mut [Stage]) {
+    let broadcasts = |stage: &&Stage| Kind::of(&stage.dispatcher) == Kind::Broadcast;
+    let sources: BTreeSet<_> = stages.iter().filter(broadcasts).map(|stage| stage.name.clone()).collect();
+    for stage in stages.iter_mut().filter(|stage| stage.scope == Scope::Global) {
+        for subscription in stage.subscribe.iter_mut().filter(|subscription| sources.contains(&subscription.to)) {
+            subscription.select.deliver = Deliver::Shared;
+        }
+    }
 }
 
 /// Notes wishes of a subscription that its producer's dispatcher cannot fulfil.

@@ -53,6 +53,17 @@ fn what_a_subscription_wants_is_read() {
 }
 
 #[test]
+fn owners_of_a_stage_share_what_a_broadcast_gives_them() {
+    let deliver = |scope: &str, dispatcher: &str| {
+        let text = pair(dispatcher, "").replace("[stages.b]\n", &format!("[stages.b]\n{scope}\n"));
+        parse(&text).unwrap().stages()[1].subscribe[0].select.deliver
+    };
+    assert_eq!(deliver("scope = \"global\"", "\"broadcast\""), Deliver::Shared);
+    assert_eq!(deliver("scope = \"node\"", "\"broadcast\""), Deliver::Each);
+    assert_eq!(deliver("scope = \"global\"", "\"demand\""), Deliver::Each);
+}
+
+#[test]
 fn a_wish_that_does_not_fit_the_dispatcher_names_both_keys() {
     assert_eq!(
         messages(&pair("\"demand\"", ", deliver = \"shared\"")),
