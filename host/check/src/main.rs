@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Parser;
-use forebay_check::{Agreement, Checker, MergeError, Minimum, Options, Truth, Verdict, files};
+use forebay_check::{Agreement, Checker, Dispatching, MergeError, Minimum, Options, Truth, Verdict, files};
 
 /// Judge the traces of a run.
 ///
@@ -38,6 +38,9 @@ struct Args {
     /// What must have happened: `takeovers=3,zombies=1,stale=1,redeliveries=1,fenced=1`
     #[arg(long, value_name = "WHAT=N,…")]
     require: Option<Minimum>,
+    /// A consumer with `concurrency` above 1: its instances are done in any order. Repeat it for several
+    #[arg(long, value_name = "PIPELINE/STAGE")]
+    several: Vec<String>,
     /// How far the clocks of different files may differ; nothing on one machine
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     skew: Duration,
@@ -67,6 +70,10 @@ fn run(args: &Args) -> Result<Verdict, MergeError> {
         truths: args.truth.clone(),
         repeats_max: args.repeats_max,
         minimum: args.require.unwrap_or_default(),
+        dispatching: Dispatching {
+            several: args.several.iter().map(|stage| stage.as_str().into()).collect(),
+            ..Dispatching::default()
+        },
         ..Options::default()
     };
     let mut checker = Checker::new(options);

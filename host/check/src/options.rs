@@ -99,6 +99,8 @@ pub struct Dispatching {
     pub partition: HashSet<Text>,
     /// Some events may be selected by no consumer (`topics`), and are then never processed.
     pub selected: HashSet<Text>,
+    /// Consumers with several instances (`concurrency`), which are done with what they were given in any order.
+    pub several: HashSet<Text>,
 }
 
 /// See the fields; the default is a run in quorum mode of which nothing more is known.

@@ -1,6 +1,6 @@
 //! On one subscription, events that are delivered for the first time come in the order of their
 //! numbers: when sent, when received and when processed. Not of a stage with partitions: one that is moved brings along
-//! what waited for it.
+//! what waited for it. Nor when it is processed by one of several instances.
 //!
 //! Source: SEMANTICS I12.
 
@@ -33,6 +33,7 @@ impl Law for FirstDeliveriesInOrder {
         let (edge, source, sub, runs): (_, _, _, &[Run]) = match &fact.event {
             Event::Send { attempt: 1, stage, sub, runs, .. } => (Edge::Sent, stage, *sub, runs),
             Event::Recv { attempt: 1, source, sub, runs, .. } => (Edge::Received, source, *sub, runs),
+            Event::Handled { stage, .. } if world.options.dispatching.several.contains(stage) => return,
             Event::Handled { attempt: 1, source, sub, runs, .. } => (Edge::Processed, source, *sub, runs),
             _ => return,
         };
@@ -74,5 +75,14 @@ mod tests {
         let partition = |name: &str| Dispatching { partition: [name.into()].into(), ..Dispatching::default() };
         holds!(story(), dispatching: partition(SOURCE));
         breaks!(story(), "event 0", dispatching: partition("p/other"));
+    }
+
+    #[test]
+    fn several_instances_are_done_in_any_order() {
+        let story = || [handled_at("b", 1, 5, 5), handled_at("b", 1, 0, 5)];
+        let several = |name: &str| Dispatching { several: [name.into()].into(), ..Dispatching::default() };
+        holds!(story(), dispatching: several(SINK));
+        breaks!(story(), "event 0", dispatching: several(SOURCE));
+        breaks!([sent("a", 1, "b", 5, 5, 1), sent("a", 1, "b", 0, 5, 1)], "event 0", dispatching: several(SINK));
     }
 }

@@ -60,7 +60,9 @@ impl Workers {
     fn spawn(&mut self, no: GuestNo, instance: Option<Box<dyn Instance>>) {
         let (jobs, todo) = mpsc::channel(1);
         let (plugin, vitals) = (Arc::clone(&self.plugin), Arc::clone(&self.vitals));
-        let spec = InstanceSpec { instance: no.0, ..self.spec.clone() };
+        // What was kept of a stage is of one instance.
+        let restore = self.spec.restore.clone().filter(|_| no == GuestNo::FIRST);
+        let spec = InstanceSpec { instance: no.0, restore, ..self.spec.clone() };
         self.tasks.spawn(Guest { no, instance, plugin, spec, vitals }.work(todo, self.done.clone()));
         self.jobs.insert(no, jobs);
     }
@@ -97,8 +99,8 @@ impl Workers {
     pub(super) async fn terminate(mut self, reason: &str) {
         let end = async {
             for jobs in std::mem::take(&mut self.jobs).into_values() {
-                // Behind a call in flight, which the task has taken already.
-                let _ = jobs.try_send(Job::Terminate(reason.to_owned()));
+                // Behind a call in flight, which the task takes at once.
+                let _ = jobs.send(Job::Terminate(reason.to_owned())).await;
             }
             while self.tasks.join_next().await.is_some() {}
         };
