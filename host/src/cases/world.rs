@@ -86,7 +86,7 @@ struct Machine {
 #[derive(Debug)]
 enum Process {
     Down,
-    Up(Node),
+    Up(Box<Node>),
     /// It ends in good order, and may start again so long after.
     Ending(JoinHandle<NodeExit>, Option<Duration>),
 }
@@ -163,7 +163,7 @@ impl World {
         machine.has_run = true;
         let node = Node::start(options);
         self.desks.set(index, Some(node.desk()));
-        machine.process = Process::Up(node);
+        machine.process = Process::Up(Box::new(node));
         Ok(())
     }
 

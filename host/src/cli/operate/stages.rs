@@ -142,7 +142,7 @@ pub(in crate::cli) fn resize(args: &ResizeArgs) -> Result<Exit, Failure> {
 impl Choice {
     fn order(&self, set: Option<Set>) -> Result<StageHolds, Failure> {
         match self.asked.client()?.ask(Request::OrderStage(Order { stage: self.stage.clone(), set }))? {
-            Answer::Stage(told) => Ok(told),
+            Answer::Stage(told) => Ok(*told),
             _ => Err(something_else()),
         }
     }

@@ -187,7 +187,7 @@ async fn answer(desk: &Desk, request: Request) -> Answer {
         Request::Deploy(asked) => desk.deploy(asked).await.map(Answer::Deploy),
         Request::DeadLetters(asked) => desk.dead_letters(asked).await.map(Answer::DeadLetters),
         Request::Call(call) => desk.call(call).await.map(Answer::Called),
-        Request::OrderStage(order) => desk.order_stage(order).await.map(Answer::Stage),
+        Request::OrderStage(order) => desk.order_stage(order).await.map(|told| Answer::Stage(Box::new(told))),
         Request::Tap(tap) => desk.tap(tap).await.map(Answer::Tapped),
         Request::Ingest(ingest) => {
             return desk.ingest(ingest).await.map_or_else(Answer::NotIngested, Answer::Ingested);

@@ -99,7 +99,7 @@ pub enum Answer {
     /// To `Call`.
     Called(Called),
     /// To `OrderStage`.
-    Stage(StageHolds),
+    Stage(Box<StageHolds>),
     /// To `Tap`.
     Tapped(Tapped),
     /// To `Ingest`: the events will not be lost any more.

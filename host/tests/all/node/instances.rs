@@ -34,12 +34,15 @@ fn keyed_from(begins: &Arc<AtomicBool>, limit: u64, keys: u64) -> Arc<dyn Plugin
     })
 }
 
-/// Who took which events of which key, in order: node, instance, key, number.
+/// Node, instance, key and number of an event.
+type OneTaken = (String, u32, String, u64);
+
+/// Who took which events of which key, in order.
 #[derive(Clone, Debug, Default)]
-struct Taken(Arc<(Mutex<Vec<(String, u32, String, u64)>>, Condvar)>);
+struct Taken(Arc<(Mutex<Vec<OneTaken>>, Condvar)>);
 
 impl Taken {
-    fn all(&self) -> Vec<(String, u32, String, u64)> {
+    fn all(&self) -> Vec<OneTaken> {
         self.0.0.lock().unwrap().clone()
     }
 
