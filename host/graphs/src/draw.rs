@@ -45,11 +45,21 @@ impl Graph {
         for at in 0..STAGES {
             draw.select(at);
         }
+        draw.multiply();
         Self { seed, stages: draw.stages, is_early }
     }
 }
 
 impl Draw {
+    /// Who gets what does not depend on how many there are.
+    fn multiply(&mut self) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.role != Role::Source) {
+            if self.random.random_bool(0.3) {
+                stage.instances = self.random.random_range(2..=4);
+            }
+        }
+    }
+
     fn place(&mut self) -> Place {
         *Place::ALL.choose(&mut self.random).expect("there are some")
     }
@@ -73,6 +83,7 @@ impl Draw {
             dispatcher: self.dispatcher(),
             emits: first..first + count,
             copies: 1,
+            instances: 1,
             inputs: Vec::new(),
         };
         self.stages.push(stage);
@@ -91,6 +102,7 @@ impl Draw {
             dispatcher,
             emits: 0..0,
             copies: 1,
+            instances: 1,
             inputs: Vec::new(),
         };
         let mut load = 0;

@@ -133,6 +133,8 @@ pub struct Stage {
     pub emits: Range<u64>,
     /// How often a relay passes on each event.
     pub copies: u32,
+    /// In how many instances it runs on each of its nodes; a source in one.
+    pub instances: u32,
     /// Whom it subscribes to.
     pub inputs: Vec<Input>,
 }

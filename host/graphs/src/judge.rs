@@ -55,6 +55,9 @@ impl Graph {
                 Dispatcher::Broadcast => drop(dispatching.broadcast.insert(name.clone())),
                 Dispatcher::Partition { .. } => drop(dispatching.partition.insert(name.clone())),
             }
+            if stage.instances > 1 {
+                dispatching.several.insert(name.clone());
+            }
             if self.consumers_of(at).any(|(.., input)| !input.topics.is_empty()) {
                 dispatching.selected.insert(name);
             }

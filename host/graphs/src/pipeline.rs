@@ -35,6 +35,9 @@ impl Graph {
         if let Some(label) = stage.place.label {
             writeln!(to, "labels = [\"{label}\"]")?;
         }
+        if stage.instances > 1 {
+            writeln!(to, "concurrency = {}", stage.instances)?;
+        }
         match stage.dispatcher {
             Dispatcher::Broadcast if has_consumers => {
                 writeln!(to, "dispatcher = {{ kind = \"broadcast\", away = \"{AWAY}\" }}")?;

@@ -16,7 +16,7 @@ use anyhow::Context;
 use forebay::{
     node::{LoadedPipeline, Plugins},
     runtime::{
-        GuestDelivery, Output, Plugin, Produced, Role, StageError,
+        GuestDelivery, InstanceSpec, Output, Plugin, Produced, Role, StageError,
         native::{Native, Resumable},
     },
 };
@@ -229,6 +229,14 @@ impl Life {
         let instance = story.instance(node.clone(), boot, stage.clone());
         story.tell(What::Began { instance: instance.clone() });
         Self { story: story.clone(), instance }
+    }
+
+    /// One of several instances of a stage, of which the first stands for all.
+    pub(crate) fn of_many(story: &Story, spec: &InstanceSpec, boot: BootId) -> Self {
+        if spec.instance == 0 {
+            return Self::begin(story, &spec.node, boot, &spec.stage);
+        }
+        Self { story: story.clone(), instance: story.instance(spec.node.clone(), boot, spec.stage.clone()) }
     }
 
     fn emit(&self, contents: std::ops::Range<u64>) -> Batch {

@@ -146,7 +146,7 @@ fn with_faults_an_event_that_reaches_nobody_is_found() {
 fn fan(dispatcher: Dispatcher, sinks: &[(Scope, Input)]) -> Graph {
     let stage = |name: String, role, scope, emits, inputs| {
         let (place, copies) = (Place::ALL[0], 1);
-        Stage { name, role, scope, place, dispatcher, emits, copies, inputs }
+        Stage { name, role, scope, place, dispatcher, emits, copies, instances: 1, inputs }
     };
     let mut stages = vec![stage("source-0".to_owned(), Role::Source, Scope::Global, 0..1, vec![])];
     for (at, (scope, input)) in sinks.iter().enumerate() {

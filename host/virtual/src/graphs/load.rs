@@ -76,7 +76,7 @@ impl GraphLoad {
                 })
             }
             Role::Relay => Native::producer_consumer("relay", move |spec| {
-                let life = Life::begin(&story, &spec.node, boot, &spec.stage);
+                let life = Life::of_many(&story, spec, boot);
                 let failing = failing.clone();
                 Ok(move |delivery: GuestDelivery| {
                     failing.check(&life.instance)?;
@@ -84,7 +84,7 @@ impl GraphLoad {
                 })
             }),
             Role::Sink => Native::consumer("sink", move |spec| {
-                let life = Life::begin(&story, &spec.node, boot, &spec.stage);
+                let life = Life::of_many(&story, spec, boot);
                 let failing = failing.clone();
                 Ok(move |delivery: GuestDelivery| {
                     failing.check(&life.instance)?;
