@@ -78,7 +78,7 @@ fn owner_moved(told: &str, end: &str) -> bool {
 #[test]
 fn the_examples_pass() {
     let mut moved = 0;
-    for name in ["testing", "lines", "ingest"] {
+    for name in ["testing", "lines", "ingest", "instances"] {
         let text = cases_of(name);
         let cases: Vec<_> =
             text.split("[[case]]\nname = \"").skip(1).filter_map(|case| case.split('"').next()).collect();
