@@ -9,9 +9,12 @@
 //! ```
 
 mod choose;
+mod stretches;
 mod topics;
 
 use std::{fmt, ops::Range, sync::Arc};
+
+pub(crate) use stretches::{joined, of_each};
 
 /// What one batch may be at most. Checked where a batch enters the host, from a guest or the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

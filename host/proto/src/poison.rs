@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{consumer::take_runs, stage::Call};
+use crate::stage::Call;
 
 /// More poison events than this within this time are no poison, but a stage that does not work: it is
 /// ended before it has thrown away all that it is given.
@@ -142,22 +142,9 @@ fn halves(call: &Call) -> Option<(Call, Call)> {
     if middle == 0 {
         return None;
     }
-    let Call::HandleEvents { sub, source, epoch, attempt, runs, events } = call else {
-        let Call::HandleIngest { first, events } = call else { return None };
-        let half = |first, range| Call::HandleIngest { first, events: events.slice(range) };
-        return Some((half(*first, 0..middle), half(first + middle as u64, middle..events.len())));
-    };
-    let mut rest = VecDeque::from(runs.clone());
-    let first = take_runs(&mut rest, middle);
-    let half = |runs, range| Call::HandleEvents {
-        sub: *sub,
-        source: source.clone(),
-        epoch: *epoch,
-        attempt: attempt.saturating_add(1),
-        runs,
-        events: events.slice(range),
-    };
-    Some((half(first, 0..middle), half(rest.into(), middle..events.len())))
+    let mut second = again(call.clone());
+    let first = second.take_front(middle)?;
+    Some((first, second))
 }
 
 #[cfg(test)]

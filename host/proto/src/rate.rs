@@ -58,6 +58,10 @@ impl Limiter {
         limiter
     }
 
+    pub(crate) fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
     /// Another limit from now on: nothing beyond its burst is saved, and what is owed stays owed.
     pub(crate) fn change(&mut self, now: Duration, limit: RateLimit, call_events: u32) {
         let tokens = self.level(now) / self.parts(1);

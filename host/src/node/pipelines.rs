@@ -163,7 +163,7 @@ pub(crate) fn check_roles<'p>(
         if role(&stage.name)? == Role::Consumer && stage.dispatcher != DispatcherOptions::default() {
             return Err(RoleError::NothingToDispatch { stage: name() });
         }
-        let has_state = plugin(&stage.name)?.has_checkpoint() && stage.checkpoint.is_some();
+        let has_state = checkpoint_of(stage, plugin(&stage.name)?).is_some();
         if has_state && stage.concurrency.instances > 1 {
             return Err(RoleError::StateInParts { stage: name(), instances: stage.concurrency.instances });
         }
@@ -180,9 +180,14 @@ pub(crate) fn check_roles<'p>(
     Ok(())
 }
 
+/// How often a stage's state is put on record, if it has one.
+pub(crate) fn checkpoint_of(settings: &pipeline::Stage, plugin: &dyn Plugin) -> Option<Duration> {
+    settings.checkpoint.filter(|_| plugin.has_checkpoint())
+}
+
 /// Why a stage cannot have several instances on a node, if it cannot.
 pub(crate) fn only_one(settings: &pipeline::Stage, plugin: &dyn Plugin) -> Option<&'static str> {
-    if settings.checkpoint.is_some() && plugin.has_checkpoint() {
+    if checkpoint_of(settings, plugin).is_some() {
         return Some(
             "its plugin exports `checkpoint`: its state would be in several parts; `checkpoint = \"off\"` in its file does without",
         );

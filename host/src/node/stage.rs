@@ -34,7 +34,6 @@ use forebay_proto::{
     message::{Envelope, Message, Reason, Subscribe},
     orders::Ordered,
     pipeline,
-    rate::RateLimit,
     requests::WAITING_MAX,
     stage::{Call, GuestNo, Input, Notice, Returned, Stage, Transmit},
 };
@@ -206,8 +205,6 @@ struct StageTask {
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
     ordered: watch::Receiver<Ordered>,
-    /// The limit that its machine was told last.
-    rate: Option<RateLimit>,
     losses: Losses,
     callers: mpsc::Receiver<Caller>,
     resends: mpsc::Receiver<Resend>,
@@ -242,7 +239,6 @@ impl StageTask {
         let trace = spec.tracer.stage(&spec.key(), spec.epoch, &spec.node, spec.start.seq);
         let workers = Workers::new(instance, Arc::clone(&spec.plugin), spec.instance(), Arc::clone(&spec.vitals));
         Self {
-            rate: spec.settings.rate_limit,
             losses: Losses::default(),
             spec,
             machine,

@@ -109,6 +109,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Carries it out, and lets its calm pass; says of each kind whether it bit.
+    pub(crate) fn strike(&self, world: &mut World) -> Vec<(Kind, bool)> {
+        let background = self.background.map(|kind| Fault::begin(kind, world));
+        let fault = Fault::begin(self.kind, world);
+        world.run_for(self.lasts);
+        let faults = [Some(fault), background].into_iter().flatten();
+        let struck = faults.map(|fault| (fault.kind, fault.end(world))).collect();
+        world.run_for(self.calm);
+        struck
+    }
+
     pub(crate) fn draw(kind: Kind, random: &mut SmallRng) -> Self {
         let others: Vec<_> = Kind::ALL.into_iter().filter(|other| other.is_background() && *other != kind).collect();
         let background = if random.random_bool(0.2) { others.choose(random).copied() } else { None };

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
 use crate::{
     coverage::Coverage,
-    fault::{Fault, Kind, Plan},
+    fault::{Kind, Plan},
     laws::{self, Violation},
     load::Load,
     progress,
@@ -102,27 +102,15 @@ impl Run {
         self.report()
     }
 
-    /// The nodes start, together or one after the other.
     fn form(&mut self) {
-        let gap = if self.world.random().random_bool(0.5) { 0..1 } else { 1..1500 };
-        for no in self.world.nodes() {
-            self.world.start(no);
-            let gap = Duration::from_millis(self.world.random().random_range(gap.clone()));
-            self.world.run_for(gap);
-        }
+        self.world.start_all();
         self.recover("at the beginning");
     }
 
     fn suffer(&mut self, plan: &Plan) {
-        let background = plan.background.map(|kind| Fault::begin(kind, &mut self.world));
-        let fault = Fault::begin(plan.kind, &mut self.world);
-        self.world.run_for(plan.lasts);
-        for fault in [Some(fault), background].into_iter().flatten() {
-            let kind = fault.kind;
-            let bit = fault.end(&mut self.world);
+        for (kind, bit) in plan.strike(&mut self.world) {
             self.coverage.count_fault(kind, bit);
         }
-        self.world.run_for(plan.calm);
         if plan.kind == Kind::KillAndWipe {
             // What is lost for ever counts against the majority until the group has taken the node in anew.
             self.recover("after a disk was lost");

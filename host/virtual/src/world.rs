@@ -170,6 +170,16 @@ impl World {
     // What can be done to nodes.
 
     /// Starts a node with what it had on disk; nothing if it runs.
+    /// All start, together or one after the other.
+    pub(crate) fn start_all(&mut self) {
+        let gap = if self.random.random_bool(0.5) { 0..1 } else { 1..1500 };
+        for no in self.nodes() {
+            self.start(no);
+            let gap = Duration::from_millis(self.random.random_range(gap.clone()));
+            self.run_for(gap);
+        }
+    }
+
     pub(crate) fn start(&mut self, no: NodeNo) {
         let boot = BootId(self.random.random());
         let machine = &mut self.machines[no.0];

@@ -146,11 +146,12 @@ impl Gather {
     fn sort(&mut self, at: Duration, sub: SubId, attempt: u32, mut runs: VecDeque<SeqRun>, events: &Batch) {
         let lanes = match &self.lanes {
             Some((by, lanes)) => lane_of(events, by, *lanes),
-            None => vec![(0..events.len(), None)],
+            None => vec![(None, 0..events.len())],
         };
-        for (of_lane, lane) in lanes {
+        let by = self.options.by.clone();
+        for (lane, of_lane) in lanes {
             let of_lane = events.slice(of_lane);
-            for (value, range) in alike(&of_lane, self.options.by.clone().as_ref()) {
+            for (value, range) in alike(&of_lane, by.as_ref()) {
                 let part = of_lane.slice(range);
                 let runs = take_runs(&mut runs, part.len()).into();
                 let common = Arc::new(Common { sub, attempt, value: value.map(<[u8]>::to_vec), lane });

@@ -1,17 +1,20 @@
 //! Which of a stage's instances an event is for, where it has several.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use super::GatherBy;
-use crate::{batch::Batch, dispatch::hash};
+use crate::{
+    batch::{Batch, of_each},
+    dispatch::hash,
+};
 
 /// The lanes of events, of so many: stretches of one each. `None`: these may be given to any instance.
-pub(crate) fn lane_of(events: &Batch, by: &GatherBy, lanes: usize) -> Vec<(Range<usize>, Option<usize>)> {
+pub(crate) fn lane_of(events: &Batch, by: &GatherBy, lanes: usize) -> Vec<(Option<usize>, Range<usize>)> {
     let lane = |value: &[u8]| {
         let lane = spread(hash(value)) % lanes as u64;
         usize::try_from(lane).expect("below the number of lanes")
     };
-    alike(events, Some(by)).into_iter().map(|(value, range)| (range, value.map(lane))).collect()
+    alike(events, Some(by)).into_iter().map(|(value, range)| (value.map(lane), range)).collect()
 }
 
 /// A hash that has nothing in common with the one a partition is found by: of the events of one partition all instances
@@ -24,35 +27,14 @@ fn spread(mut hash: u64) -> u64 {
 
 /// The ranges of neighbours that are equal in what counts, and what they have in common.
 pub(super) fn alike<'b>(events: &'b Batch, by: Option<&GatherBy>) -> Vec<(Option<&'b [u8]>, Range<usize>)> {
-    let Some(by) = by else { return vec![(None, 0..events.len())] };
-    let headers = match by {
-        GatherBy::Header(name) => first_headers(events, name),
-        GatherBy::Key | GatherBy::Topic => BTreeMap::new(),
-    };
-    let mut ranges: Vec<(Option<&[u8]>, Range<usize>)> = Vec::new();
-    for index in 0..events.len() {
-        let event = events.event(index);
-        let value = match by {
-            GatherBy::Key => Some(event.key).filter(|key| !key.is_empty()),
-            GatherBy::Topic => event.topic.map(str::as_bytes),
-            GatherBy::Header(_) => headers.get(&index).map(|value| value.as_bytes()),
-        };
-        match ranges.last_mut() {
-            Some((last, range)) if *last == value => range.end = index + 1,
-            _ => ranges.push((value, index..index + 1)),
+    match by {
+        None => vec![(None, 0..events.len())],
+        Some(GatherBy::Key) => of_each(events.iter().map(|event| Some(event.key).filter(|key| !key.is_empty()))),
+        Some(GatherBy::Topic) => of_each(events.iter().map(|event| event.topic.map(str::as_bytes))),
+        Some(GatherBy::Header(name)) => {
+            of_each(events.first_headers(name).into_iter().map(|value| value.map(str::as_bytes)))
         }
     }
-    ranges
-}
-
-fn first_headers<'b>(events: &'b Batch, name: &str) -> BTreeMap<usize, &'b str> {
-    let mut headers = BTreeMap::new();
-    for (event, of, value) in events.headers() {
-        if of == name {
-            headers.entry(event as usize).or_insert(value);
-        }
-    }
-    headers
 }
 
 #[cfg(test)]

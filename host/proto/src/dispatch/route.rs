@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::options::{PartitionBy, PartitionOptions};
-use crate::batch::Batch;
+use crate::batch::{Batch, joined, of_each};
 
 /// The 64-bit FNV-1a hash (Fowler, Noll and Vo, 1991): the same everywhere and in every release, so that an event
 /// belongs to the same partition whichever node sees to it.
@@ -26,10 +26,12 @@ pub(super) fn route(options: &PartitionOptions, batch: &Batch) -> Vec<(Option<us
             joined(batch.topic_runs().into_iter().map(of))
         }
         PartitionBy::Key => of_each(batch.iter().map(|event| hashed(event.key))),
-        PartitionBy::Header(name) => of_each(header(batch, name).into_iter().map(|value| hashed(value?.as_bytes()))),
+        PartitionBy::Header(name) => {
+            of_each(batch.first_headers(name).into_iter().map(|value| hashed(value?.as_bytes())))
+        }
         PartitionBy::Number(name) => {
             let named = |value: &str| options.partitions.iter().position(|partition| partition.as_str() == value);
-            of_each(header(batch, name).into_iter().map(|value| named(value?)))
+            of_each(batch.first_headers(name).into_iter().map(|value| named(value?)))
         }
     }
 }
@@ -38,7 +40,7 @@ pub(super) fn route(options: &PartitionOptions, batch: &Batch) -> Vec<(Option<us
 pub(super) fn why_none(options: &PartitionOptions, batch: &Batch) -> String {
     match &options.by {
         PartitionBy::Key | PartitionBy::Topic => "it has one".to_owned(),
-        PartitionBy::Header(name) | PartitionBy::Number(name) => match header(batch, name).first() {
+        PartitionBy::Header(name) | PartitionBy::Number(name) => match batch.first_headers(name).first() {
             Some(Some(value)) => {
                 let value: String = value.escape_debug().take(80).collect();
                 format!("header `{name}` holds `{value}`, which is no partition")
@@ -46,32 +48,6 @@ pub(super) fn why_none(options: &PartitionOptions, batch: &Batch) -> String {
             _ => format!("it has no header `{name}`"),
         },
     }
-}
-
-/// The first value of a header, for each event.
-fn header<'b>(batch: &'b Batch, name: &str) -> Vec<Option<&'b str>> {
-    let mut values = vec![None; batch.len()];
-    for (event, found, value) in batch.headers() {
-        if found == name {
-            values[event as usize].get_or_insert(value);
-        }
-    }
-    values
-}
-
-fn of_each(partitions: impl Iterator<Item = Option<usize>>) -> Vec<(Option<usize>, Range<usize>)> {
-    joined(partitions.enumerate().map(|(at, partition)| (partition, at..at + 1)))
-}
-
-fn joined(parts: impl Iterator<Item = (Option<usize>, Range<usize>)>) -> Vec<(Option<usize>, Range<usize>)> {
-    let mut joined: Vec<(Option<usize>, Range<usize>)> = Vec::new();
-    for (partition, range) in parts {
-        match joined.last_mut() {
-            Some((last, before)) if *last == partition => before.end = range.end,
-            _ => joined.push((partition, range)),
-        }
-    }
-    joined
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::{collections::VecDeque, time::Duration};
 use super::{Call, Concurrency, GuestNo, Held, MAX_INSTANCES, StageOptions, turns::Turn};
 use crate::{
     backoff::Backoff,
-    consumer::{GatherBy, lane_of, push_number, take_runs},
+    consumer::{GatherBy, lane_of, push_number},
     ids::Seq,
     poison::{PoisonLimit, Suspects},
     rate::Limiter,
@@ -60,9 +60,8 @@ impl Guest {
     pub(super) fn take_of_lane(&mut self, now: Duration, limiter: Option<&Limiter>, gathers: bool) -> Option<Call> {
         self.lane_at = None;
         let Some(limiter) = limiter else { return self.lane.pop_front() };
-        let Some(Call::HandleEvents { sub, source, epoch, attempt, runs, events }) = self.lane.front_mut() else {
-            return self.lane.pop_front();
-        };
+        let next = self.lane.front_mut()?;
+        let Call::HandleEvents { events, .. } = next else { return self.lane.pop_front() };
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let allowed = match gathers {
             true => Some(count).filter(|_| limiter.allows_all(now, count)),
@@ -72,15 +71,7 @@ impl Guest {
             self.lane_at = Some(if gathers { limiter.allows_all_at(count) } else { limiter.allowed_at(count) });
             return None;
         };
-        if allowed >= count {
-            return self.lane.pop_front();
-        }
-        let taken = events.take_front(allowed as usize);
-        let mut rest = VecDeque::from(std::mem::take(runs));
-        let of_taken = take_runs(&mut rest, taken.len());
-        *runs = rest.into();
-        let (sub, source, epoch, attempt) = (*sub, source.clone(), *epoch, *attempt);
-        Some(Call::HandleEvents { sub, source, epoch, attempt, runs: of_taken, events: taken })
+        if allowed < count { next.take_front(allowed as usize) } else { self.lane.pop_front() }
     }
 
     /// Whether it has events in hand, or is to have them next.
@@ -258,7 +249,7 @@ impl Pool {
         };
         let Call::HandleEvents { sub, source, epoch, attempt, runs, events } = call else { return };
         let mut of_lanes: Vec<Vec<usize>> = vec![Vec::new(); self.lanes];
-        for (range, lane) in lane_of(&events, by, self.lanes) {
+        for (lane, range) in lane_of(&events, by, self.lanes) {
             of_lanes[lane.unwrap_or(at)].extend(range);
         }
         let numbers: Vec<u64> = runs.iter().flat_map(|run| run.first.0..run.end().0).collect();

@@ -1,7 +1,11 @@
 //! What of a stage can be seen from outside.
 
 use super::{MAX_INSTANCES, Stage};
-use crate::{ids::SubId, producer::DemandMode};
+use crate::{
+    ids::SubId,
+    producer::DemandMode,
+    rate::{Limiter, RateLimit},
+};
 
 impl Stage {
     /// Whether the producer has said that it has come to its end.
@@ -32,6 +36,11 @@ impl Stage {
     /// Whether demand reaches the guest.
     pub fn demand_mode(&self) -> DemandMode {
         self.producer.mode()
+    }
+
+    /// How many events it handles in a time; `None`: as many as it can.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.limiter.as_ref().map(Limiter::limit)
     }
 
     /// Whether the guest is given no events.

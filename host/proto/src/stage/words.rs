@@ -1,13 +1,13 @@
 //! What goes into a stage's state machine, and what comes out.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
     batch::Batch,
     checkpoints::Committed,
-    consumer::{GatherBy, Owner, UpstreamOptions},
+    consumer::{GatherBy, Owner, UpstreamOptions, take_runs},
     dispatch::AboveMax,
     ids::{Epoch, NodeName, Seq, StageName, SubId},
     message::{Envelope, Reason, SeqRun},
@@ -323,6 +323,28 @@ pub enum Call {
     /// checkpoint. That state is of this moment and is no checkpoint: what a guest that is renewed later begins with is
     /// still what [`Call::Snapshot`] gave last.
     Recycle,
+}
+
+impl Call {
+    /// Takes the first `count` events off a call with events, as a call of their own; `None` of any other.
+    pub(crate) fn take_front(&mut self, count: usize) -> Option<Self> {
+        match self {
+            Self::HandleEvents { sub, source, epoch, attempt, runs, events } => {
+                let front = events.take_front(count);
+                let mut rest = VecDeque::from(std::mem::take(runs));
+                let of_front = take_runs(&mut rest, front.len());
+                *runs = rest.into();
+                let (sub, source, epoch, attempt) = (*sub, source.clone(), *epoch, *attempt);
+                Some(Self::HandleEvents { sub, source, epoch, attempt, runs: of_front, events: front })
+            }
+            Self::HandleIngest { first, events } => {
+                let (of_front, front) = (*first, events.take_front(count));
+                *first += front.len() as u64;
+                Some(Self::HandleIngest { first: of_front, events: front })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Something to do on the way to another stage. In order per subscription.

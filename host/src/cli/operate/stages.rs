@@ -1,6 +1,6 @@
 //! `forebay demand`, `suspend`, `unsuspend`, `rate` and `resize`: change how a running stage runs, or show how.
 
-use forebay_proto::pipeline;
+use forebay_proto::{pipeline, stage::MAX_INSTANCES};
 
 use super::{NodeChoice, something_else, text};
 use crate::{
@@ -85,7 +85,7 @@ pub(in crate::cli) struct ResizeArgs {
     #[command(flatten)]
     choice: Choice,
     /// How many, from 1 to 256; without it the number is printed
-    #[arg(value_name = "INSTANCES", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(value_name = "INSTANCES", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_INSTANCES)))]
     instances: Option<u32>,
     /// Take the order back: as the pipeline file says
     #[arg(long, conflicts_with = "instances")]

@@ -11,7 +11,10 @@ use forebay_proto::{
 };
 
 use super::{Observer, StageSpec};
-use crate::runtime::{Asks, InstanceSpec};
+use crate::{
+    node::pipelines::checkpoint_of,
+    runtime::{Asks, InstanceSpec},
+};
 
 impl StageSpec {
     pub(super) fn options(&self) -> StageOptions {
@@ -46,7 +49,7 @@ impl StageSpec {
         options.upstreams = settings.subscribe.iter().map(upstream).collect();
         options.fenced.clone_from(&self.fenced);
         options.first_seq = self.start.seq;
-        options.checkpoint = settings.checkpoint.filter(|_| self.plugin.has_checkpoint());
+        options.checkpoint = checkpoint_of(settings, &*self.plugin);
         options.inbox = self.inbox.as_ref().map(|inbox| inbox.position());
         options.ack = settings.ack;
         options.retry = settings.retry;

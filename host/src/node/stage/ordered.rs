@@ -23,8 +23,7 @@ impl StageTask {
             self.handle(Input::Resize(now.instances));
         }
         // Said again, a limit would take what is saved of its burst.
-        if now.rate != self.rate {
-            self.rate = now.rate;
+        if now.rate != self.machine.rate_limit() {
             self.handle(Input::SetRate(now.rate));
         }
     }

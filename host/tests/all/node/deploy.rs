@@ -286,14 +286,20 @@ fn took_at(entries: &[Entry], taker: &str) -> usize {
     entries.iter().position(is_it).unwrap_or_else(|| panic!("{taker} took nothing"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_version_that_traps_is_turned_back_by_itself() {
+/// Three nodes that run the first version, and its counter.
+async fn counting_cluster() -> (Cluster, Log, Arc<dyn Plugin>) {
     let mut cluster = Cluster::start().await;
     let log = cluster.world.log.clone();
     let counter = counting(&log, 1);
     let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
     cluster.rolled_out(first).await;
     taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    (cluster, log, counter)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_traps_is_turned_back_by_itself() {
+    let (mut cluster, log, counter) = counting_cluster().await;
     // Long enough for a hundred events on a machine that does much else.
     cluster.canary = Duration::from_secs(15);
     let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting(&log, 2, Some(100)))]).await;
@@ -326,12 +332,7 @@ fn noting_until_others_follow(log: &Log, version: u64) -> Arc<dyn Plugin> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_version_that_traps_on_the_first_node_while_the_others_follow_is_turned_back() {
-    let mut cluster = Cluster::start().await;
-    let log = cluster.world.log.clone();
-    let counter = counting(&log, 1);
-    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
-    cluster.rolled_out(first).await;
-    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let (mut cluster, log, counter) = counting_cluster().await;
     let bad = cluster.deploy(&often(), [("counter", counter), ("sink", noting_until_others_follow(&log, 2))]).await;
     let Standing::RolledBack { why, .. } = cluster.ended(bad).await else { panic!("{}", log.told()) };
     assert!(why.contains("sink: ") && why.contains("told to fail late"), "{why}");
@@ -440,12 +441,7 @@ async fn a_paused_pipeline_goes_on_where_it_was_and_one_that_is_undeployed_ends(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn stages_come_and_go_while_the_others_run_on() {
-    let mut cluster = Cluster::start().await;
-    let log = cluster.world.log.clone();
-    let counter = counting(&log, 1);
-    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
-    cluster.rolled_out(first).await;
-    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let (mut cluster, log, counter) = counting_cluster().await;
     let (began, mark) = (Instant::now(), log.mark());
     let renamed = often().replace("stages.sink", "stages.drain");
     let second = cluster.deploy(&renamed, [("counter", counter), ("drain", noting(&log, 2, None))]).await;
@@ -525,12 +521,7 @@ async fn a_loader_that_panics_is_a_failure_and_not_tried_without_pause() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_ordered_of_a_stage_holds_for_its_next_version_and_goes_with_the_stage() {
-    let mut cluster = Cluster::start().await;
-    let log = cluster.world.log.clone();
-    let counter = counting(&log, 1);
-    let first = cluster.deploy(&often(), [("counter", Arc::clone(&counter)), ("sink", noting(&log, 1, None))]).await;
-    cluster.rolled_out(first).await;
-    taken_by(&log, 0, &["a1", "b1", "c1"]).await;
+    let (mut cluster, log, counter) = counting_cluster().await;
     let order = async |cluster: &Cluster, set: Set| {
         let order = admin::Order { stage: "sink".to_owned(), set: Some(set) };
         cluster.nodes["a"].desk().order_stage(order).await.unwrap_or_else(|why| panic!("{why}"))

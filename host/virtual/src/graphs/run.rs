@@ -6,11 +6,11 @@ use forebay::transport::identity::NodeIdentity;
 use forebay_check::Agreement;
 use forebay_graphs::{Graph, NODES, Options, Tally};
 use forebay_trace::Record;
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{coverage::Coverage, load::GraphLoad};
 use crate::{
-    fault::{Fault, Kind, Plan},
+    fault::Kind,
     laws::{self, Violation},
     load::Load,
     progress,
@@ -104,7 +104,7 @@ impl GraphRun {
     }
 
     fn run(mut self) -> Report {
-        self.start();
+        self.world.start_all();
         if !self.graph.is_early {
             self.wait_for_all_to_join();
         }
@@ -115,16 +115,6 @@ impl GraphRun {
         self.finish();
         self.end();
         self.report()
-    }
-
-    /// The nodes start, together or one after the other.
-    fn start(&mut self) {
-        let gap = if self.world.random().random_bool(0.5) { 0..1 } else { 1..1500 };
-        for no in self.world.nodes() {
-            self.world.start(no);
-            let gap = Duration::from_millis(self.world.random().random_range(gap.clone()));
-            self.world.run_for(gap);
-        }
     }
 
     /// Lets time pass, and counts what was handled meanwhile.
@@ -156,23 +146,14 @@ impl GraphRun {
     fn suffer(&mut self) {
         for plan in plans(self.seed) {
             // A disk that is lost counts against the majority until its node was taken in anew; whole runs wait for it.
-            if plan.kind != Kind::KillAndWipe {
-                self.strike(&plan);
+            if plan.kind == Kind::KillAndWipe {
+                continue;
+            }
+            for (kind, bit) in plan.strike(&mut self.world) {
+                self.coverage.count_fault(kind, bit);
             }
         }
         self.world.heal();
-    }
-
-    fn strike(&mut self, plan: &Plan) {
-        let background = plan.background.map(|kind| Fault::begin(kind, &mut self.world));
-        let fault = Fault::begin(plan.kind, &mut self.world);
-        self.world.run_for(plan.lasts);
-        for fault in [Some(fault), background].into_iter().flatten() {
-            let kind = fault.kind;
-            let bit = fault.end(&mut self.world);
-            self.coverage.count_fault(kind, bit);
-        }
-        self.world.run_for(plan.calm);
     }
 
     fn wrong(&self) -> Vec<String> {
