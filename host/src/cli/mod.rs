@@ -1,8 +1,10 @@
 //! The `forebay` binary's commands, one file each, and what they have in common.
 
 mod author;
+mod bench;
 mod cache;
 mod cases;
+mod child;
 pub mod cluster;
 mod demo;
 mod exit;
@@ -90,6 +92,7 @@ enum Command {
     Build(author::BuildArgs),
     Dev(author::DevArgs),
     Test(cases::Args),
+    Bench(bench::Args),
     Inspect(inspect::Args),
     Graph(graph::Args),
     Push(push::Args),
@@ -191,6 +194,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Build(args) => author::build(&args),
         Command::Dev(args) => block_on(author::dev(args)),
         Command::Test(args) => cases::test(&args),
+        Command::Bench(args) => block_on(bench::bench(args)),
         Command::Push(args) => push::push(&args),
         Command::Pull(args) => pull::pull(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),

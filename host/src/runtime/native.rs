@@ -3,6 +3,7 @@
 //! A closure is held to the same contract as a guest: what it returns is checked, and a panic ends
 //! its instance, not the node. What it cannot be given is a time limit.
 
+mod bench;
 mod inbox;
 mod lines;
 mod print;
@@ -23,17 +24,21 @@ use super::{
     Asks, CallError, GuestDelivery, Instance, InstanceSpec, Output, Plugin, Produced, Rejection, Role, StageError,
     StartError, Trap, check,
 };
+pub use bench::{bench_relay, bench_sink, bench_source};
 pub use inbox::inbox;
 pub use lines::lines;
 pub use print::print;
 pub use sample::sample;
 
 /// The names of the built-in stages that need nothing but their config: those that can be deployed.
-pub const NAMES: [&str; 3] = ["inbox", "print", "sample"];
+pub const NAMES: [&str; 6] = ["bench-relay", "bench-sink", "bench-source", "inbox", "print", "sample"];
 
 /// One of [`NAMES`].
 pub fn named(name: &str) -> Option<Arc<dyn Plugin>> {
     match name {
+        "bench-relay" => Some(bench_relay()),
+        "bench-sink" => Some(bench_sink()),
+        "bench-source" => Some(bench_source()),
         "inbox" => Some(inbox()),
         "print" => Some(print()),
         "sample" => Some(sample()),

@@ -55,6 +55,10 @@ pub const ASKER: Component =
     Component { name: "asker", role: Role::Consumer, shared_files: &["plugins/printer/src/line.rs"] };
 /// Counts and hashes; prints the sums when it is terminated.
 pub const TALLY: Component = Component { name: "tally", role: Role::Consumer, shared_files: &[] };
+/// Emits stamped payloads as fast as it is asked to; of `forebay bench`.
+pub const BENCH_SOURCE: Component = Component { name: "bench-source", role: Role::Producer, shared_files: &[] };
+/// Counts events and measures how old they are; of `forebay bench`.
+pub const BENCH_SINK: Component = Component { name: "bench-sink", role: Role::Consumer, shared_files: &[] };
 /// A producer that misbehaves as it is told.
 pub const MISBEHAVER: Component = Component { name: "misbehaver", role: Role::Producer, shared_files: &[] };
 /// A consumer that misbehaves as it is told.
@@ -86,6 +90,8 @@ pub const ALL: &[Component] = &[
     DOUBLE,
     ASKER,
     TALLY,
+    BENCH_SOURCE,
+    BENCH_SINK,
     MISBEHAVER,
     MISBEHAVING_CONSUMER,
     MISBEHAVING_RELAY,

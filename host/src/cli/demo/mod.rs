@@ -3,7 +3,6 @@
 //! Everything shown comes from the nodes: a batch is what the printing guest printed, an event what
 //! its node reported. The only things the demo does itself are to start, kill and stop processes.
 
-mod child;
 mod story;
 
 use std::{
@@ -14,17 +13,19 @@ use std::{
 };
 
 use forebay_proto::ids::NodeName;
-use serde_json::Value;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
-use self::{
-    child::{Child, Said},
-    story::Story,
+use self::story::Story;
+use super::{
+    Exit, Failure, OutputChoice,
+    cache::CacheArgs,
+    child::{Child, Said, Start},
+    node::Signals,
+    output,
 };
-use super::{Exit, Failure, OutputChoice, cache::CacheArgs, node::Signals, output};
 use crate::{config::Agreement, transport::identity::ClusterCa};
 
 /// The components of the demo, so that it runs from wherever the binary is.
@@ -178,8 +179,16 @@ impl Demo {
             let data = self.dir.join(name.as_str());
             ca.issue(&name, Duration::from_secs(24 * 3600))?.save(&data)?;
             let join: &[SocketAddr] = if alone.is_zero() { &addresses } else { &[] };
-            let how = (join, self.args.agreement);
-            let child = Child::start(&name, &data, (&self.pipeline, self.cache.as_deref()), how, saying.clone());
+            let start = Start {
+                name: &name,
+                data: &data,
+                pipeline: &self.pipeline,
+                cache: self.cache.as_deref(),
+                join,
+                agreement: self.args.agreement,
+                more: &[],
+            };
+            let child = Child::start(&start, saying.clone());
             let failed = |error| Failure::new(Exit::Unavailable, format!("cannot start node {name}")).because(error);
             self.children.push(child.map_err(failed)?);
             addresses.push(self.listening(&name).await?);
@@ -312,6 +321,3 @@ enum Shown {
     /// The person, or the end of all nodes, cut it short.
     Ended,
 }
-
-/// A line of a node, as JSON.
-type Line = Value;

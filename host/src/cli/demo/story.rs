@@ -8,8 +8,10 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::Line;
-use crate::cli::output::{object, print_line};
+use crate::cli::{
+    child::Line,
+    output::{object, print_line},
+};
 
 /// Shows lines as they come, and counts.
 #[derive(Debug)]

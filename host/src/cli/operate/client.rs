@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Asks one node. Blocks: not for use within a tokio runtime.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     way: Way,
 }
 
@@ -29,7 +29,7 @@ enum Way {
 
 impl Client {
     /// Asks the node with this data directory, on this machine.
-    pub(super) fn on(data: PathBuf) -> Self {
+    pub(in crate::cli) fn on(data: PathBuf) -> Self {
         Self { way: Way::Socket(data) }
     }
 
@@ -38,7 +38,7 @@ impl Client {
         Self { way: Way::Network(Box::new(remote)) }
     }
 
-    pub(super) fn ask(&self, request: Request) -> Result<Answer, Failure> {
+    pub(in crate::cli) fn ask(&self, request: Request) -> Result<Answer, Failure> {
         let within = answer_within(&request);
         let line = serde_json::to_vec(&Asked { version: VERSION, request }).expect("questions have string keys");
         let answered: Answered = match &self.way {
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    pub(super) fn status(&self) -> Result<Status, Failure> {
+    pub(in crate::cli) fn status(&self) -> Result<Status, Failure> {
         match self.ask(Request::Status)? {
             Answer::Status(status) => Ok(*status),
             _ => Err(something_else()),

@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Exit, Failure, OutputChoice};
 use crate::node::admin::wire::{DeployAsked, Request};
 
-use self::client::Client;
+pub(super) use self::client::Client;
 pub(super) use self::text::{harmless, harmless_json};
 pub(super) use self::{
     call::{Args as CallArgs, call},

@@ -1,4 +1,4 @@
-//! One node process of the demo.
+//! One node process that a command has started, and what it says.
 
 use std::{io, net::SocketAddr, path::Path, process::Stdio};
 
@@ -9,8 +9,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::Line;
 use crate::config::Agreement;
+
+/// A line of a node, as JSON.
+pub(super) type Line = serde_json::Value;
 
 /// Something a node process said.
 #[derive(Debug)]
@@ -32,17 +34,27 @@ pub(super) struct Child {
     stdin: Option<ChildStdin>,
 }
 
+/// What a node is started with.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) name: &'a NodeName,
+    pub(super) data: &'a Path,
+    pub(super) pipeline: &'a Path,
+    /// Where it keeps compiled plugins, if not with its data.
+    pub(super) cache: Option<&'a Path>,
+    pub(super) join: &'a [SocketAddr],
+    pub(super) agreement: Agreement,
+    /// Further arguments.
+    pub(super) more: &'a [String],
+}
+
 impl Child {
-    pub(super) fn start(
-        name: &NodeName,
-        data: &Path,
-        (pipeline, cache): (&Path, Option<&Path>),
-        (join, agreement): (&[SocketAddr], Agreement),
-        said: mpsc::Sender<Said>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(start: &Start<'_>, said: mpsc::Sender<Said>) -> io::Result<Self> {
+        let Start { name, data, pipeline, cache, join, agreement, more } = *start;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["node", "--orders-on-stdin", "--listen", "127.0.0.1:0", "--output", "json", "--log", "error"]);
         command.args(["--name", name.as_str()]).arg("--data").arg(data).arg("--pipeline").arg(pipeline);
+        command.args(more);
         let agreement = match agreement {
             Agreement::Islands => "islands",
             Agreement::Quorum => "quorum",
@@ -54,20 +66,25 @@ impl Child {
         for address in join {
             command.arg("--join").arg(address.to_string());
         }
-        // Settings of the person's own nodes are none of the demo's; a trace is wanted of all there is.
+        // Settings of the person's own nodes are none of these; a trace is wanted of all there is.
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("FOREBAY_") && !name.starts_with("FOREBAY_TRACE") {
                 command.env_remove(variable);
             }
         }
-        // A process group of its own: Ctrl-C is for the demo, which then ends its nodes in order.
+        // A process group of its own: Ctrl-C is for the command, which then ends its nodes in order.
         command.process_group(0).kill_on_drop(true);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = process.stdin.take();
         let stdout = process.stdout.take().expect("it was asked for");
         tokio::spawn(listen(name.clone(), stdout, said));
         Ok(Self { name: name.clone(), killed: false, ended: false, process, stdin })
+    }
+
+    /// Its process, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// SIGKILL: the process has no time for a word.
