@@ -94,6 +94,8 @@ pub(crate) struct Producer {
     ledger: Ledger,
     /// Asked of the guest and not emitted since. Anything it emits counts, asked for or not.
     asked: u64,
+    /// Sent and not acknowledged, over all subscriptions: it is looked at more often than there are acknowledgements.
+    unacked: usize,
 }
 
 impl Producer {
@@ -116,6 +118,7 @@ impl Producer {
             next_seq,
             ledger: Ledger::default(),
             asked: 0,
+            unacked: 0,
         }
     }
 
@@ -183,12 +186,12 @@ impl Producer {
 
     /// Whether every event emitted was acknowledged.
     pub(crate) fn is_drained(&self) -> bool {
-        self.buffered() == 0 && self.subs.values().all(|sub| sub.unacked().is_empty())
+        self.buffered() == 0 && self.unacked == 0
     }
 
     /// Sent and not acknowledged, over all subscriptions.
     pub(crate) fn unacked(&self) -> usize {
-        self.subs.values().map(|sub| sub.unacked().len()).sum()
+        self.unacked
     }
 
     pub(crate) fn has_sub(&self, sub: SubId) -> bool {
@@ -252,7 +255,10 @@ impl Producer {
             out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
             return;
         };
-        match downstream.on_ask(granted, acked) {
+        let before = downstream.unacked().len();
+        let taken = downstream.on_ask(granted, acked);
+        self.unacked -= before - downstream.unacked().len();
+        match taken {
             Ok(more) => {
                 for &run in acked {
                     self.ledger.settle(run);
@@ -278,7 +284,10 @@ impl Producer {
             out.send(sub, self.epoch, Message::Cancel(Reason::UnknownSubscription));
             return;
         };
-        match downstream.take_back(runs) {
+        let before = downstream.unacked().len();
+        let taken = downstream.take_back(runs);
+        self.unacked -= before - downstream.unacked().len();
+        match taken {
             Ok(events) => {
                 self.dispatcher.put_later(sub, now + after.min(RETRY_AFTER_MAX), events);
                 for &run in runs {
@@ -313,12 +322,15 @@ impl Producer {
         out.send(sub, self.epoch, Message::Cancel(reason.clone()));
         out.close(sub);
         out.notice(Notice::Ended { sub, ending, reason });
-        self.dispatcher.end(sub, parting, downstream.into_unacked(), &mut self.ledger, &self.subs);
+        let unacked = downstream.into_unacked();
+        self.unacked -= unacked.len();
+        self.dispatcher.end(sub, parting, unacked, &mut self.ledger, &self.subs);
         self.flush(out);
     }
 
     /// The stage stops: every consumer is told.
     pub(crate) fn stop(&mut self, reason: &Reason, out: &mut Outputs) {
+        self.unacked = 0;
         for sub in std::mem::take(&mut self.subs).into_keys() {
             out.send(sub, self.epoch, Message::Cancel(reason.clone()));
             out.close(sub);
@@ -371,6 +383,7 @@ impl Producer {
             out.send(sub, self.epoch, Message::Events(message));
         }
         let downstream = self.subs.get_mut(&sub).expect("the dispatcher knows only live subscriptions");
+        self.unacked += events.len();
         downstream.sent(events);
     }
 

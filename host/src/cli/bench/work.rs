@@ -157,7 +157,7 @@ impl Work {
         };
         let (source, relay, sink) =
             (plugin("bench-source", "source"), plugin("double", "relay"), plugin("bench-sink", "sink"));
-        let rate = self.rate.map_or_else(String::new, rate_limit);
+        let rate = self.rate.map_or_else(String::new, |rate| format!("rate_limit = {{ events = {rate} }}\n"));
         let Demand { max, min } = self.demand;
         let mut text = format!(
             "name = \"bench\"\n\
@@ -176,6 +176,7 @@ impl Work {
             text += &format!(
                 "[stages.relay]\n\
                  plugin = \"{relay}\"\n\
+                 scope = \"global\"\n\
                  labels = [\"relay\"]\n{config}\
                  subscribe = [{{ to = \"source\", max_demand = {max}, min_demand = {min} }}]\n"
             );
@@ -210,14 +211,6 @@ impl Work {
 
 /// What nodes have without a word of it.
 pub(super) const MTU_DEFAULT: u16 = 1452;
-
-/// So many events in each millisecond, or one in each so many.
-fn rate_limit(rate: u32) -> String {
-    match rate / 1000 {
-        0 => format!("rate_limit = {{ events = 1, per = \"{}us\" }}\n", 1_000_000 / rate.max(1)),
-        events => format!("rate_limit = {{ events = {events}, per = \"1ms\" }}\n"),
-    }
-}
 
 #[cfg(test)]
 mod tests {
