@@ -97,6 +97,8 @@ enum Command {
     Graph(graph::Args),
     Push(push::Args),
     Pull(pull::Args),
+    #[command(hide = true)]
+    BenchRaw(bench::RawArgs),
     /// Make the keys by which the nodes of a cluster know each other, and their operators
     #[command(subcommand)]
     Cluster(Cluster),
@@ -197,6 +199,7 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Bench(args) => block_on(bench::bench(args)),
         Command::Push(args) => push::push(&args),
         Command::Pull(args) => pull::pull(&args),
+        Command::BenchRaw(args) => bench::raw(&args),
         Command::Cluster(Cluster::Init(args)) => say(&cluster::init(&args)?),
         Command::Cluster(Cluster::AddNode(args)) => say(&cluster::add_node(&args)?),
         Command::Cluster(Cluster::AddOperator(args)) => say(&cluster::add_operator(&args)?),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows test functions, not helpers")]
 
 mod admin;
+mod bench;
 mod cache;
 mod cases;
 mod cli;

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
@@ -104,6 +104,11 @@ impl Process {
     #[track_caller]
     pub(crate) fn stderr_line(&mut self, is_it: impl Fn(&str) -> bool) -> String {
         wait_for(&self.stderr, is_it)
+    }
+
+    /// Its standard input, if it was asked for and not taken yet.
+    pub(crate) fn stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -6,6 +6,7 @@
 mod figures;
 mod nodes;
 mod quinn;
+mod raw;
 mod vitals;
 mod work;
 
@@ -17,6 +18,7 @@ use std::{
 
 use forebay_proto::ids::NodeName;
 
+pub(super) use self::raw::{RawArgs, raw};
 use self::{
     figures::{Report, Runs, Taken},
     nodes::{Nodes, Site},

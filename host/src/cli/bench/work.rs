@@ -248,7 +248,7 @@ mod tests {
                 let text = work.pipeline(way);
                 let pipeline = Pipeline::parse(&text, "bench.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
                 let stages = if *topology == Topology::Chain { 4 } else { 3 };
-                assert_eq!(pipeline.stages.len(), stages);
+                assert_eq!(pipeline.stages().len(), stages);
             }
         }
     }

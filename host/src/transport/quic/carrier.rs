@@ -73,7 +73,8 @@ impl Carrier {
     }
 }
 
-fn socket(listen: SocketAddr, options: &QuicOptions) -> io::Result<std::net::UdpSocket> {
+/// The endpoint's socket, with as large buffers as the system grants.
+pub(super) fn socket(listen: SocketAddr, options: &QuicOptions) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if listen.is_ipv6() {
         socket.set_only_v6(false)?;

@@ -146,7 +146,7 @@ pub(super) fn check_client(connection: &quinn::Connection, own: &Credentials) ->
 }
 
 /// Who has answered, as [`check_client`]: only nodes do.
-fn check_server(connection: &quinn::Connection, own: &Credentials) -> Result<Holder, String> {
+pub(super) fn check_server(connection: &quinn::Connection, own: &Credentials) -> Result<Holder, String> {
     let (cluster, node) = member_named_by(&certificate(connection)?).map_err(|error| error.to_string())?;
     same_cluster(cluster, own).map(|()| Holder::Node(node))
 }

@@ -23,6 +23,7 @@ mod client;
 mod connection;
 mod endpoint;
 mod peers;
+pub mod raw;
 mod refusals;
 #[cfg(feature = "simulated")]
 pub mod simulated;
