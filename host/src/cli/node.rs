@@ -76,7 +76,7 @@ pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
         pipelines.push(load::load(file, &wasm, None, &config.trusted_keys).await?);
     }
     let revoked_operators = Arc::new(config.revoked_operators.clone());
-    let quic = QuicOptions { revoked_operators, ..QuicOptions::default() };
+    let quic = QuicOptions { revoked_operators, mtu_max: config.mtu, ..QuicOptions::default() };
     let transport = Arc::new(Quic::bind(config.listen, identity, quic)?);
     let observer = output::observer(config.name.clone(), config.output);
     let mut options = NodeOptions::new(&config, transport, pipelines, observer);

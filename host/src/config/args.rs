@@ -89,6 +89,11 @@ pub struct NodeArgs {
     #[arg(long, value_name = "COUNT")]
     pub ping_misses: Option<String>,
 
+    /// Longest payload of a UDP packet, 1200 to 6500 bytes; above 1452 where all between the nodes takes
+    /// jumbo frames [env: FOREBAY_MTU] [default: 1452]
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<String>,
+
     /// Time a stopping stage has for events in flight [env: FOREBAY_DRAIN_TIMEOUT] [default: 5s]
     #[arg(long, value_name = "DURATION")]
     pub drain_timeout: Option<String>,
@@ -151,6 +156,7 @@ impl NodeArgs {
             "settle" => &self.settle,
             "ping_interval" => &self.ping_interval,
             "ping_misses" => &self.ping_misses,
+            "mtu" => &self.mtu,
             "drain_timeout" => &self.drain_timeout,
             "disk_reserve" => &self.disk_reserve,
             "output" => &self.output,

@@ -34,6 +34,9 @@ pub use args::NodeArgs;
 pub use file::ConfigFile;
 pub use peer::{PORT_DEFAULT, PeerAddr, PeerAddrError};
 
+/// What fits Ethernet over IPv6. Unit: bytes of a UDP payload.
+pub const MTU_DEFAULT: u16 = 1452;
+
 /// What a node was told. Every default stands in the table above, with its reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NodeConfig {
@@ -69,6 +72,8 @@ pub struct NodeConfig {
     pub ping_interval: Duration,
     /// Intervals without a word after which a peer is taken for lost.
     pub ping_misses: u32,
+    /// The longest payload of a UDP packet that path-MTU discovery may come to. Unit: bytes.
+    pub mtu: u16,
     /// How long a stopping stage may take for events in flight.
     pub drain_timeout: Duration,
     /// How many events that could not be processed it keeps.
@@ -125,6 +130,7 @@ impl NodeConfig {
             settle: Duration::from_secs(1),
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
+            mtu: MTU_DEFAULT,
             drain_timeout: Duration::from_secs(5),
             dead_letters: Bounds::default(),
             disk_reserve: DISK_RESERVE_DEFAULT,
@@ -283,6 +289,7 @@ impl Values<'_> {
             settle: self.duration("settle", Duration::ZERO..=MINUTE).unwrap_or(default.settle),
             ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
+            mtu: self.one("mtu", mtu).unwrap_or(default.mtu),
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
             dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
             disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
@@ -448,6 +455,10 @@ fn operator(text: &str) -> Result<OperatorName, &'static str> {
 
 fn ping_misses(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|count| (2..=100).contains(count)).ok_or("an integer from 2 to 100")
+}
+
+fn mtu(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|bytes| (1200..=6500).contains(bytes)).ok_or("an integer from 1200 to 6500")
 }
 
 fn output(text: &str) -> Result<OutputFormat, &'static str> {

@@ -3,9 +3,10 @@
 //! Every figure comes from real processes with mutual TLS over QUIC on loopback, real components, and acknowledgement
 //! from end to end. Ways take turns, so that what else the machine does falls on all of them.
 
+mod baseline;
 mod figures;
 mod nodes;
-mod quinn;
+
 mod raw;
 mod vitals;
 mod work;
@@ -20,13 +21,13 @@ use forebay_proto::ids::NodeName;
 
 pub(super) use self::raw::{RawArgs, raw};
 use self::{
+    baseline::Raws,
     figures::{Report, Runs, Taken},
     nodes::{Nodes, Site},
-    quinn::Raws,
-    work::{Demand, MTU_DEFAULT, Payload, Topology, Way, Work},
+    work::{Demand, Payload, Topology, Way, Work},
 };
 use super::{Exit, Failure, OutputChoice, cache::CacheArgs, output};
-use crate::transport::identity::ClusterCa;
+use crate::{config::MTU_DEFAULT, transport::identity::ClusterCa};
 
 /// Measure how much real nodes of this machine carry, beside native stages and raw QUIC
 ///

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     figures::{Ages, Sample, Taken},
     vitals::Used,
-    work::{MTU_DEFAULT, Way, Work},
+    work::{Way, Work},
 };
 use crate::{
     cli::{
@@ -27,7 +27,7 @@ use crate::{
         child::{Child, Said, Start},
         operate::Client,
     },
-    config::Agreement,
+    config::{Agreement, MTU_DEFAULT},
     node::admin::{
         Call, Called,
         wire::{Answer, Request},

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use crate::config::MTU_DEFAULT;
+
 /// Who runs where.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum Topology {
@@ -208,9 +210,6 @@ impl Work {
         format!("{who}, {}, max_demand {}{mtu}", self.payload, self.demand)
     }
 }
-
-/// What nodes have without a word of it.
-pub(super) const MTU_DEFAULT: u16 = 1452;
 
 #[cfg(test)]
 mod tests {
