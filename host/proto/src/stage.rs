@@ -22,6 +22,7 @@
 mod flow;
 mod pool;
 mod shown;
+mod sizes;
 mod turns;
 mod words;
 mod work;
@@ -53,6 +54,7 @@ use crate::{
     select::InstanceId,
 };
 use pool::Pool;
+use sizes::Sizes;
 
 /// What a stage does with events.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -209,6 +211,9 @@ pub struct Stage {
     role: Role,
     poll: Option<Duration>,
     call_events_max: u32,
+    /// Unit: bytes.
+    message_bytes_max: usize,
+    sizes: Sizes,
     /// What a call takes that is not made with less. Unit: events.
     batch_events: u32,
     limiter: Option<Limiter>,
@@ -245,6 +250,8 @@ impl Stage {
             role,
             poll: options.poll,
             call_events_max: options.call_events_max,
+            message_bytes_max: options.message_bytes_max,
+            sizes: Sizes::default(),
             batch_events,
             limiter: options.rate_limit.map(|limit| Limiter::new(limit, batch_events)),
             producer: Producer::new(

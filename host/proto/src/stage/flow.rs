@@ -33,7 +33,8 @@ impl Stage {
     }
 
     fn of_one_call(&self, events: u64) -> u32 {
-        u32::try_from(events).unwrap_or(u32::MAX).min(self.call_events_max)
+        let fit = self.sizes.call_events(self.message_bytes_max);
+        u32::try_from(events).unwrap_or(u32::MAX).min(self.call_events_max).min(fit)
     }
 
     /// How many of `wanted` events the limit lets through now, if any, beside those that are being made.

@@ -44,6 +44,19 @@ fn returned(count: usize) -> Input {
     Input::Returned(GuestNo::FIRST, Returned::Produced { events, finished: false })
 }
 
+/// What it is not asked for at once it is asked for in the calls that follow.
+#[test]
+fn large_events_are_asked_for_in_calls_that_one_message_holds() {
+    let mut stage = producer(2_000);
+    assert_eq!(stage.poll_call(millis(0), GuestNo::FIRST), Some(Call::HandleDemand { demand: 2_000 }));
+    let events = Batch::from_payloads(vec![vec![0; 10_475]; 200]);
+    stage.handle(millis(0), Input::Returned(GuestNo::FIRST, Returned::Produced { events, finished: false }));
+    // A quarter of 4 MiB, by 10,485 bytes.
+    assert_eq!(stage.poll_call(millis(50), GuestNo::FIRST), Some(Call::HandleDemand { demand: 100 }));
+    stage.handle(millis(50), returned(100));
+    assert_eq!(stage.poll_timeout(), Some(millis(100)));
+}
+
 /// Found by the simulator, seed 0: the driver was told to wake the stage in the past, and spun
 /// until the guest's back-off was over.
 #[test]

@@ -60,6 +60,7 @@ impl Stage {
             (call, Returned::Retry) => self.hold(now, at, call),
             (Call::HandleDemand { .. }, Returned::Produced { events, finished }) => {
                 self.count_made(now, events.len());
+                self.sizes.count(&events);
                 self.producer.emit(events, &mut self.out);
                 let guest = self.pool.get(at);
                 guest.poll_at = self.poll.map(|poll| now + poll);
