@@ -238,9 +238,72 @@ pub struct Envelope {
     pub message: Message,
 }
 
+impl Envelope {
+    /// Runs of one message at most, when messages are joined: 48 KiB of them.
+    const RUNS_MAX: usize = 4096;
+
+    /// Says what this and `next` say, if one message can: asks of one epoch, of which `next` is the later. Gives `next`
+    /// back if it must be said by itself.
+    #[must_use]
+    pub fn join(&mut self, next: Self) -> Option<Self> {
+        let Message::Ask { granted, acked } = &mut self.message else { return Some(next) };
+        match next.message {
+            Message::Ask { granted: later, acked: more }
+                if next.epoch == self.epoch && acked.len() + more.len() <= Self::RUNS_MAX =>
+            {
+                *granted = later.max(*granted);
+                more.into_iter().for_each(|run| append(acked, run));
+                None
+            }
+            message => Some(Self { message, ..next }),
+        }
+    }
+}
+
+/// Adds a run to others, lengthening the last one if it goes on from there.
+fn append(runs: &mut Vec<SeqRun>, run: SeqRun) {
+    if let Some(last) = runs.last_mut()
+        && last.end() == run.first
+        && let Some(count) = last.count.checked_add(run.count)
+    {
+        last.count = count;
+    } else {
+        runs.push(run);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ask(epoch: u64, granted: u64, acked: &[(u64, u32)]) -> Envelope {
+        let acked = acked.iter().map(|&(first, count)| SeqRun { first: Seq(first), count }).collect();
+        Envelope { epoch: Epoch::from_u64(epoch), message: Message::Ask { granted, acked } }
+    }
+
+    #[test]
+    fn asks_of_one_epoch_are_said_in_one() {
+        let mut first = ask(1, 15, &[(0, 5)]);
+        assert_eq!(first.join(ask(1, 15, &[])), None);
+        assert_eq!(first.join(ask(1, 25, &[(5, 5), (20, 1)])), None);
+        assert_eq!(first.join(ask(1, 26, &[(21, u32::MAX)])), None);
+        assert_eq!(first, ask(1, 26, &[(0, 10), (20, 1), (21, u32::MAX)]), "a count has 32 bits");
+    }
+
+    #[test]
+    fn what_is_no_ask_or_of_another_epoch_is_said_by_itself() {
+        let other = Envelope { epoch: Epoch::from_u64(1), message: Message::Cancel(Reason::Normal) };
+        for (mut first, next) in [
+            (ask(1, 5, &[]), ask(2, 10, &[])),
+            (ask(1, 5, &[]), other.clone()),
+            (other.clone(), ask(1, 5, &[])),
+            (ask(1, 5, &[(0, 1); 4000]), ask(1, 10, &[(9, 1); 97])),
+        ] {
+            let before = first.clone();
+            assert_eq!(first.join(next.clone()), Some(next));
+            assert_eq!(first, before);
+        }
+    }
 
     #[test]
     fn min_demand_defaults_to_half_and_stays_below_max() {

@@ -175,13 +175,27 @@ async fn carry(mut incoming: mpsc::Receiver<Envelope>, inlet: Inlet) {
 async fn write_all(mut outgoing: mpsc::Receiver<Envelope>, mut sender: Box<dyn FrameSender>) {
     let mut ready = Vec::new();
     while outgoing.recv_many(&mut ready, WRITE_TOGETHER).await > 0 {
-        let frames = ready.drain(..).map(|envelope| wire::encode(&Frame::Stage(envelope))).collect();
+        let frames =
+            joined(ready.drain(..)).into_iter().map(|envelope| wire::encode(&Frame::Stage(envelope))).collect();
         if sender.send_all(frames).await.is_err() {
             // The reader of the same channel reports it.
             return;
         }
     }
     sender.finish().await;
+}
+
+/// The same in as few messages as can be: whoever consumes quicker than its asks leave has several waiting.
+fn joined(envelopes: impl ExactSizeIterator<Item = Envelope>) -> Vec<Envelope> {
+    let mut joined: Vec<Envelope> = Vec::with_capacity(envelopes.len());
+    for envelope in envelopes {
+        let rest = match joined.last_mut() {
+            Some(last) => last.join(envelope),
+            None => Some(envelope),
+        };
+        joined.extend(rest);
+    }
+    joined
 }
 
 async fn read_all(mut receiver: Box<dyn FrameReceiver>, inlet: Inlet) {

@@ -271,6 +271,10 @@ pub fn encode(frame: &Frame) -> Bytes {
     writer.finish()
 }
 
+/// Of an ask without runs, and of a run; what is written most often is not to grow while it is.
+const ASK_BYTES: usize = 21;
+const RUN_BYTES: usize = 12;
+
 fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
     let begin = |writer: &mut Writer, kind| {
         writer.u8(kind);
@@ -282,6 +286,7 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
             subscribe::write(writer, message);
         }
         Message::Ask { granted, acked } => {
+            writer.reserve(ASK_BYTES + acked.len() * RUN_BYTES);
             begin(writer, kind::ASK);
             writer.u64(*granted);
             writer.runs(acked);

@@ -74,10 +74,12 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut ended => break Ok(()),
-                Some(ended) = consumers.join_next() => match ended.unwrap_or_else(|error| Err(RawError::lost(&error))) {
-                    Err(error @ RawError::Broken(_)) => break Err(error),
-                    _ => {} // It has ended.
-                },
+                Some(ended) = consumers.join_next() => {
+                    // One that has gone is none of the others' business.
+                    if let Ok(Err(error @ RawError::Broken(_))) = ended {
+                        break Err(error);
+                    }
+                }
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break Ok(()) };
                     // The first consumer starts the clock: what nobody could take is not to wait for it.
