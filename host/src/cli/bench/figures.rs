@@ -153,14 +153,14 @@ impl Report<'_> {
             runs.median(|found| found.cpu_seconds_per_million),
             runs.median(|found| found.peak_mib),
         );
-        let ratios = [Way::Native, Way::Quinn].into_iter().filter(|to| *to != way && way != Way::Quinn);
+        let ratios = [Way::Native, Way::Raw].into_iter().filter(|to| *to != way && way != Way::Raw);
         for to in ratios {
             if let Some(ratio) = self.ratio(way, to) {
                 line += &format!("  {ratio:.2} of {}", to.name());
             }
         }
         let least = runs.median(|found| found.least_share);
-        if way != Way::Quinn && least < 0.95 {
+        if way != Way::Raw && least < 0.95 {
             line += &format!("  least share {least:.2}");
         }
         line
@@ -206,7 +206,7 @@ impl Report<'_> {
                 "resident_mib": runs.median(|found| found.resident_mib),
                 "peak_mib": runs.median(|found| found.peak_mib),
                 "of_native": self.ratio(*way, Way::Native),
-                "of_quinn": self.ratio(*way, Way::Quinn),
+                "of_raw": self.ratio(*way, Way::Raw),
                 "latency_us": { "p50": us(runs, 500_000), "p99": us(runs, 990_000), "p99.9": us(runs, 999_000) },
             })
         };

@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "EVENTS", value_delimiter = ',', default_value = "1000")]
     rate: Vec<u32>,
     /// Ways to do it; several with commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "wasm,native,quinn")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "wasm,native,raw")]
     ways: Vec<Way>,
     /// How many consumers the topology `fan-out` has
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -123,7 +123,7 @@ pub(super) async fn bench(args: Args) -> Result<Exit, Failure> {
 /// All ways by turns, so that what else the machine does falls on each.
 async fn measure(site: &Site<'_>, work: &Work, args: &Args) -> Result<BTreeMap<Way, Runs>, Failure> {
     let ways: BTreeSet<Way> =
-        args.ways.iter().copied().filter(|way| *way != Way::Quinn || work.topology.is_direct()).collect();
+        args.ways.iter().copied().filter(|way| *way != Way::Raw || work.topology.is_direct()).collect();
     let mut runs: BTreeMap<Way, Runs> = BTreeMap::new();
     for _ in 0..args.runs {
         for &way in &ways {
@@ -136,7 +136,7 @@ async fn measure(site: &Site<'_>, work: &Work, args: &Args) -> Result<BTreeMap<W
 
 async fn once(site: &Site<'_>, work: &Work, way: Way) -> Result<Taken, Failure> {
     match way {
-        Way::Quinn => Raws::start(site.dir, work).await?.measure(work.duration).await,
+        Way::Raw => Raws::start(site.dir, work).await?.measure(work.duration).await,
         Way::Wasm | Way::Native => Nodes::start(site, work, way).await?.measure(work.duration).await,
     }
 }

@@ -78,7 +78,7 @@ impl WorkArgs {
 }
 
 pub(in crate::cli) fn raw(args: &RawArgs) -> Result<Exit, Failure> {
-    // One thread for the socket and all that is done with it: the baseline is quinn at its best.
+    // One thread for the socket and all that is done with it: the baseline is QUIC at its best.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start a runtime").because(error))?;
     match &args.side {

@@ -113,7 +113,7 @@ pub(super) enum Way {
     /// Forebay, with stages of native code that do the same
     Native,
     /// Raw QUIC: mutual TLS, the same frames and the same credit, and nothing else
-    Quinn,
+    Raw,
 }
 
 impl Way {
@@ -121,7 +121,7 @@ impl Way {
         match self {
             Self::Wasm => "wasm",
             Self::Native => "native",
-            Self::Quinn => "quinn",
+            Self::Raw => "raw",
         }
     }
 }
@@ -155,7 +155,7 @@ impl Work {
     pub(super) fn pipeline(&self, way: Way) -> String {
         let plugin = |component: &str, builtin: &str| match way {
             Way::Wasm => format!("./{component}.wasm"),
-            Way::Native | Way::Quinn => format!("builtin:bench-{builtin}"),
+            Way::Native | Way::Raw => format!("builtin:bench-{builtin}"),
         };
         let (source, relay, sink) =
             (plugin("bench-source", "source"), plugin("double", "relay"), plugin("bench-sink", "sink"));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! +------+------+------+------+--------------------------+
-//! | length, most significant  | that many bytes, 1 to    |
+//! | length, least significant | that many bytes, 1 to    |
 //! | byte first                | FRAME_BYTES_MAX          |
 //! +------+------+------+------+--------------------------+
 //! ```

@@ -11,7 +11,7 @@
 //! In TLS 1.3 a client is done before the server has looked at its certificate. So `connect` waits for the
 //! hello: whoever has a connection was accepted.
 //!
-//! On a channel, in each direction, a frame is its length as 4 bytes, most significant first, and then that many
+//! On a channel, in each direction, a frame is its length as 4 bytes, least significant first, and then that many
 //! bytes: 1 to [`super::FRAME_BYTES_MAX`].
 //!
 //! Tasks: [`Quic::bind`] spawns one that accepts (`endpoint`), which spawns one per handshake and joins them;
