@@ -3,7 +3,7 @@
 //! Looked at when a subscription begins, never per message.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -45,10 +45,20 @@ pub(crate) enum Lookup {
     CannotAnswer,
 }
 
+#[derive(Debug)]
+struct Peer {
+    connection: Arc<dyn Connection>,
+    addr: SocketAddr,
+}
+
 #[derive(Debug, Default)]
 struct Entries {
     stages: HashMap<StageKey, Running>,
-    peers: BTreeMap<NodeName, Arc<dyn Connection>>,
+    peers: BTreeMap<NodeName, Peer>,
+    /// How many of them are connected from or to an address: two for a moment, when a node starts anew under another name.
+    /// Every address is looked up several times a second, so that asking each connection for its own would cost a large
+    /// cluster the square of its nodes. A connection keeps its address, for QUIC's migration is off.
+    connected: HashMap<SocketAddr, usize>,
     /// Further addresses of this node and of peers that are connected by another.
     aliases: HashSet<SocketAddr>,
 }
@@ -102,15 +112,19 @@ impl Directory {
     }
 
     pub(crate) fn add_peer(&self, peer: NodeName, connection: Arc<dyn Connection>) {
-        self.entries().peers.insert(peer, connection);
+        let addr = connection.remote_addr();
+        let mut entries = self.entries();
+        entries.leave(&peer);
+        *entries.connected.entry(addr).or_default() += 1;
+        entries.peers.insert(peer, Peer { connection, addr });
     }
 
     pub(crate) fn remove_peer(&self, peer: &NodeName) {
-        self.entries().peers.remove(peer);
+        self.entries().leave(peer);
     }
 
     pub(crate) fn peer(&self, peer: &NodeName) -> Option<Arc<dyn Connection>> {
-        self.entries().peers.get(peer).cloned()
+        self.entries().peers.get(peer).map(|peer| Arc::clone(&peer.connection))
     }
 
     /// Who is connected.
@@ -130,6 +144,18 @@ impl Directory {
 
     /// Whether a peer is connected from or to this address.
     pub(crate) fn is_connected_to(&self, addr: SocketAddr) -> bool {
-        self.entries().peers.values().any(|connection| connection.remote_addr() == addr)
+        self.entries().connected.contains_key(&addr)
+    }
+}
+
+impl Entries {
+    fn leave(&mut self, peer: &NodeName) {
+        let Some(Peer { addr, .. }) = self.peers.remove(peer) else { return };
+        if let Entry::Occupied(mut count) = self.connected.entry(addr) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }

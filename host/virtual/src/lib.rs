@@ -23,6 +23,7 @@
 mod coverage;
 mod fault;
 pub mod graphs;
+pub mod growth;
 mod laws;
 mod load;
 mod machine;

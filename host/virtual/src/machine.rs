@@ -16,6 +16,7 @@ use forebay::{
         quorum::{Home, MemoryHome, QuorumOptions},
     },
     transport::{
+        Transport,
         identity::NodeIdentity,
         quic::{
             Quic, QuicOptions,
@@ -29,6 +30,7 @@ use forebay_trace::Collector;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::{
+    growth::{Counted, Tally},
     load::Load,
     story::{Story, What},
 };
@@ -43,6 +45,8 @@ pub(crate) struct Site {
     /// What crosses the edges of nodes and stages, of all nodes.
     pub(crate) trace: Collector,
     pub(crate) addrs: Vec<SocketAddr>,
+    /// Where what nodes send is counted, if anywhere.
+    pub(crate) tally: Option<Arc<Tally>>,
 }
 
 /// See the module's documentation.
@@ -90,7 +94,12 @@ impl Machine {
         let context = runtime.enter();
         let machine = SimulatedMachine::new(&site.network, self.addr, now);
         let quic = Quic::on_machine(&machine, self.identity.clone(), QuicOptions::default())?;
-        let mut node = Node::start(self.options(boot, &machine, Arc::new(quic), site)?);
+        let quic: Arc<dyn Transport> = Arc::new(quic);
+        let transport = match &site.tally {
+            Some(tally) => Arc::new(Counted::new(quic, Arc::clone(tally))),
+            None => quic,
+        };
+        let mut node = Node::start(self.options(boot, &machine, transport, site)?);
         let control = node.control();
         let node = tokio::spawn(async move { node.wait().await });
         drop(context);
@@ -103,7 +112,7 @@ impl Machine {
         &self,
         boot: BootId,
         machine: &SimulatedMachine,
-        transport: Arc<Quic>,
+        transport: Arc<dyn Transport>,
         site: &Site,
     ) -> anyhow::Result<NodeOptions> {
         let tracer = Tracer::in_process(&self.name, boot, machine.beginning(), site.trace.clone()).with_serials();

@@ -19,6 +19,7 @@ use forebay_trace::{Boot, Collector, Event, Record, Sink};
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::{
+    growth::Tally,
     load::Load,
     machine::{Machine, Site},
     progress,
@@ -61,8 +62,13 @@ impl World {
         };
         let machines: Vec<_> = identities.iter().enumerate().map(machine).collect();
         let addrs = machines.iter().map(|machine| machine.addr).collect();
-        let site = Site { network, story, agreement, load, trace: Collector::default(), addrs };
+        let site = Site { network, story, agreement, load, trace: Collector::default(), addrs, tally: None };
         Self { site, machines, random, now: Duration::ZERO, records: 0, problems: Vec::new() }
+    }
+
+    /// What nodes that start from now on send is counted there.
+    pub(crate) fn count_into(&mut self, tally: Arc<Tally>) {
+        self.site.tally = Some(tally);
     }
 
     pub(crate) fn story(&self) -> &Story {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{GlobalName, preference};
+use super::{GlobalName, prefer::is_preferred};
 use crate::ids::NodeName;
 
 /// How long each further node in the order of preference waits. 250 ms: more than nodes differ in
@@ -33,12 +33,15 @@ struct Vacancy {
     since: Option<Duration>,
     /// It failed here: not before.
     barred_until: Duration,
+    /// How many peers could run it and go before this node. Kept, not counted anew: it is looked at with everything that
+    /// happens on a node, and in a cluster that starts as many things happen as there are pairs of nodes.
+    rank: u32,
 }
 
 impl Placement {
     /// Placement for a node that could run `names` and waits until `settled_at` before its first claim.
     pub fn new(node: NodeName, names: impl IntoIterator<Item = GlobalName>, settled_at: Duration) -> Self {
-        let vacancy = |name| (name, Vacancy { since: Some(Duration::ZERO), barred_until: Duration::ZERO });
+        let vacancy = |name| (name, Vacancy { since: Some(Duration::ZERO), barred_until: Duration::ZERO, rank: 0 });
         Self { node, settled_at, names: names.into_iter().map(vacancy).collect(), peers: BTreeMap::new() }
     }
 
@@ -49,7 +52,10 @@ impl Placement {
 
     /// This node could run one more, which has no owner as far as is known.
     pub fn add(&mut self, now: Duration, name: GlobalName) {
-        let vacancy = Vacancy { since: Some(now), barred_until: Duration::ZERO };
+        let able = self.peers.iter().filter(|(_, names)| names.contains(&name)).map(|(peer, _)| peer);
+        let before = able.filter(|peer| is_preferred(&name, peer, &self.node)).count();
+        let rank = u32::try_from(before).unwrap_or(u32::MAX);
+        let vacancy = Vacancy { since: Some(now), barred_until: Duration::ZERO, rank };
         self.names.entry(name).or_insert(vacancy);
     }
 
@@ -70,12 +76,26 @@ impl Placement {
 
     /// A peer is there, and could run `names`.
     pub fn on_peer(&mut self, peer: &NodeName, names: impl IntoIterator<Item = GlobalName>) {
-        self.peers.insert(peer.clone(), names.into_iter().collect());
+        self.on_peer_down(peer);
+        let names: BTreeSet<_> = names.into_iter().collect();
+        self.count(peer, &names, |rank| rank + 1);
+        self.peers.insert(peer.clone(), names);
     }
 
     /// A peer is gone.
     pub fn on_peer_down(&mut self, peer: &NodeName) {
-        self.peers.remove(peer);
+        if let Some(names) = self.peers.remove(peer) {
+            self.count(peer, &names, |rank| rank - 1);
+        }
+    }
+
+    /// A peer that could run `names` comes or goes.
+    fn count(&mut self, peer: &NodeName, names: &BTreeSet<GlobalName>, change: impl Fn(u32) -> u32) {
+        for name in names.iter().filter(|name| is_preferred(name, peer, &self.node)) {
+            if let Some(vacancy) = self.names.get_mut(name) {
+                vacancy.rank = change(vacancy.rank);
+            }
+        }
     }
 
     /// A name has an owner, or has lost it.
@@ -107,18 +127,15 @@ impl Placement {
     fn due(&self, name: &GlobalName) -> Option<Duration> {
         let vacancy = self.names.get(name)?;
         let since = vacancy.since?.max(self.settled_at);
-        let peers = self.peers.iter().filter(|(_, names)| names.contains(name)).map(|(peer, _)| peer);
-        let candidates = preference(name, peers.chain([&self.node]));
-        let rank = candidates.iter().position(|node| **node == self.node)?;
-        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         // For ever is no time that could be added to another.
-        Some((since + GRACE.saturating_mul(rank)).max(vacancy.barred_until)).filter(|due| *due < Duration::MAX)
+        Some((since + GRACE.saturating_mul(vacancy.rank)).max(vacancy.barred_until)).filter(|due| *due < Duration::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::preference;
 
     fn name() -> GlobalName {
         GlobalName { pipeline: "p".parse().unwrap(), stage: "s".parse().unwrap() }
@@ -181,6 +198,43 @@ mod tests {
         let mut placement = placement_of(&ranked[2]);
         placement.on_peer(&ranked[0], []);
         assert_eq!(placement.timeout(), Some(GRACE));
+    }
+
+    /// It is kept, and changed by one with each peer that comes, changes what it runs, or goes.
+    #[test]
+    fn the_place_that_is_kept_is_that_in_the_order_of_preference() {
+        let me: NodeName = "me".parse().unwrap();
+        let names: Vec<_> = ["s", "t", "u"]
+            .map(|stage| GlobalName { pipeline: "p".parse().unwrap(), stage: stage.parse().unwrap() })
+            .to_vec();
+        let mut placement = Placement::new(me.clone(), [names[0].clone(), names[1].clone()], Duration::ZERO);
+        let mut peers: BTreeMap<NodeName, Vec<GlobalName>> = BTreeMap::new();
+        for step in 0..200_usize {
+            let peer: NodeName = format!("n{}", step * 7 % 11).parse().unwrap();
+            match step % 5 {
+                0 => {
+                    peers.remove(&peer);
+                    placement.on_peer_down(&peer);
+                }
+                kind => {
+                    let able = names.iter().enumerate().filter(|(at, _)| (step + kind) >> at & 1 == 1);
+                    let able: Vec<_> = able.map(|(_, name)| name.clone()).collect();
+                    placement.on_peer(&peer, able.clone());
+                    peers.insert(peer, able);
+                }
+            }
+            match step % 9 {
+                3 => placement.remove(&names[1]),
+                6 => placement.add(Duration::ZERO, names[1].clone()),
+                _ => {}
+            }
+            for name in placement.names() {
+                let able = peers.iter().filter(|(_, names)| names.contains(name)).map(|(peer, _)| peer);
+                let order = preference(name, able.chain([&me]));
+                let place = order.iter().position(|node| **node == me).unwrap();
+                assert_eq!(placement.due(name), Some(GRACE * u32::try_from(place).unwrap()), "after step {step}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,12 @@ pub fn preference<'a>(name: &GlobalName, candidates: impl IntoIterator<Item = &'
     ranked
 }
 
+/// Whether `node` goes before `other` in the order of [`preference`]: so that one's place can be counted without
+/// sorting.
+pub(super) fn is_preferred(name: &GlobalName, node: &NodeName, other: &NodeName) -> bool {
+    (weight(name, node), node) > (weight(name, other), other)
+}
+
 /// FNV-1a over the three names, then mixed: FNV alone barely changes its upper bits at the end.
 /// Nodes of different releases must agree, so this never changes.
 fn weight(name: &GlobalName, node: &NodeName) -> u64 {

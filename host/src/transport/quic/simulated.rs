@@ -166,6 +166,7 @@ impl State {
             return;
         }
         self.traffic.sent += 1;
+        self.traffic.bytes += transmit.contents.len() as u64;
         for _ in 0..self.copies(from, to) {
             let Some(delay) = self.fate(from, to) else { continue };
             let number = self.next();

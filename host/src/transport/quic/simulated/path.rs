@@ -31,6 +31,8 @@ impl Default for Path {
 pub struct Traffic {
     /// Handed over by those who send.
     pub sent: u64,
+    /// The bytes of these, without what UDP and IP put before them.
+    pub bytes: u64,
     /// Lost by chance.
     pub lost: u64,
     /// Lost because the path was cut.
