@@ -14,6 +14,7 @@ mod topics;
 
 use std::{fmt, ops::Range, sync::Arc};
 
+use bytes::Bytes;
 pub(crate) use stretches::{joined, of_each};
 
 /// What one batch may be at most. Checked where a batch enters the host, from a guest or the network.
@@ -132,7 +133,27 @@ pub struct Columns {
     pub headers: Vec<(u32, String, String)>,
 }
 
-impl Columns {
+/// [`Columns`] as batches share them: what came in a frame is a part of that frame, not a copy.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) payloads: Bytes,
+    pub(crate) ends: Vec<u32>,
+    pub(crate) topics: Vec<String>,
+    pub(crate) topic_of: Vec<u16>,
+    pub(crate) keys: Bytes,
+    pub(crate) key_ends: Vec<u32>,
+    pub(crate) headers: Vec<(u32, String, String)>,
+}
+
+impl From<Columns> for Shared {
+    /// Copies nothing.
+    fn from(columns: Columns) -> Self {
+        let Columns { payloads, ends, topics, topic_of, keys, key_ends, headers } = columns;
+        Self { payloads: payloads.into(), ends, topics, topic_of, keys: keys.into(), key_ends, headers }
+    }
+}
+
+impl Shared {
     fn bytes(&self) -> usize {
         let texts = self.topics.iter().map(String::len).sum::<usize>();
         let headers = self.headers.iter().map(|(_, name, value)| 12 + name.len() + value.len()).sum::<usize>();
@@ -165,11 +186,11 @@ impl Columns {
         if !self.topic_of.is_empty() && self.topic_of.len() != events {
             return Err(BatchError::Length { column: "topic-of", found: self.topic_of.len(), expected: events });
         }
-        match self.topic_of.iter().find(|&&index| usize::from(index) >= self.topics.len()) {
-            Some(&index) => {
-                Err(BatchError::Index { column: "topic-of", found: index.into(), expected: self.topics.len() })
-            }
-            None => Ok(()),
+        // The greatest, and not the first that is wrong: that takes no decision for an event.
+        let greatest = self.topic_of.iter().fold(0, |greatest, &index| greatest.max(index));
+        match self.topic_of.is_empty() || usize::from(greatest) < self.topics.len() {
+            true => Ok(()),
+            false => Err(BatchError::Index { column: "topic-of", found: greatest.into(), expected: self.topics.len() }),
         }
     }
 
@@ -189,15 +210,17 @@ impl Columns {
 }
 
 fn check_ends(column: &'static str, ends: &[u32], bytes: usize) -> Result<(), BatchError> {
-    let mut before = 0;
-    for (index, &found) in ends.iter().enumerate() {
-        if found < before {
-            return Err(BatchError::EndsFall { column, index, before, found });
-        }
-        before = found;
+    // All pairs, whatever they are: the compiler makes several comparisons of one instruction. Where an end falls is
+    // looked for once it is known that one does.
+    let pairs = || ends.iter().zip(ends.get(1..).unwrap_or_default());
+    if pairs().fold(false, |falls, (before, found)| falls | (found < before)) {
+        let fall = pairs().enumerate().find(|(_, (before, found))| found < before);
+        let (index, (&before, &found)) = fall.expect("one was just found");
+        return Err(BatchError::EndsFall { column, index: index + 1, before, found });
     }
-    if before as usize != bytes {
-        return Err(BatchError::LastEnd { column, found: before as usize, expected: bytes });
+    let last = ends.last().map_or(0, |&last| last as usize);
+    if last != bytes {
+        return Err(BatchError::LastEnd { column, found: last, expected: bytes });
     }
     Ok(())
 }
@@ -216,7 +239,7 @@ pub struct Event<'a> {
 /// Checked events, as a view over shared columns. Cheap to clone and to split.
 #[derive(Clone, Default)]
 pub struct Batch {
-    columns: Arc<Columns>,
+    columns: Arc<Shared>,
     range: Range<usize>,
 }
 
@@ -226,9 +249,20 @@ impl Batch {
     /// # Errors
     /// [`BatchError`] names the column that is wrong, or the limit that is exceeded.
     pub fn new(columns: Columns, limits: &BatchLimits) -> Result<Self, BatchError> {
+        Self::of_shared(columns.into(), limits)
+    }
+
+    /// As [`Batch::new`].
+    pub(crate) fn of_shared(columns: Shared, limits: &BatchLimits) -> Result<Self, BatchError> {
         columns.check(limits)?;
         let range = 0..columns.ends.len();
         Ok(Self { columns: Arc::new(columns), range })
+    }
+
+    /// Columns that were made of checked ones.
+    fn made(columns: Columns) -> Self {
+        let range = 0..columns.ends.len();
+        Self { columns: Arc::new(columns.into()), range }
     }
 
     /// A batch of bare payloads.
@@ -241,8 +275,7 @@ impl Batch {
             columns.payloads.extend_from_slice(payload.as_ref());
             columns.ends.push(u32::try_from(columns.payloads.len()).expect("payloads of less than 4 GiB"));
         }
-        let range = 0..columns.ends.len();
-        Self { columns: Arc::new(columns), range }
+        Self::made(columns)
     }
 
     /// How many events.
@@ -306,8 +339,8 @@ impl Batch {
         )
     }
 
-    /// The view's parts of the columns, for writing them without a copy in between.
-    pub(crate) fn view(&self) -> View<'_> {
+    /// This view's parts of the columns, for handing them on without a copy in between.
+    pub fn view(&self) -> View<'_> {
         let (columns, range) = (&*self.columns, self.range.clone());
         let base = |ends: &[u32]| match range.start {
             0 => 0,
@@ -334,11 +367,6 @@ impl Batch {
     ///
     /// Payloads and keys are one copy each; topics keep the table of the whole batch.
     pub fn to_columns(&self) -> Columns {
-        let range = self.range.clone();
-        let columns = &*self.columns;
-        if range == (0..columns.ends.len()) {
-            return columns.clone();
-        }
         let view = self.view();
         let headers = self.headers().map(|(event, name, value)| (event, name.to_owned(), value.to_owned())).collect();
         Columns {
@@ -358,7 +386,7 @@ impl Batch {
         if self.range == (0..self.columns.ends.len()) {
             return self.clone();
         }
-        Self { columns: Arc::new(self.to_columns()), range: 0..self.len() }
+        Self::made(self.to_columns())
     }
 
     #[cfg(test)]
@@ -400,8 +428,7 @@ impl Batch {
         for batch in &batches {
             joined.append(batch, any_keys, any_topics);
         }
-        let range = 0..joined.ends.len();
-        Self { columns: Arc::new(joined), range }
+        Self::made(joined)
     }
 
     /// An upper bound of the bytes of this view's columns.
@@ -433,18 +460,25 @@ impl GroupSize {
 }
 
 impl Columns {
+    /// # Panics
+    /// If a column comes to 4 GiB.
     fn append(&mut self, batch: &Batch, any_keys: bool, any_topics: bool) {
         let narrow = |n: usize| u32::try_from(n).expect("joined columns stay below 4 GiB");
         let first = narrow(self.ends.len());
         self.headers.extend(batch.headers().map(|(event, name, value)| (first + event, name.into(), value.into())));
-        for event in batch.iter() {
-            self.payloads.extend_from_slice(event.payload);
-            self.ends.push(narrow(self.payloads.len()));
-            if any_keys {
-                self.keys.extend_from_slice(event.key);
-                self.key_ends.push(narrow(self.keys.len()));
-            }
-            if any_topics {
+        let view = batch.view();
+        let before = narrow(self.payloads.len());
+        self.payloads.extend_from_slice(view.payloads);
+        self.ends.extend(view.ends.iter().map(|end| before + (end - view.payload_base)));
+        if any_keys {
+            let before = narrow(self.keys.len());
+            self.keys.extend_from_slice(view.keys);
+            self.key_ends.extend(view.key_ends.iter().map(|end| before + (end - view.key_base)));
+            // Without a column of keys each event has the empty one.
+            self.key_ends.resize(self.ends.len(), before);
+        }
+        if any_topics {
+            for event in batch.iter() {
                 let topic = event.topic.unwrap_or_default();
                 let known = self.topics.iter().rposition(|known| known == topic);
                 let index = known.unwrap_or_else(|| {
@@ -464,15 +498,24 @@ fn piece<'a>(bytes: &'a [u8], ends: &[u32], at: usize) -> &'a [u8] {
 
 /// The parts of the columns that a batch views. Ends count from the start of the whole column:
 /// subtract the base.
-pub(crate) struct View<'a> {
-    pub(crate) payloads: &'a [u8],
-    pub(crate) ends: &'a [u32],
-    pub(crate) payload_base: u32,
-    pub(crate) topics: &'a [String],
-    pub(crate) topic_of: &'a [u16],
-    pub(crate) keys: &'a [u8],
-    pub(crate) key_ends: &'a [u32],
-    pub(crate) key_base: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The payloads of the events in view.
+    pub payloads: &'a [u8],
+    /// Where each ends, counted from `payload_base` before them.
+    pub ends: &'a [u32],
+    /// What to subtract from `ends`; 0 for a view from the first event on.
+    pub payload_base: u32,
+    /// The topics of the whole batch; none if the events have none.
+    pub topics: &'a [String],
+    /// Index of the topic, per event.
+    pub topic_of: &'a [u16],
+    /// The keys of the events in view.
+    pub keys: &'a [u8],
+    /// Where each ends, counted from `key_base` before them.
+    pub key_ends: &'a [u32],
+    /// What to subtract from `key_ends`.
+    pub key_base: u32,
 }
 
 impl PartialEq for Batch {

@@ -61,6 +61,10 @@ impl Chunks {
 
     /// Adds `later` behind.
     pub(crate) fn append(&mut self, later: Self) {
+        if self.is_empty() {
+            *self = later;
+            return;
+        }
         self.len += later.len;
         self.chunks.extend(later.chunks);
     }
@@ -73,6 +77,9 @@ impl Chunks {
 
     /// Takes the first `count` events off, or all there are.
     pub(crate) fn take_front(&mut self, count: usize) -> Self {
+        if count >= self.len {
+            return std::mem::take(self);
+        }
         let mut front = Self::default();
         while front.len < count {
             let Some(mut chunk) = self.chunks.pop_front() else { break };
@@ -173,6 +180,12 @@ impl Chunks {
     /// Takes out the events of `run` that are there.
     pub(crate) fn extract(&mut self, run: SeqRun) -> Self {
         let mut extracted = Self::default();
+        // What was sent first is acknowledged first, as a rule, and as it was sent: no number is there twice.
+        if let Some(whole) = self.chunks.pop_front_if(|front| front.run() == run) {
+            self.len -= whole.events.len();
+            extracted.push(whole);
+            return extracted;
+        }
         let mut kept = VecDeque::with_capacity(self.chunks.len());
         for chunk in self.chunks.drain(..) {
             let own = chunk.run();
@@ -202,6 +215,9 @@ impl Chunks {
     /// These events as messages of at most `bytes_max` bytes. All must be delivered equally often.
     pub(crate) fn to_messages(&self, bytes_max: usize) -> Vec<Events> {
         let attempt = self.chunks.front().map_or(1, |chunk| chunk.attempts.max(1));
+        if let (1, Some(only)) = (self.chunks.len(), self.chunks.front()) {
+            return vec![Events { attempt, runs: vec![only.run()], events: only.events.clone() }];
+        }
         let batches = self.batches();
         let mut start = 0;
         let mut messages = Vec::new();

@@ -256,7 +256,7 @@ impl Stream {
         let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
         bounded(self.receive.read_exact(&mut frame)).await.unwrap();
         let limits = BatchLimits { events_max: u32::MAX, bytes_max: FRAME_BYTES_MAX };
-        Next::Frame(wire::decode(&frame, &limits).unwrap())
+        Next::Frame(wire::decode(&frame.into(), &limits).unwrap())
     }
 
     /// The events that come next; gives their numbers.

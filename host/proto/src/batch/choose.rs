@@ -1,7 +1,5 @@
 //! A choice of a batch's events, as a batch of its own.
 
-use std::sync::Arc;
-
 use super::{Batch, Columns, piece};
 
 impl Batch {
@@ -35,8 +33,7 @@ impl Batch {
                 chosen.headers.push((narrow(place), name.to_owned(), value.to_owned()));
             }
         }
-        let range = 0..chosen.ends.len();
-        Self { columns: Arc::new(chosen), range }
+        Self::made(chosen)
     }
 }
 

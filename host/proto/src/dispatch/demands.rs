@@ -4,19 +4,23 @@ use crate::ids::SubId;
 
 /// Open demand of subscriptions: the largest first; of equal ones that which reached the figure first.
 #[derive(Debug, Default)]
-pub(super) struct Demands(Vec<(u64, SubId)>);
+pub(super) struct Demands {
+    rows: Vec<(u64, SubId)>,
+    sum: u64,
+}
 
 impl Demands {
     pub(super) fn insert(&mut self, demand: u64, sub: SubId) {
-        let at = self.0.iter().position(|&(other, _)| demand > other).unwrap_or(self.0.len());
-        self.0.insert(at, (demand, sub));
+        let at = self.rows.iter().position(|&(other, _)| demand > other).unwrap_or(self.rows.len());
+        self.rows.insert(at, (demand, sub));
+        self.sum += demand;
     }
 
     pub(super) fn remove(&mut self, sub: SubId) -> u64 {
-        match self.0.iter().position(|&(_, other)| other == sub) {
-            Some(at) => self.0.remove(at).0,
-            None => 0,
-        }
+        let Some(at) = self.rows.iter().position(|&(_, other)| other == sub) else { return 0 };
+        let demand = self.rows.remove(at).0;
+        self.sum -= demand;
+        demand
     }
 
     pub(super) fn add(&mut self, sub: SubId, count: u32) {
@@ -26,7 +30,7 @@ impl Demands {
 
     /// Whom to serve next among those that `may` be, and with how many events.
     pub(super) fn first(&self, may: impl Fn(SubId) -> bool) -> Option<(SubId, usize)> {
-        let waiting = self.0.iter().take_while(|(demand, _)| *demand > 0);
+        let waiting = self.rows.iter().take_while(|(demand, _)| *demand > 0);
         let (demand, sub) = waiting.copied().find(|(_, sub)| may(*sub))?;
         Some((sub, usize::try_from(demand).unwrap_or(usize::MAX)))
     }
@@ -38,17 +42,17 @@ impl Demands {
     }
 
     pub(super) fn sum(&self) -> u64 {
-        self.0.iter().map(|&(demand, _)| demand).sum()
+        self.sum
     }
 
     /// Fisher and Yates. Subscriptions without demand go last: in the original one of them in front
     /// stops the first dispatch although others are waiting.
     pub(super) fn shuffle(&mut self, mut seed: u64) {
-        for at in (1..self.0.len()).rev() {
+        for at in (1..self.rows.len()).rev() {
             let other = next_random(&mut seed) % (at as u64 + 1);
-            self.0.swap(at, usize::try_from(other).expect("below the length"));
+            self.rows.swap(at, usize::try_from(other).expect("below the length"));
         }
-        self.0.sort_by_key(|&(demand, _)| demand == 0);
+        self.rows.sort_by_key(|&(demand, _)| demand == 0);
     }
 }
 

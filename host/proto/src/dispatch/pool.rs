@@ -53,6 +53,8 @@ pub(super) struct Pool {
     members: BTreeMap<SubId, Vec<Pattern>>,
     /// What members want that were lost, and until when they may come back.
     away: Vec<(Duration, Vec<Pattern>)>,
+    /// How many of both select by topic. Counted as they come and go: every ask wants to know whether there are any.
+    selecting: usize,
     /// What nobody wants waits as well: somebody may come.
     pub(super) keeps_all: bool,
     /// It does while there is no member at all.
@@ -79,6 +81,7 @@ impl Pool {
         if returns {
             self.away.clear();
         }
+        self.count_selecting();
         if was_plain && self.is_plain() { Chunks::default() } else { self.sort_anew() }
     }
 
@@ -86,8 +89,9 @@ impl Pool {
     pub(super) fn leave(&mut self, sub: SubId, away: Option<Duration>) -> Chunks {
         self.demands.remove(sub);
         let Some(topics) = self.members.remove(&sub) else { return Chunks::default() };
-        let is_plain = topics.is_empty() && self.is_plain();
+        let is_plain = self.is_plain();
         self.away.extend(away.map(|until| (until, topics)));
+        self.count_selecting();
         if is_plain { Chunks::default() } else { self.sort_anew() }
     }
 
@@ -95,7 +99,11 @@ impl Pool {
     pub(super) fn at(&mut self, now: Duration) -> Chunks {
         let before = self.away.len();
         self.away.retain(|(until, _)| *until > now);
-        let mut unwanted = if self.away.len() < before { self.sort_anew() } else { Chunks::default() };
+        let mut unwanted = Chunks::default();
+        if self.away.len() < before {
+            self.count_selecting();
+            unwanted = self.sort_anew();
+        }
         if self.later.iter().any(|(due, _)| *due <= now) {
             let due: Vec<_> = self.later.extract_if(.., |(due, _)| *due <= now).collect();
             due.into_iter().for_each(|(_, events)| unwanted.merge(self.put_again(events)));
@@ -127,8 +135,12 @@ impl Pool {
 
     /// Whether nobody selects by topic.
     pub(super) fn is_plain(&self) -> bool {
-        let mut all = self.members.values().chain(self.away.iter().map(|(_, topics)| topics));
-        all.all(Vec::is_empty)
+        self.selecting == 0
+    }
+
+    fn count_selecting(&mut self) {
+        let all = self.members.values().chain(self.away.iter().map(|(_, topics)| topics));
+        self.selecting = all.filter(|topics| !topics.is_empty()).count();
     }
 
     fn keeps_unwanted(&self) -> bool {

@@ -8,7 +8,7 @@ use super::{
     write::Writer,
 };
 use crate::{
-    batch::{Batch, BatchLimits, Columns},
+    batch::{Batch, BatchLimits, Shared},
     message::Events,
 };
 
@@ -47,7 +47,7 @@ pub(super) fn write(writer: &mut Writer, batch: &Batch) {
     write_bytes(writer, view.payloads, view.ends, view.payload_base);
     if topics != 0 {
         writer.list(view.topics, |writer, topic| writer.text(topic));
-        view.topic_of.iter().for_each(|&topic| writer.u16(topic));
+        writer.u16s(view.topic_of);
     }
     if keys != 0 {
         write_bytes(writer, view.keys, view.key_ends, view.key_base);
@@ -64,7 +64,7 @@ pub(super) fn write(writer: &mut Writer, batch: &Batch) {
 
 fn write_bytes(writer: &mut Writer, bytes: &[u8], ends: &[u32], base: u32) {
     writer.len(bytes.len());
-    ends.iter().for_each(|end| writer.u32(end - base));
+    writer.ends(ends, base);
     writer.bytes(bytes);
 }
 
@@ -84,16 +84,16 @@ pub(super) fn read_events(reader: &mut Reader<'_>, limits: &BatchLimits) -> Resu
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, limits: &BatchLimits) -> Result<Batch, WireError> {
-    Ok(Batch::new(read_columns(reader)?, limits)?)
+    Ok(Batch::of_shared(read_columns(reader)?, limits)?)
 }
 
-fn read_columns(reader: &mut Reader<'_>) -> Result<Columns, WireError> {
+fn read_columns(reader: &mut Reader<'_>) -> Result<Shared, WireError> {
     let flags = reader.u8("columns")?;
     if flags & !(TOPICS | KEYS | HEADERS) != 0 {
         return Err(wrong("columns", &format!("0x{flags:02x}"), "no bits but 1, 2 and 4"));
     }
     let count = reader.len("events")?;
-    let mut columns = Columns::default();
+    let mut columns = Shared::default();
     (columns.ends, columns.payloads) = read_bytes(reader, count, "payload ends", "payloads")?;
     if flags & TOPICS != 0 {
         columns.topics = reader.list("topics", |reader| reader.text("topic").map(str::to_owned))?;
@@ -116,8 +116,8 @@ fn read_bytes(
     count: usize,
     ends: &'static str,
     bytes: &'static str,
-) -> Result<(Vec<u32>, Vec<u8>), WireError> {
+) -> Result<(Vec<u32>, Bytes), WireError> {
     let len = reader.len(bytes)?;
     let ends = reader.u32s(ends, count)?;
-    Ok((ends, reader.bytes(bytes, len)?.to_vec()))
+    Ok((ends, reader.shared(bytes, len)?))
 }

@@ -314,12 +314,13 @@ fn encode_message(writer: &mut Writer, Envelope { epoch, message }: &Envelope) {
     }
 }
 
-/// Reads a frame; a batch in it is checked against `limits`.
+/// Reads a frame; a batch in it is checked against `limits`. Payloads and keys of a batch stay a part of the frame, so
+/// they are not copied, and keep all of it in memory.
 ///
 /// # Errors
 /// [`WireError`] names the field. The caller closes the stream with it and harms nothing else.
-pub fn decode(bytes: &[u8], limits: &BatchLimits) -> Result<Frame, WireError> {
-    let mut reader = Reader::new(bytes);
+pub fn decode(frame: &Bytes, limits: &BatchLimits) -> Result<Frame, WireError> {
+    let mut reader = Reader::sharing(frame);
     let kind = reader.u8("kind")?;
     let frame = match kind {
         kind::HELLO => Frame::Hello(reader.hello()?),

@@ -16,27 +16,42 @@ use crate::{
 };
 
 /// Takes fields off the front of a frame.
-pub(crate) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a> {
+    left: &'a [u8],
+    /// What all this is a part of, if it can be shared.
+    frame: Option<&'a Bytes>,
+}
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { left: bytes, frame: None }
+    }
+
+    /// Of a frame that large fields stay a part of, see [`Reader::shared`].
+    pub(crate) fn sharing(frame: &'a Bytes) -> Self {
+        Self { left: frame, frame: Some(frame) }
     }
 
     /// # Errors
     /// [`WireError::Trailing`] if anything is left.
     pub(crate) fn finish(self) -> Result<(), WireError> {
-        match self.0.len() {
+        match self.left.len() {
             0 => Ok(()),
             count => Err(WireError::Trailing { count }),
         }
     }
 
     pub(crate) fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], WireError> {
-        let split = self.0.split_at_checked(count);
-        let (front, rest) = split.ok_or(WireError::Short { field, missing: count - self.0.len().min(count) })?;
-        self.0 = rest;
+        let split = self.left.split_at_checked(count);
+        let (front, rest) = split.ok_or(WireError::Short { field, missing: count - self.left.len().min(count) })?;
+        self.left = rest;
         Ok(front)
+    }
+
+    /// Bytes that are a part of the frame where that can be, else a copy. As long as they are kept the whole frame is.
+    pub(crate) fn shared(&mut self, field: &'static str, count: usize) -> Result<Bytes, WireError> {
+        let bytes = self.bytes(field, count)?;
+        Ok(self.frame.map_or_else(|| Bytes::copy_from_slice(bytes), |frame| frame.slice_ref(bytes)))
     }
 
     pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
@@ -132,12 +147,12 @@ impl<'a> Reader<'a> {
 
     /// All that is left.
     pub(crate) fn rest(&mut self) -> Bytes {
-        Bytes::copy_from_slice(std::mem::take(&mut self.0))
+        Bytes::copy_from_slice(std::mem::take(&mut self.left))
     }
 
     /// All that is left, and at least one byte.
     pub(crate) fn some_rest(&mut self, field: &'static str) -> Result<Bytes, WireError> {
-        match self.0 {
+        match self.left {
             [] => Err(WireError::Short { field, missing: 1 }),
             _ => Ok(self.rest()),
         }
@@ -151,13 +166,13 @@ impl<'a> Reader<'a> {
     /// `count` numbers of 4 bytes. Nothing is allocated unless they are all there.
     pub(crate) fn u32s(&mut self, field: &'static str, count: usize) -> Result<Vec<u32>, WireError> {
         let bytes = self.bytes(field, count.saturating_mul(4))?;
-        Ok(bytes.chunks_exact(4).map(|four| u32::from_le_bytes(four.try_into().expect("four bytes"))).collect())
+        Ok(bytes.as_chunks().0.iter().map(|four| u32::from_le_bytes(*four)).collect())
     }
 
     /// `count` numbers of 2 bytes.
     pub(crate) fn u16s(&mut self, field: &'static str, count: usize) -> Result<Vec<u16>, WireError> {
         let bytes = self.bytes(field, count.saturating_mul(2))?;
-        Ok(bytes.chunks_exact(2).map(|two| u16::from_le_bytes(two.try_into().expect("two bytes"))).collect())
+        Ok(bytes.as_chunks().0.iter().map(|two| u16::from_le_bytes(*two)).collect())
     }
 
     /// A list whose length comes first. Grows as items are read: a length is only a claim.

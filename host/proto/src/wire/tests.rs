@@ -351,7 +351,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Frame, WireError> {
-    decode(bytes, &BatchLimits::default())
+    decode(&Bytes::copy_from_slice(bytes), &BatchLimits::default())
 }
 
 #[test]

@@ -53,6 +53,23 @@ impl Writer {
         self.u32(u32::try_from(len).expect("a frame is shorter than 4 GiB"));
     }
 
+    /// Numbers of 2 bytes, without their count.
+    pub(crate) fn u16s(&mut self, numbers: &[u16]) {
+        let start = self.0.len();
+        self.0.resize(start + 2 * numbers.len(), 0);
+        let (places, _) = self.0[start..].as_chunks_mut();
+        places.iter_mut().zip(numbers).for_each(|(place, number)| *place = number.to_le_bytes());
+    }
+
+    /// Ends of a column that begins at `base`, without their count. In one row, so that the compiler makes few
+    /// instructions of many numbers: written one by one they were half of what encoding small events took.
+    pub(crate) fn ends(&mut self, ends: &[u32], base: u32) {
+        let start = self.0.len();
+        self.0.resize(start + 4 * ends.len(), 0);
+        let (places, _) = self.0[start..].as_chunks_mut();
+        places.iter_mut().zip(ends).for_each(|(place, end)| *place = (end - base).to_le_bytes());
+    }
+
     /// Bytes behind their length.
     pub(crate) fn blob(&mut self, bytes: &[u8]) {
         self.len(bytes.len());

@@ -24,7 +24,7 @@ use super::{
     store::{self, State},
     trap,
     wit::{
-        WitBatch, WitContext, WitDelivery, WitStageError,
+        Scratch, WitBatch, WitContext, WitDelivery, WitStageError, WitView,
         calls::{
             CallParams, CallResult, ConsumeResult, EventsParams, IngestParams, InitParams, InitResult, ProduceParams,
             ProduceResult, RestoreParams, RestoreResult, SnapshotResult, TerminateParams, TransformResult,
@@ -49,22 +49,23 @@ pub(super) struct WasmInstance {
 /// A store, the instance in it, and its functions.
 pub(super) struct Running {
     store: Store<State>,
+    scratch: Scratch,
     limits: Limits,
     init: TypedFunc<InitParams, InitResult>,
     main: Main,
-    terminate: Option<TypedFunc<TerminateParams, ()>>,
+    terminate: Option<TypedFunc<TerminateParams<'static>, ()>>,
     snapshot: Option<TypedFunc<(), SnapshotResult>>,
-    restore: Option<TypedFunc<RestoreParams, RestoreResult>>,
-    ingest: Option<TypedFunc<IngestParams, ProduceResult>>,
+    restore: Option<TypedFunc<RestoreParams<'static>, RestoreResult>>,
+    ingest: Option<TypedFunc<IngestParams<'static>, ProduceResult>>,
     timer: Option<TypedFunc<(), ProduceResult>>,
-    answer: Option<TypedFunc<CallParams, CallResult>>,
+    answer: Option<TypedFunc<CallParams<'static>, CallResult>>,
 }
 
 #[derive(Clone, Copy)]
 enum Main {
     Produce(TypedFunc<ProduceParams, ProduceResult>),
-    Consume(TypedFunc<EventsParams, ConsumeResult>),
-    Transform(TypedFunc<EventsParams, TransformResult>),
+    Consume(TypedFunc<EventsParams<'static>, ConsumeResult>),
+    Transform(TypedFunc<EventsParams<'static>, TransformResult>),
 }
 
 impl Main {
@@ -101,7 +102,19 @@ impl Running {
         let ingest = exports.ingest.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
         let timer = exports.timer.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
         let answer = exports.call.as_ref().map(|index| instance.get_typed_func(&mut store, index)).transpose()?;
-        Ok(Self { store, limits, init, main, terminate, snapshot, restore, ingest, timer, answer })
+        Ok(Self {
+            store,
+            scratch: Scratch::default(),
+            limits,
+            init,
+            main,
+            terminate,
+            snapshot,
+            restore,
+            ingest,
+            timer,
+            answer,
+        })
     }
 
     /// Calls `restore`.
@@ -110,7 +123,7 @@ impl Running {
     /// [`Trap`]; the inner error is the guest's.
     pub(super) async fn restore(&mut self, snapshot: &Bytes) -> Result<Result<(), String>, Trap> {
         let Some(func) = self.restore else { return Ok(Err("the plugin has no `checkpoint` export".to_owned())) };
-        let (outcome,) = self.call("restore", func, (snapshot.to_vec(),)).await?;
+        let (outcome,) = self.call("restore", func, (&**snapshot,)).await?;
         Ok(outcome)
     }
 
@@ -122,7 +135,8 @@ impl Running {
 
     async fn handle_ingest(&mut self, events: &Batch) -> Result<Result<Batch, WitStageError>, Trap> {
         let Some(func) = self.ingest else { return Err(check::not_exported(HANDLE_INGEST, "ingest")) };
-        match self.call(HANDLE_INGEST, func, (WitBatch::from(Batch::to_columns(events)),)).await? {
+        let params = (WitView::new(events, &mut self.scratch),);
+        match call(&mut self.store, &self.limits, HANDLE_INGEST, func, params).await? {
             (Ok(batch),) => Ok(Ok(self.batch(HANDLE_INGEST, batch)?)),
             (Err(error),) => Ok(Err(error)),
         }
@@ -143,7 +157,7 @@ impl Running {
         if let Err(refused) = check::request(request) {
             return Ok(Err(refused));
         }
-        let (given,) = self.call(HANDLE_CALL, func, (request.to_vec(),)).await?;
+        let (given,) = self.call(HANDLE_CALL, func, (&**request,)).await?;
         Ok(check::answer(given))
     }
 
@@ -156,23 +170,13 @@ impl Running {
         Ok(outcome)
     }
 
-    /// One call, ended by its deadline. After an error `self` must not be called again.
+    /// As [`call`], with parameters that borrow nothing of `self`.
     async fn call<P, R>(&mut self, call: &'static str, func: TypedFunc<P, R>, params: P) -> Result<R, Trap>
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let limit = self.limits.call_time;
-        store::arm(&mut self.store, limit);
-        // The epoch ends a guest that computes; the time-out, later, one that waits in the host. The
-        // latter drops the call in the middle, which is why the instance is dropped with it.
-        let outcome = tokio::time::timeout(store::patience(limit), func.call_async(&mut self.store, params)).await;
-        self.store.data().voice.settle();
-        match outcome {
-            Ok(Ok(returned)) => Ok(returned),
-            Ok(Err(error)) => Err(trap::of(&self.store, call, &self.limits, &error)),
-            Err(_elapsed) => Err(Trap::TimedOut { call, limit }),
-        }
+        self::call(&mut self.store, &self.limits, call, func, params).await
     }
 
     async fn handle_demand(&mut self, demand: u32) -> Result<Result<Batch, WitStageError>, Trap> {
@@ -186,13 +190,14 @@ impl Running {
     }
 
     async fn handle_events(&mut self, delivery: &GuestDelivery) -> Result<Result<Output, WitStageError>, Trap> {
-        let params = || (WitDelivery::new(delivery),);
+        let (store, limits) = (&mut self.store, &self.limits);
+        let params = (WitDelivery::new(delivery, &mut self.scratch),);
         let (events, rejections) = match self.main {
-            Main::Consume(func) => match self.call(HANDLE_EVENTS, func, params()).await? {
+            Main::Consume(func) => match call(store, limits, HANDLE_EVENTS, func, params).await? {
                 (Ok(rejections),) => (Batch::default(), rejections),
                 (Err(error),) => return Ok(Err(error)),
             },
-            Main::Transform(func) => match self.call(HANDLE_EVENTS, func, params()).await? {
+            Main::Transform(func) => match call(store, limits, HANDLE_EVENTS, func, params).await? {
                 (Ok(output),) => (self.batch(HANDLE_EVENTS, output.events)?, output.rejections),
                 (Err(error),) => return Ok(Err(error)),
             },
@@ -207,6 +212,31 @@ impl Running {
     fn batch(&self, call: &'static str, batch: WitBatch) -> Result<Batch, Trap> {
         let checked = Batch::new(Columns::from(batch), &self.limits.batch);
         checked.map_err(|error| Trap::Contract { call, message: error.to_string() })
+    }
+}
+
+/// One call, ended by its deadline. After an error the instance must not be called again.
+async fn call<P, R>(
+    store: &mut Store<State>,
+    limits: &Limits,
+    call: &'static str,
+    func: TypedFunc<P, R>,
+    params: P,
+) -> Result<R, Trap>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let limit = limits.call_time;
+    store::arm(store, limit);
+    // The epoch ends a guest that computes; the time-out, later, one that waits in the host. The
+    // latter drops the call in the middle, which is why the instance is dropped with it.
+    let outcome = tokio::time::timeout(store::patience(limit), func.call_async(&mut *store, params)).await;
+    store.data().voice.settle();
+    match outcome {
+        Ok(Ok(returned)) => Ok(returned),
+        Ok(Err(error)) => Err(trap::of(store, call, limits, &error)),
+        Err(_elapsed) => Err(Trap::TimedOut { call, limit }),
     }
 }
 
@@ -281,7 +311,7 @@ impl Instance for WasmInstance {
     async fn terminate(&mut self, reason: &str) -> Result<(), CallError> {
         let mut running = self.take("terminate")?;
         if let Some(func) = running.terminate {
-            running.call("terminate", func, (reason.to_owned(),)).await?;
+            running.call("terminate", func, (reason,)).await?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The records of `wit/stage.wit` as wasmtime passes them, and their counterparts in the host.
 //!
 //! Written by hand rather than by `bindgen!`: a plugin exports one of three roles, whose functions
-//! are looked up once per component; and columns are moved, not copied, between these and the host's.
+//! are looked up once per component; and columns are not copied between these and the host's. What a guest is given is
+//! borrowed from the batch, so that a payload is copied once, into the guest's memory.
 
 use forebay_proto::{
     batch::{Batch, Columns},
@@ -11,8 +12,8 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::super::{GuestDelivery, InstanceSpec, Rejection, StageError, check};
 
-/// `types.batch`.
-#[derive(ComponentType, Lift, Lower)]
+/// `types.batch`, from a guest.
+#[derive(ComponentType, Lift)]
 #[component(record)]
 pub(super) struct WitBatch {
     payloads: Vec<u8>,
@@ -26,13 +27,6 @@ pub(super) struct WitBatch {
     headers: Vec<(u32, String, String)>,
 }
 
-impl From<Columns> for WitBatch {
-    fn from(columns: Columns) -> Self {
-        let Columns { payloads, ends, topics, topic_of, keys, key_ends, headers } = columns;
-        Self { payloads, ends, topics, topic_of, keys, key_ends, headers }
-    }
-}
-
 impl From<WitBatch> for Columns {
     fn from(batch: WitBatch) -> Self {
         let WitBatch { payloads, ends, topics, topic_of, keys, key_ends, headers } = batch;
@@ -40,26 +34,82 @@ impl From<WitBatch> for Columns {
     }
 }
 
+/// `types.batch`, for a guest.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WitView<'a> {
+    payloads: &'a [u8],
+    ends: &'a [u32],
+    topics: &'a [String],
+    #[component(name = "topic-of")]
+    topic_of: &'a [u16],
+    keys: &'a [u8],
+    #[component(name = "key-ends")]
+    key_ends: &'a [u32],
+    headers: Vec<(u32, &'a str, &'a str)>,
+}
+
+impl<'a> WitView<'a> {
+    pub(super) fn new(events: &'a Batch, scratch: &'a mut Scratch) -> Self {
+        let Scratch { ends, key_ends, .. } = scratch;
+        Self::counted_in(events, ends, key_ends)
+    }
+
+    /// Ends are counted anew in these rows where the view begins within its columns.
+    fn counted_in(events: &'a Batch, ends: &'a mut Vec<u32>, key_ends: &'a mut Vec<u32>) -> Self {
+        let view = events.view();
+        Self {
+            payloads: view.payloads,
+            ends: counted_from(view.payload_base, view.ends, ends),
+            topics: view.topics,
+            topic_of: view.topic_of,
+            keys: view.keys,
+            key_ends: counted_from(view.key_base, view.key_ends, key_ends),
+            headers: events.headers().collect(),
+        }
+    }
+}
+
+fn counted_from<'a>(base: u32, ends: &'a [u32], anew: &'a mut Vec<u32>) -> &'a [u32] {
+    if base == 0 {
+        return ends;
+    }
+    anew.clear();
+    anew.extend(ends.iter().map(|end| end - base));
+    anew
+}
+
+/// Rows that the calls of an instance use one after the other, so that none makes its own. Each grows to the largest batch
+/// that came, which `limits.batch_events` bounds.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    ends: Vec<u32>,
+    key_ends: Vec<u32>,
+    seqs: Vec<(u64, u32)>,
+}
+
 /// `types.delivery`.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct WitDelivery {
-    source: String,
+pub(super) struct WitDelivery<'a> {
+    source: &'a str,
     epoch: u64,
     attempt: u32,
-    seqs: Vec<(u64, u32)>,
-    events: WitBatch,
+    seqs: &'a [(u64, u32)],
+    events: WitView<'a>,
 }
 
-impl WitDelivery {
-    pub(super) fn new(delivery: &GuestDelivery) -> Self {
-        let run = |&SeqRun { first, count }: &SeqRun| (first.0, count);
+impl<'a> WitDelivery<'a> {
+    pub(super) fn new(delivery: &'a GuestDelivery, scratch: &'a mut Scratch) -> Self {
+        let Scratch { ends, key_ends, seqs } = scratch;
+        seqs.clear();
+        seqs.extend(delivery.runs.iter().map(|&SeqRun { first, count }| (first.0, count)));
         Self {
-            source: delivery.source.as_str().to_owned(),
+            source: delivery.source.as_str(),
             epoch: delivery.epoch.to_u64(),
             attempt: delivery.attempt,
-            seqs: delivery.runs.iter().map(run).collect(),
-            events: Batch::to_columns(&delivery.events).into(),
+            seqs,
+            events: WitView::counted_in(&delivery.events, ends, key_ends),
         }
     }
 }
@@ -164,22 +214,23 @@ impl From<WitLevel> for tracing::Level {
     }
 }
 
-/// Parameters and results of the calls, as wasmtime's typed functions want them.
+/// Parameters and results of the calls, as wasmtime's typed functions want them. A function of parameters that live for
+/// ever takes any: wasmtime copies them during the call.
 pub(super) mod calls {
-    use super::{WitBatch, WitContext, WitDelivery, WitOutput, WitRejection, WitStageError};
+    use super::{WitBatch, WitContext, WitDelivery, WitOutput, WitRejection, WitStageError, WitView};
 
     pub(in super::super) type InitParams = (WitContext,);
     pub(in super::super) type InitResult = (Result<(), String>,);
     pub(in super::super) type ProduceParams = (u32,);
     pub(in super::super) type ProduceResult = (Result<WitBatch, WitStageError>,);
-    pub(in super::super) type EventsParams = (WitDelivery,);
+    pub(in super::super) type EventsParams<'a> = (WitDelivery<'a>,);
     pub(in super::super) type ConsumeResult = (Result<Vec<WitRejection>, WitStageError>,);
     pub(in super::super) type TransformResult = (Result<WitOutput, WitStageError>,);
-    pub(in super::super) type TerminateParams = (String,);
+    pub(in super::super) type TerminateParams<'a> = (&'a str,);
     pub(in super::super) type SnapshotResult = (Result<Vec<u8>, String>,);
-    pub(in super::super) type RestoreParams = (Vec<u8>,);
+    pub(in super::super) type RestoreParams<'a> = (&'a [u8],);
     pub(in super::super) type RestoreResult = (Result<(), String>,);
-    pub(in super::super) type IngestParams = (WitBatch,);
-    pub(in super::super) type CallParams = (Vec<u8>,);
+    pub(in super::super) type IngestParams<'a> = (WitView<'a>,);
+    pub(in super::super) type CallParams<'a> = (&'a [u8],);
     pub(in super::super) type CallResult = (Result<Vec<u8>, String>,);
 }

@@ -45,7 +45,7 @@ impl Reader {
             Tapped::NotThere(_) => return tokio::time::sleep(Duration::from_millis(20)).await,
         };
         let limits = BatchLimits { events_max: u32::MAX, bytes_max: u32::MAX };
-        let frame = wire::decode(&STANDARD.decode(page).unwrap(), &limits);
+        let frame = wire::decode(&STANDARD.decode(page).unwrap().into(), &limits);
         let Ok(Frame::TapTold(Answer::Page(page))) = frame else { panic!("{frame:?}") };
         for heard in self.follower.take(*page) {
             match heard {

@@ -132,7 +132,7 @@ fn by_role(role: Role) -> Kinds {
 }
 
 fn read(page: &str) -> Option<Page> {
-    let frame = STANDARD.decode(page).ok()?;
+    let frame = STANDARD.decode(page).ok()?.into();
     let limits = BatchLimits { events_max: u32::MAX, bytes_max: FRAME_BYTES_MAX };
     match wire::decode(&frame, &limits) {
         Ok(Frame::TapTold(Told::Page(page))) => Some(*page),

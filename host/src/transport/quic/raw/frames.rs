@@ -191,15 +191,15 @@ impl Asks {
             if self.0.len() < end {
                 return Ok(());
             }
-            let frame = self.0.split_to(end);
-            let (granted, acked) = decode(&frame[PREFIX_BYTES..]).map_err(|error| error.to_string())?;
+            let frame = self.0.split_to(end).freeze().slice(PREFIX_BYTES..);
+            let (granted, acked) = decode(&frame).map_err(|error| error.to_string())?;
             asked(granted, acked);
         }
         Ok(())
     }
 }
 
-fn decode(frame: &[u8]) -> Result<(u64, u64), WireError> {
+fn decode(frame: &Bytes) -> Result<(u64, u64), WireError> {
     match wire::decode(frame, &forebay_proto::batch::BatchLimits::default())? {
         Frame::Stage(Envelope { message: Message::Ask { granted, acked }, .. }) => {
             Ok((granted, acked.iter().map(|run| u64::from(run.count)).sum()))
@@ -248,7 +248,7 @@ mod tests {
         let bytes = pieces.concat();
         let length = u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
         let Ok(Frame::Stage(Envelope { message: Message::Events(events), .. })) =
-            wire::decode(&bytes[4..4 + length], &forebay_proto::batch::BatchLimits::default())
+            wire::decode(&Bytes::copy_from_slice(&bytes[4..4 + length]), &forebay_proto::batch::BatchLimits::default())
         else {
             panic!("no events message")
         };
