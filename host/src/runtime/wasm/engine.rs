@@ -66,8 +66,9 @@ impl Drop for TickingEngine {
 
 /// Threads, garbage collection, exceptions and component-model async are not compiled in at all.
 ///
-/// Memory is allocated as instances need it: the pooling allocator would save 0.3 us a call, but
-/// fixes the number of instances and the size of their memories at the start.
+/// Memory is allocated as instances need it: the pooling allocator spares no time of a call (1.28 us against 1.25), 7 of
+/// the 30 us of a start, and takes 7 KiB more for each idle instance; and it fixes the number of instances and the size of
+/// their memories at the start. (`cargo bench --workspace --bench guest`)
 pub(super) fn config() -> Config {
     let mut config = Config::new();
     config
