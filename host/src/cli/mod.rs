@@ -163,7 +163,10 @@ fn run_command(command: Command) -> Result<Exit, Failure> {
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Node(args) => match args.command {
             Some(node::NodeCommand::Remove(args)) => operate::remove(&args),
-            None => block_on(node::node(*args)),
+            None => {
+                let config = node::read_config(&args)?;
+                block_on_threads(config.threads, node::node(*args, config))
+            }
         },
         Command::Status(args) => operate::status(&args),
         Command::Owners(args) => operate::owners(&args),
@@ -212,7 +215,16 @@ fn say(text: &str) -> Result<Exit, Failure> {
 }
 
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    block_on_threads(None, command)
+}
+
+/// With so many threads, or one for each processor.
+fn block_on_threads<T>(threads: Option<u16>, command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.into());
+    }
+    let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start threads").because(error))?;
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(command)));
     // A guest that is still in its last call must not hold up the end of the process, nor one who reads

@@ -60,8 +60,7 @@ pub(super) enum NodeCommand {
     Remove(operate::RemoveArgs),
 }
 
-pub(super) async fn node(args: Args) -> Result<Exit, Failure> {
-    let config = read_config(&args.node)?;
+pub(super) async fn node(args: Args, config: NodeConfig) -> Result<Exit, Failure> {
     output::start_log(&config.log);
     let _lock = lock(&config.data)?;
     let identity = NodeIdentity::load(&config.data)?;
@@ -134,7 +133,9 @@ fn raft_dir(data: &Path) -> String {
     data.join("raft").display().to_string()
 }
 
-fn read_config(args: &NodeArgs) -> Result<NodeConfig, Failure> {
+/// The settings of the node.
+pub(super) fn read_config(args: &Args) -> Result<NodeConfig, Failure> {
+    let args = &args.node;
     let file = match config_path(args, &process_env) {
         Some(path) => {
             let text = std::fs::read_to_string(&path).map_err(|error| Failure::reading(&path, error))?;

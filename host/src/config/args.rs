@@ -94,6 +94,11 @@ pub struct NodeArgs {
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<String>,
 
+    /// Threads for stages and the network, 1 to 1024; fewer than processors where several nodes share a
+    /// machine [env: FOREBAY_THREADS] [default: one for each processor]
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<String>,
+
     /// Time a stopping stage has for events in flight [env: FOREBAY_DRAIN_TIMEOUT] [default: 5s]
     #[arg(long, value_name = "DURATION")]
     pub drain_timeout: Option<String>,
@@ -157,6 +162,7 @@ impl NodeArgs {
             "ping_interval" => &self.ping_interval,
             "ping_misses" => &self.ping_misses,
             "mtu" => &self.mtu,
+            "threads" => &self.threads,
             "drain_timeout" => &self.drain_timeout,
             "disk_reserve" => &self.disk_reserve,
             "output" => &self.output,

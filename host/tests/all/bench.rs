@@ -1,4 +1,4 @@
-//! `forebay bench-raw`: raw QUIC, as the baseline of benchmarks.
+//! `forebay bench`, and `forebay bench-raw`: raw QUIC, as its baseline.
 
 use std::{io::Write as _, process::Stdio, time::Duration};
 
@@ -122,4 +122,45 @@ fn raw_quic_serves_nobody_of_another_cluster() {
     let mut stranger = Raw::start(&["consume", "--connect", &address], &theirs, &[]);
     assert_eq!(stranger.process.wait().code(), Some(69));
     server.end();
+}
+
+/// Each way does the work, and says of itself what was measured. How fast that is is no matter here.
+#[test]
+fn a_bench_measures_all_ways_and_gives_their_ratios() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = forebay(["bench", "--topology", "remote", "--payload", "16", "--max-demand", "100/50"]);
+    command.args(["--rate", "500", "--runs", "1", "--for", "300ms", "--output", "json", "--cache"]).arg(cache.path());
+    let mut bench = Process::start(command);
+    for (rate, way) in [
+        (None, "wasm"),
+        (None, "native"),
+        (None, "raw"),
+        (Some(500), "wasm"),
+        (Some(500), "native"),
+        (Some(500), "raw"),
+    ] {
+        let line = bench.stdout_line(|_| true);
+        let found: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&found["way"], &found["rate"]), (&Value::from(way), &Value::from(rate)), "{line}");
+        assert!(found["events_per_second"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(found["resident_mib"].as_f64().unwrap() > 1.0, "{line}");
+        assert_eq!(found["of_raw"].is_number(), true, "{line}");
+        assert_eq!(found["latency_us"]["p50"].is_number(), rate.is_some(), "{line}");
+    }
+    assert_eq!(bench.wait().code(), Some(0));
+}
+
+#[test]
+fn a_bench_that_cannot_be_is_refused() {
+    for (argument, value, expected) in [
+        ("--payload", "7", "expected 8 to 65536 bytes"),
+        ("--max-demand", "5/5", "expected MAX or MAX/MIN"),
+        ("--topology", "star", "possible values"),
+        ("--consumers", "0", "1..=1000"),
+    ] {
+        let output = forebay(["bench", argument, value]).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{argument}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(expected), "{error}");
+    }
 }

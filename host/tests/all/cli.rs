@@ -93,7 +93,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         assert!(outcome.stderr.contains("Usage") || outcome.stderr.contains("error: "), "{args:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "");
     }
-    let expected: [(&[&str], &[&str]); 29] = [
+    let expected: [(&[&str], &[&str]); 30] = [
         (&["--help"], &["Usage: forebay <COMMAND>", "Begin with `forebay demo`", "66  a file to read is missing"]),
         (&["demo", "--help"], &["Usage: forebay demo [OPTIONS]", "--kill-producer-after <DURATION>", "[default: 20s]"]),
         (&["node", "remove", "--help"], &["Usage: forebay node remove [OPTIONS] <NODE>", "exit code 77", "--force"]),
@@ -113,6 +113,10 @@ fn wrong_usage_is_64_and_help_is_0() {
         (&["build", "--help"], &["Usage: forebay build [OPTIONS] [DIR]", "--stage <STAGE>", "--out <DIR>"]),
         (&["new", "--help"], &["Usage: forebay new [OPTIONS] --lang <LANGUAGE> --role <ROLE> <NAME>"]),
         (&["dev", "--help"], &["Usage: forebay dev [OPTIONS] [DIR]", "the former version runs on"]),
+        (
+            &["bench", "--help"],
+            &["--topology <TOPOLOGY>", "remote-3", "--max-demand <EVENTS>", "--rate <EVENTS>", "--runs <COUNT>"],
+        ),
         (
             &["test", "--help"],
             &["Usage: forebay test [OPTIONS] [PIPELINE]", "--seeds <A..B>", "Exit code 0: all cases pass"],

@@ -195,6 +195,7 @@ impl Report<'_> {
                 "min_demand": self.work.demand.min,
                 "consumers": usize::from(self.work.consumers) * self.work.topology.sinks(),
                 "mtu": self.work.mtu,
+                "threads": self.work.threads,
                 "rate": self.work.rate,
                 "way": way.name(),
                 "runs": runs.figures.len(),

@@ -52,12 +52,15 @@ pub(super) struct Args {
     /// Ways to do it; several with commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "wasm,native,raw")]
     ways: Vec<Way>,
-    /// How many consumers the topology `fan-out` has
-    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    consumers: u16,
+    /// How many consumers the topology `fan-out` has; several with commas
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "100", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    consumers: Vec<u16>,
     /// The longest UDP payload; above 1452 where all between the nodes takes jumbo frames
     #[arg(long, value_name = "BYTES", default_value_t = MTU_DEFAULT, value_parser = clap::value_parser!(u16).range(1200..=6500))]
     mtu: u16,
+    /// Threads of each node [default: processors divided by nodes, at least 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// How long each measurement takes
     #[arg(long = "for", value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -80,18 +83,27 @@ impl Args {
             [None].into_iter().chain(rates.into_iter().filter(|rate| *rate > 0).map(Some)).collect();
         let mut works = Vec::new();
         for &topology in &self.topology {
-            let consumers = if topology == Topology::FanOut { self.consumers } else { 1 };
-            for &payload in &self.payload {
+            let consumers = if topology == Topology::FanOut { &self.consumers[..] } else { &[1] };
+            let threads = self.threads.unwrap_or_else(|| threads_of(topology));
+            for (&consumers, &payload) in
+                consumers.iter().flat_map(|count| self.payload.iter().map(move |p| (count, p)))
+            {
                 for &demand in &self.max_demand {
                     works.extend(rates.iter().map(|&rate| {
                         let (mtu, duration) = (self.mtu, self.duration);
-                        Work { topology, payload, demand, consumers, mtu, rate, duration }
+                        Work { topology, payload, demand, consumers, mtu, threads, rate, duration }
                     }));
                 }
             }
         }
         works
     }
+}
+
+/// Nodes that share a machine share its processors.
+fn threads_of(topology: Topology) -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(processors / topology.places().len()).unwrap_or(u16::MAX).max(1)
 }
 
 pub(super) async fn bench(args: Args) -> Result<Exit, Failure> {

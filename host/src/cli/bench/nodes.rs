@@ -27,7 +27,7 @@ use crate::{
         child::{Child, Said, Start},
         operate::Client,
     },
-    config::{Agreement, MTU_DEFAULT},
+    config::Agreement,
     node::admin::{
         Call, Called,
         wire::{Answer, Request},
@@ -94,9 +94,7 @@ impl Nodes {
             let name: NodeName = name.parse().expect("a letter is a name");
             let mut more: Vec<String> =
                 labels.iter().flat_map(|label| ["--labels".to_owned(), (*label).to_owned()]).collect();
-            if work.mtu != MTU_DEFAULT {
-                more.extend(["--mtu".to_owned(), work.mtu.to_string()]);
-            }
+            more.extend(["--mtu".to_owned(), work.mtu.to_string(), "--threads".to_owned(), work.threads.to_string()]);
             let start = Start {
                 name: &name,
                 data: &data,

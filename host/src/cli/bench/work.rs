@@ -136,6 +136,8 @@ pub(super) struct Work {
     pub(super) consumers: u16,
     /// The longest UDP payload. Unit: bytes.
     pub(super) mtu: u16,
+    /// Threads of each node.
+    pub(super) threads: u16,
     /// Events a second; none: as many as can be.
     pub(super) rate: Option<u32>,
     /// How long it is measured.
@@ -241,6 +243,7 @@ mod tests {
                     demand: Demand { max: 5, min: 0 },
                     consumers: 2,
                     mtu: MTU_DEFAULT,
+                    threads: 1,
                     rate,
                     duration: Duration::from_secs(1),
                 };
