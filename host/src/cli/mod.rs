@@ -215,16 +215,21 @@ fn say(text: &str) -> Result<Exit, Failure> {
 }
 
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    block_on_threads(None, command)
+    block_on_threads(0, command)
 }
 
-/// With so many threads, or one for each processor.
-fn block_on_threads<T>(threads: Option<u16>, command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Turns of tasks after which a thread looks at the network. Stages that pass events on within a node are always ready; with
+/// tokio's 61, consumers on other nodes that wait for each batch got a fiftieth of their fair share beside one on the
+/// producer's node.
+const TURNS_BETWEEN_LOOKS: u32 = 8;
+
+/// With so many threads; 0: one for each processor.
+fn block_on_threads<T>(threads: u16, command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
+    if threads > 0 {
         builder.worker_threads(threads.into());
     }
-    let runtime = builder.enable_all().build();
+    let runtime = builder.event_interval(TURNS_BETWEEN_LOOKS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Software, "cannot start threads").because(error))?;
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(command)));
     // A guest that is still in its last call must not hold up the end of the process, nor one who reads

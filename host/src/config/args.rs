@@ -94,8 +94,8 @@ pub struct NodeArgs {
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<String>,
 
-    /// Threads for stages and the network, 1 to 1024; fewer than processors where several nodes share a
-    /// machine [env: FOREBAY_THREADS] [default: one for each processor]
+    /// Threads for stages and the network, up to 1024; 0: one for each processor, which is too many where
+    /// several nodes share a machine [env: FOREBAY_THREADS] [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<String>,
 

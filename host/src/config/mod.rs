@@ -74,8 +74,8 @@ pub struct NodeConfig {
     pub ping_misses: u32,
     /// The longest payload of a UDP packet that path-MTU discovery may come to. Unit: bytes.
     pub mtu: u16,
-    /// Threads for stages and the network; none: as many as the process may use processors.
-    pub threads: Option<u16>,
+    /// Threads for stages and the network; 0: one for each processor.
+    pub threads: u16,
     /// How long a stopping stage may take for events in flight.
     pub drain_timeout: Duration,
     /// How many events that could not be processed it keeps.
@@ -133,7 +133,7 @@ impl NodeConfig {
             ping_interval: Duration::from_millis(100),
             ping_misses: 5,
             mtu: MTU_DEFAULT,
-            threads: None,
+            threads: 0,
             drain_timeout: Duration::from_secs(5),
             dead_letters: Bounds::default(),
             disk_reserve: DISK_RESERVE_DEFAULT,
@@ -293,7 +293,7 @@ impl Values<'_> {
             ping_interval: self.duration("ping_interval", PING_INTERVAL).unwrap_or(default.ping_interval),
             ping_misses: self.one("ping_misses", ping_misses).unwrap_or(default.ping_misses),
             mtu: self.one("mtu", mtu).unwrap_or(default.mtu),
-            threads: self.one("threads", threads).or(default.threads),
+            threads: self.one("threads", threads).unwrap_or(default.threads),
             drain_timeout: self.duration("drain_timeout", Duration::ZERO..=HOUR).unwrap_or(default.drain_timeout),
             dead_letters: self.list("dead_letters", bounds::bound).map_or(default.dead_letters, bounds::all),
             disk_reserve: self.one("disk_reserve", size::parse).unwrap_or(default.disk_reserve),
@@ -462,7 +462,7 @@ fn ping_misses(text: &str) -> Result<u32, &'static str> {
 }
 
 fn threads(text: &str) -> Result<u16, &'static str> {
-    text.parse().ok().filter(|count| (1..=1024).contains(count)).ok_or("an integer from 1 to 1024")
+    text.parse().ok().filter(|count| *count <= 1024).ok_or("an integer from 0 to 1024")
 }
 
 fn mtu(text: &str) -> Result<u16, &'static str> {

@@ -3,12 +3,12 @@
 //! ```text
 //!   orders  owners  callers  inbox       (from the node, and from the lines' readers)
 //!      \       \       /       /
-//!       +---- this task ------+ ---- calls ----> worker task, which owns the instance
+//!       +---- this task ------+ ---- calls ----> the instance, or a task of the call
 //!                  |            <--- returns ---
 //!                lines
 //! ```
 //!
-//! This task never waits for a line or for the guest: what is in flight is bounded by what was
+//! This task never waits for a line, and for the guest no longer than a tick of the engine: what is in flight is bounded by what was
 //! granted. A guest call is made to its end (`worker.rs`): one that is dropped would finish the
 //! instance. What is to be put on record or kept is seen to in tasks beside this one
 //! (`records.rs`).

@@ -61,7 +61,7 @@ fn made(payload: &mut [u8], next: &mut u64, count: usize) -> Result<Batch, Stage
         columns.ends.push(u32::try_from(payloads.len()).unwrap_or(u32::MAX));
         *next += 1;
     }
-    columns.payloads = payloads.into();
+    columns.payloads = payloads;
     Batch::new(columns, &BatchLimits::default()).map_err(|error| StageError::Fatal(error.to_string()))
 }
 
