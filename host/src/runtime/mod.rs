@@ -352,6 +352,12 @@ pub trait Instance: Send + fmt::Debug {
         Vec::new()
     }
 
+    /// Whether a call gives way to others after a few milliseconds, whatever the guest does, so that it may be made where
+    /// others wait. Native code may block its thread for as long as it likes.
+    fn gives_way(&self) -> bool {
+        false
+    }
+
     /// What it takes of [`Limits::memory_bytes`] now. It is 0 of one that is finished, and of built-in stages, which are
     /// part of the host.
     fn memory_bytes(&self) -> u64 {

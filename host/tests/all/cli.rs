@@ -252,7 +252,9 @@ fn a_wrong_pipeline_file_is_65_with_line_and_column() {
     check("name = \"p\"\nname = \"q\"\n", &["p.toml:2:1: "]);
     check(
         "name = \"p\"\n[stages.s]\nplugin = \"builtin:rows\"\n",
-        &["no built-in stage `rows`; expected one of lines, inbox, print, sample"],
+        &[
+            "no built-in stage `rows`; expected one of lines, bench-relay, bench-sink, bench-source, inbox, print, sample",
+        ],
     );
     let counter = prebuilt("counter").display().to_string();
     check(

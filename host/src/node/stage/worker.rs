@@ -3,7 +3,8 @@
 //! A call of the only guest begins in the stage's own task: most are over at once, and cost no hop to another task and back
 //! (a round trip of 5 events took a third more processor time with two of them). What takes longer, a guest that
 //! waits or computes until the engine's next tick, goes on in a task of its own, so that the stage stays within reach. Of
-//! several guests each call has a task from the start: they are there to run beside each other.
+//! several guests each call has a task from the start: they are there to run beside each other. So has each call of native
+//! code, which may block its thread.
 
 use std::{
     collections::BTreeMap,
@@ -74,9 +75,10 @@ impl Workers {
     /// The machine has one call of each out at a time.
     pub(super) fn begin(&mut self, no: GuestNo, call: Call) -> Option<Return> {
         let guest = self.idle.remove(&no).unwrap_or_else(|| self.guest(no, None));
-        let is_alone = self.idle.is_empty() && self.out.is_empty();
+        let gives_way = guest.instance.as_ref().is_some_and(|instance| instance.gives_way());
+        let is_at_once = gives_way && self.idle.is_empty() && self.out.is_empty();
         let mut work: Pin<Box<dyn Future<Output = (Box<Guest>, Return)> + Send>> = Box::pin(guest.work(call));
-        if is_alone {
+        if is_at_once {
             // Whoever would wake it wakes the task that it goes on in, which looks again first.
             match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(done) => return Some(self.rest(done)),

@@ -27,7 +27,7 @@ pub(super) struct PluginFile {
 }
 
 /// SHA-256 of a plugin's file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Digest(pub(super) [u8; 32]);
 
 impl Digest {

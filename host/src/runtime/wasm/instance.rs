@@ -304,6 +304,10 @@ impl Instance for WasmInstance {
         self.running.as_ref().map_or_else(Vec::new, |running| running.store.data().asks.take())
     }
 
+    fn gives_way(&self) -> bool {
+        true
+    }
+
     fn memory_bytes(&self) -> u64 {
         self.running.as_ref().map_or(0, |running| running.store.data().limiter.memory_bytes())
     }

@@ -30,9 +30,10 @@ mod trap;
 mod wit;
 
 use std::{
+    collections::HashMap,
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use bytes::Bytes;
@@ -62,6 +63,8 @@ struct Shared {
     linker: Linker<State>,
     cache: Option<Cache>,
     progress: Arc<dyn Progress>,
+    /// Those that stages have: one piece of code serves all of them.
+    loaded: Mutex<HashMap<Digest, Weak<Component>>>,
 }
 
 /// The runtime could not be set up.
@@ -108,7 +111,7 @@ impl Wasm {
         let linker = linker::linker(engine.engine()).map_err(failed)?;
         let open = |folder: PathBuf| Cache::open(&folder).map_err(|source| SetupError::Cache { folder, source });
         let cache = cache_dir.map(open).transpose()?;
-        Ok(Self(Arc::new(Shared { engine, linker, cache, progress })))
+        Ok(Self(Arc::new(Shared { engine, linker, cache, progress, loaded: Mutex::default() })))
     }
 
     /// Where compiled code is kept.
@@ -222,7 +225,24 @@ impl Shared {
 
     /// # Errors
     /// What the bytes are, if they are no valid component.
-    fn component(&self, path: &Path, file: &PluginFile) -> Result<Component, String> {
+    fn component(&self, path: &Path, file: &PluginFile) -> Result<Arc<Component>, String> {
+        // Half a MiB of code for each stage that has the same, otherwise.
+        if let Some(component) = self.loaded().get(&file.digest).and_then(Weak::upgrade) {
+            return Ok(component);
+        }
+        let component = Arc::new(self.compiled(path, file)?);
+        let mut loaded = self.loaded();
+        loaded.retain(|_, component| component.strong_count() > 0);
+        loaded.insert(file.digest, Arc::downgrade(&component));
+        Ok(component)
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Component>>> {
+        // Nothing panics while it is held.
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compiled(&self, path: &Path, file: &PluginFile) -> Result<Component, String> {
         if let Some(found) = file::not_a_component(&file.bytes) {
             return Err(found);
         }
@@ -245,7 +265,7 @@ impl Shared {
     fn link(
         &self,
         path: &Path,
-        component: &Component,
+        component: &Arc<Component>,
         digest: Digest,
         grants: Arc<Grants>,
     ) -> Result<WasmPlugin, LoadError> {
@@ -263,7 +283,18 @@ impl Shared {
         let imports_granted = names.to_be_granted().into_iter().map(str::to_owned).collect();
         let can_ask = contract.role != Role::Producer && names.can_ask();
         let (role, digest, path) = (contract.role, text_of(digest), path.to_owned());
-        Ok(WasmPlugin { engine, pre, exports, role, digest, path, grants, imports_granted, can_ask })
+        Ok(WasmPlugin {
+            engine,
+            _component: Arc::clone(component),
+            pre,
+            exports,
+            role,
+            digest,
+            path,
+            grants,
+            imports_granted,
+            can_ask,
+        })
     }
 }
 

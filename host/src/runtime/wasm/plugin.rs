@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use forebay_proto::pipeline::Grants;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
 use super::{
     super::{Instance, InstanceSpec, Plugin, Role, StartError, Trap, check},
@@ -19,6 +19,8 @@ use super::{
 /// A component, linked and with its functions found: starting it cannot fail for want of anything.
 pub(super) struct WasmPlugin {
     pub(super) engine: Arc<TickingEngine>,
+    /// What it is made of, for others of the same.
+    pub(super) _component: Arc<Component>,
     pub(super) pre: InstancePre<State>,
     pub(super) exports: Exports,
     pub(super) role: Role,
