@@ -83,6 +83,7 @@ async fn every_component_runs_in_its_role() {
             "printer" => printer_prints_through_the_host().await,
             "asker" => asker_asks_for_more_each_time_it_has_all().await,
             "tally" => tally_tells_its_sum_when_it_is_terminated().await,
+            "bench-source" | "bench-sink" => what_a_bench_emits_is_counted_with_its_age().await,
             name @ ("misbehaver" | "leaker") => counts(name).await,
             "misbehaving-consumer" => misbehaving_consumer_prints_if_left_alone().await,
             name @ ("misbehaving-relay" | "leaking-relay") => passes_on(name).await,
@@ -109,6 +110,16 @@ async fn double_doubles() {
     let mut instance = started(&plugin("double").await, "null").await;
     let output = instance.handle_events(delivery(Batch::from_payloads(["a", "b"]))).await.unwrap();
     assert_eq!((texts(&output.events).concat(), output.rejections), ("aabb".to_owned(), vec![]));
+}
+
+async fn what_a_bench_emits_is_counted_with_its_age() {
+    let mut source = started(&plugin("bench-source").await, r#"{"payload_bytes": 20, "batch": 3}"#).await;
+    let events = source.handle_demand(5).await.unwrap().events;
+    assert!(events.len() == 3 && events.iter().all(|event| event.payload.len() == 20));
+    let mut sink = started(&plugin("bench-sink").await, r#"{"latency": true}"#).await;
+    sink.handle_events(delivery(events)).await.unwrap();
+    let answer = String::from_utf8(sink.handle_call("{}".into()).await.unwrap().to_vec()).unwrap();
+    assert!(answer.starts_with(r#"{"events":3,"bytes":60,"latency":[["#), "{answer}");
 }
 
 async fn printer_prints_through_the_host() {
