@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ops::Range};
 use crate::{
     batch::Batch,
     ids::Seq,
-    message::{Events, SeqRun},
+    message::{Events, SeqRun, push_run},
 };
 
 /// Events with consecutive numbers that were delivered equally often.
@@ -236,13 +236,8 @@ impl Chunks {
 
     /// All numbers.
     pub(crate) fn runs(&self) -> Vec<SeqRun> {
-        let mut runs: Vec<SeqRun> = Vec::new();
-        for run in self.chunks.iter().map(Chunk::run) {
-            match runs.last_mut() {
-                Some(last) if last.end() == run.first => last.count += run.count,
-                _ => runs.push(run),
-            }
-        }
+        let mut runs = Vec::new();
+        self.chunks.iter().map(Chunk::run).for_each(|run| push_run(&mut runs, run));
         runs
     }
 }

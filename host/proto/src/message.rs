@@ -252,7 +252,7 @@ impl Envelope {
                 if next.epoch == self.epoch && acked.len() + more.len() <= Self::RUNS_MAX =>
             {
                 *granted = later.max(*granted);
-                more.into_iter().for_each(|run| append(acked, run));
+                more.into_iter().for_each(|run| push_run(acked, run));
                 None
             }
             message => Some(Self { message, ..next }),
@@ -261,7 +261,7 @@ impl Envelope {
 }
 
 /// Adds a run to others, lengthening the last one if it goes on from there.
-fn append(runs: &mut Vec<SeqRun>, run: SeqRun) {
+pub(crate) fn push_run(runs: &mut Vec<SeqRun>, run: SeqRun) {
     if let Some(last) = runs.last_mut()
         && last.end() == run.first
         && let Some(count) = last.count.checked_add(run.count)

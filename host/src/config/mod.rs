@@ -37,6 +37,9 @@ pub use peer::{PORT_DEFAULT, PeerAddr, PeerAddrError};
 /// What fits Ethernet over IPv6. Unit: bytes of a UDP payload.
 pub const MTU_DEFAULT: u16 = 1452;
 
+/// What it may be set to. QUIC takes no less; above 6550 Linux refuses what is sent at once. Unit: bytes of a UDP payload.
+pub(crate) const MTU: RangeInclusive<u16> = 1200..=6500;
+
 /// What a node was told. Every default stands in the table above, with its reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NodeConfig {
@@ -466,7 +469,7 @@ fn threads(text: &str) -> Result<u16, &'static str> {
 }
 
 fn mtu(text: &str) -> Result<u16, &'static str> {
-    text.parse().ok().filter(|bytes| (1200..=6500).contains(bytes)).ok_or("an integer from 1200 to 6500")
+    text.parse().ok().filter(|bytes| MTU.contains(bytes)).ok_or("an integer from 1200 to 6500")
 }
 
 fn output(text: &str) -> Result<OutputFormat, &'static str> {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     batch::Batch,
     ids::SubId,
-    message::{Events, SeqRun},
+    message::{Events, SeqRun, push_run},
 };
 
 /// How a stage gathers events for its guest's calls.
@@ -365,14 +365,6 @@ impl Group {
 
 fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// Adds numbers, to the last run where they follow it.
-fn push_run(runs: &mut Vec<SeqRun>, run: SeqRun) {
-    match runs.last_mut() {
-        Some(last) if last.end() == run.first => last.count += run.count,
-        _ => runs.push(run),
-    }
 }
 
 #[cfg(test)]

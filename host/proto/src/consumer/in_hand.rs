@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Consumer;
 use crate::{
     ids::{Epoch, Seq, StageName, SubId},
-    message::SeqRun,
+    message::{SeqRun, push_run},
 };
 
 /// Events that were handed to the guest, until they are acknowledged.
@@ -56,10 +56,7 @@ impl Consumer {
 
 /// Adds a number, to the last run where it follows it.
 pub(crate) fn push_number(runs: &mut Vec<SeqRun>, seq: Seq) {
-    match runs.last_mut() {
-        Some(last) if last.end() == seq => last.count += 1,
-        _ => runs.push(SeqRun { first: seq, count: 1 }),
-    }
+    push_run(runs, SeqRun { first: seq, count: 1 });
 }
 
 /// What was processed of a source lately: it is told again after a lost subscription, since the last

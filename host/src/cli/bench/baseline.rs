@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     figures::{Ages, Sample, Taken},
-    nodes::Told,
+    nodes::{Told, WARM_UP},
     vitals::Used,
     work::Work,
 };
@@ -19,9 +19,6 @@ use crate::cli::{Exit, Failure};
 
 /// How long a process may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-
-/// How long events flow before anything is measured.
-const WARM_UP: Duration = Duration::from_millis(700);
 
 /// A process, which ends when its standard input does, or with this.
 struct Raw {

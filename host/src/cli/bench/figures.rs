@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    nodes::merged,
     vitals::Used,
     work::{Way, Work},
 };
@@ -27,7 +26,9 @@ pub(super) struct Ages(BTreeMap<u64, u64>);
 
 impl Ages {
     pub(super) fn add(&mut self, counts: &[(u64, u64)]) {
-        merged(&mut self.0, counts);
+        for (age, count) in counts {
+            *self.0.entry(*age).or_default() += count;
+        }
     }
 
     /// The age that so many of a million events do not pass.

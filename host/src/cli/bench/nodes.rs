@@ -1,7 +1,6 @@
 //! Real nodes that do the work, and what they say of it.
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -45,7 +44,7 @@ const COMPONENTS: [(&str, &[u8]); 3] = [
 const START_WAIT: Duration = Duration::from_secs(60);
 
 /// How long events flow before anything is measured: windows fill, allocators and caches settle.
-const WARM_UP: Duration = Duration::from_millis(700);
+pub(super) const WARM_UP: Duration = Duration::from_millis(700);
 
 /// How often it is looked whether events have reached every consumer.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -242,11 +241,4 @@ async fn listening(name: &NodeName, said: &mut mpsc::Receiver<Said>) -> Result<s
     };
     let address = timeout(START_WAIT, wait).await.ok().flatten();
     address.ok_or_else(|| Failure::new(Exit::Software, format!("node {name} did not start; see above")))
-}
-
-/// Merges counts of the same value.
-pub(super) fn merged(into: &mut BTreeMap<u64, u64>, counts: &[(u64, u64)]) {
-    for (value, count) in counts {
-        *into.entry(*value).or_default() += count;
-    }
 }

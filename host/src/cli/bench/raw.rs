@@ -61,7 +61,7 @@ struct WorkArgs {
     #[arg(long, value_name = "EVENTS")]
     min_demand: Option<u32>,
     /// The largest UDP payload
-    #[arg(long, value_name = "BYTES", default_value_t = 1452)]
+    #[arg(long, value_name = "BYTES", default_value_t = crate::config::MTU_DEFAULT)]
     mtu: u16,
     /// Events a second, each in a frame of its own that says when it was emitted [default: as many as can be]
     #[arg(long, value_name = "EVENTS")]

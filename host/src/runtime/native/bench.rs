@@ -1,17 +1,17 @@
 //! The built-in stages that `forebay bench` compares its components with: the same work as `plugins/bench-source`,
 //! `bench-sink` and `double` with one copy, without a guest.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use forebay_proto::batch::{Batch, BatchLimits, Columns};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
 use super::{Native, Resumable, config};
-use crate::runtime::{GuestDelivery, Output, Plugin, Produced, Role, StageError};
+use crate::{
+    runtime::{GuestDelivery, Output, Plugin, Produced, Role, StageError},
+    wall,
+};
 
 /// Bytes of the stamp at the start of a payload.
 const STAMP_BYTES: usize = size_of::<u64>();
@@ -50,7 +50,7 @@ pub fn bench_source() -> Arc<dyn Plugin> {
 
 fn made(payload: &mut [u8], next: &mut u64, count: usize) -> Result<Batch, StageError> {
     let (stamp, rest) = payload.split_at_mut(STAMP_BYTES);
-    stamp.copy_from_slice(&now().to_le_bytes());
+    stamp.copy_from_slice(&wall::now_ns().to_le_bytes());
     let (numbered, bytes) = (rest.len().min(STAMP_BYTES), STAMP_BYTES + rest.len());
     let mut columns = Columns::default();
     columns.ends.reserve(count);
@@ -63,12 +63,6 @@ fn made(payload: &mut [u8], next: &mut u64, count: usize) -> Result<Batch, Stage
     }
     columns.payloads = payloads;
     Batch::new(columns, &BatchLimits::default()).map_err(|error| StageError::Fatal(error.to_string()))
-}
-
-/// The wall clock, which all processes of a machine share. Unit: nanoseconds.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the pipeline file may say of the sink.
@@ -95,7 +89,7 @@ pub fn bench_sink() -> Arc<dyn Plugin> {
 
 impl Resumable for Sink {
     fn handle_events(&mut self, delivery: GuestDelivery) -> Result<Output, StageError> {
-        let now = self.ages.is_some().then(now);
+        let now = self.ages.is_some().then(wall::now_ns);
         for event in delivery.events.iter() {
             self.events += 1;
             self.bytes += event.payload.len() as u64;

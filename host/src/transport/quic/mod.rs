@@ -94,7 +94,7 @@ impl Default for QuicOptions {
         Self {
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(10),
-            mtu_max: 1452,
+            mtu_max: crate::config::MTU_DEFAULT,
             socket_buffer_bytes: 4 << 20,
             handshakes_max: 64,
             connections_per_peer_max: 4,

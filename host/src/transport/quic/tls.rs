@@ -11,6 +11,7 @@ use ring::{hmac, rand::SystemRandom};
 use rustls::{RootCertStore, client::WebPkiServerVerifier, server::WebPkiClientVerifier, version::TLS13};
 
 use super::{BindError, QuicOptions};
+use crate::config::MTU;
 use crate::transport::{
     CHANNELS_MAX,
     identity::{Credentials, crypto_provider},
@@ -134,7 +135,7 @@ fn transport(options: &QuicOptions, one_way_streams_max: u32) -> Result<Transpor
 /// That the options can be.
 pub(super) fn check(options: &QuicOptions) -> Result<(), BindError> {
     let fail = |name, found: String, expected| Err(BindError::Option { name, found, expected });
-    if !(1200..=6500).contains(&options.mtu_max) {
+    if !MTU.contains(&options.mtu_max) {
         return fail("mtu_max", options.mtu_max.to_string(), "1200 to 6500 bytes");
     }
     if options.handshakes_max == 0 {

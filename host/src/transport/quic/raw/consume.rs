@@ -13,9 +13,12 @@ use tokio::sync::mpsc;
 use super::{
     RawError, Work, close,
     frames::{Arrived, Heads, ask},
-    open, wall_nanos,
+    open,
 };
-use crate::transport::{identity::NodeIdentity, quic::connection::check_server};
+use crate::{
+    transport::{identity::NodeIdentity, quic::connection::check_server},
+    wall,
+};
 
 /// Pieces of packets that are looked at together: what one read of the socket can bring, about.
 const CHUNKS: usize = 64;
@@ -121,7 +124,7 @@ impl Intake {
             }
             if let Some(emitted) = arrived.emitted {
                 // A wall clock may be set back.
-                latency.saturating_record(wall_nanos().saturating_sub(emitted).max(1));
+                latency.saturating_record(wall::now_ns().saturating_sub(emitted).max(1));
             }
         };
         heads.take(bytes, arrived).map_err(RawError::Broken)?;
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn latency_is_that_since_the_last_report() {
         let mut intake = Intake::new(&work(Some(1000)));
-        let emitted = wall_nanos() - 1_000_000;
+        let emitted = wall::now_ns() - 1_000_000;
         intake.take(&Supply::new(&work(Some(1000))).stamped(emitted)).unwrap();
         let latency = intake.report().latency;
         assert!(matches!(latency[..], [(nanos, 1)] if nanos >= 999_000), "{latency:?}");

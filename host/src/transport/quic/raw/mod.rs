@@ -19,7 +19,7 @@ mod consume;
 mod frames;
 mod serve;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use forebay_proto::message::Demand;
 
@@ -142,12 +142,6 @@ fn open(listen: SocketAddr, identity: &NodeIdentity, work: &Work, serves: bool) 
 async fn close(endpoint: &quinn::Endpoint) {
     endpoint.close(connection::var_int(CloseCode::Done), b"");
     let _ = tokio::time::timeout(super::CLOSE_WAIT, endpoint.wait_idle()).await;
-}
-
-/// The wall clock, which processes of a machine share. Unit: nanoseconds since 1970.
-fn wall_nanos() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -14,9 +14,12 @@ use tokio::{
 use super::{
     BindError, RawError, Work, close,
     frames::{Asks, Supply},
-    open, wall_nanos,
+    open,
 };
-use crate::transport::{identity::NodeIdentity, quic::connection::check_client};
+use crate::{
+    transport::{identity::NodeIdentity, quic::connection::check_client},
+    wall,
+};
 
 /// Asks that were looked at together. A consumer has one under way for each look of its own.
 const CHUNKS: usize = 16;
@@ -103,7 +106,7 @@ async fn emit(told: mpsc::Sender<u64>, every: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {
         ticks.tick().await;
-        if told.send(wall_nanos()).await.is_err() {
+        if told.send(wall::now_ns()).await.is_err() {
             return;
         }
     }
