@@ -8,11 +8,15 @@
 //!               |             \__/
 //! ```
 //!
-//! `events` tokens come in evenly over `per`; the bucket holds a tenth of them, or one call where that takes more.
-//! So in any time as long as `per` at most `events` and the burst are handled, and a stage that is started again,
-//! here or elsewhere, has at most that tenth more. All in whole numbers: when a token is said to be there, it is.
+//! `events` tokens come in evenly over `per`; the bucket holds a tenth of them, or one call where that takes more, and what
+//! comes in while a timer is late: else each call would lose that, and of one event each millisecond half were lost.
+//! So in any time as long as `per` at most `events` and the burst are handled, and a stage that is started again, here or
+//! elsewhere, has at most that tenth more. All in whole numbers: when a token is said to be there, it is.
 
 use std::{fmt, time::Duration};
+
+/// How late a timer may be: those of tokio and of most systems count milliseconds, and begin one that has begun anew.
+const TIMER_LATE: Duration = Duration::from_millis(2);
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +31,12 @@ impl RateLimit {
     /// What may be handled at once at the start, and what is worth a call. Unit: events; at least 1.
     pub fn tenth(self) -> u32 {
         (self.events / 10).max(1)
+    }
+
+    /// What may be saved, of a stage whose calls take `call_events` where that is not less. Unit: events.
+    pub fn burst(self, call_events: u32) -> u32 {
+        let late = TIMER_LATE.as_nanos() * u128::from(self.events) / self.per.as_nanos().max(1);
+        self.tenth().max(call_events).saturating_add(u32::try_from(late).unwrap_or(u32::MAX))
     }
 }
 
@@ -53,7 +63,7 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// `call_events`: what a call takes that is not made with less. Unit: events.
     pub(crate) fn new(limit: RateLimit, call_events: u32) -> Self {
-        let mut limiter = Self { limit, burst: limit.tenth().max(call_events), level: 0, since: None };
+        let mut limiter = Self { limit, burst: limit.burst(call_events), level: 0, since: None };
         limiter.level = limiter.parts(limit.tenth());
         limiter
     }
@@ -172,7 +182,24 @@ mod tests {
         assert_eq!((limiter.allowed(millis(99), 5000), limiter.allowed(millis(99), 99)), (None, Some(99)));
         assert_eq!(limiter.allowed_at(5000), millis(100));
         assert_eq!(limiter.allowed(millis(100), 5000), Some(100));
-        assert_eq!(limiter.allowed(millis(90_000), 5000), Some(100), "no more than the burst is saved");
+        assert_eq!(limiter.allowed(millis(90_000), 5000), Some(102), "no more than the burst is saved");
+    }
+
+    #[test]
+    fn timers_of_milliseconds_lose_nothing_of_a_limit_over_a_short_time() {
+        for (events, per) in [(1, 1), (10, 10), (100, 10), (7, 2)] {
+            let mut limiter = limiter(events, millis(per));
+            let (mut now, mut handled) = (Duration::ZERO, 0);
+            while now < millis(10_000) {
+                handled += limiter.allowed(now, 5000).unwrap_or_default();
+                limiter.count(now, limiter.allowed(now, 5000).unwrap_or_default());
+                // At the end of the next millisecond, and a little later.
+                let at = limiter.allowed_at(5000).max(now);
+                now = millis(u64::try_from(at.as_micros() / 1000).unwrap() + 1) + Duration::from_micros(130);
+            }
+            let whole = u32::try_from(10_000 / per).unwrap() * events;
+            assert!((whole * 99 / 100..=whole + 2 * events).contains(&handled), "{handled} of {whole}");
+        }
     }
 
     #[test]
@@ -231,7 +258,8 @@ mod tests {
             for (at, _) in &handled {
                 let window = handled.iter().filter(|(other, _)| (*at..at + per).contains(other));
                 let sum: u64 = window.map(|(_, events)| events).sum();
-                prop_assert!(sum <= u64::from(events) + u64::from((events / 10).max(1)), "{} from {} on", sum, at);
+                let burst = (events / 10).max(1) + events * 2 / u32::try_from(per).unwrap();
+                prop_assert!(sum <= u64::from(events) + u64::from(burst), "{} from {} on", sum, at);
             }
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn check(run: &Run) -> Result<(), Violation> {
             _ => 0,
         };
         handled.events.push((fact.at, count as u64));
-        let burst = plan.flow.batch.as_ref().map_or(0, |batch| batch.size).max(limit.tenth());
+        let burst = limit.burst(plan.flow.batch.as_ref().map_or(0, |batch| batch.size));
         let most = u64::from(limit.events) + u64::from(burst);
         let within = handled.events.iter().rev().take_while(|(at, _)| *at + limit.per > fact.at);
         let sum: u64 = within.map(|(_, count)| count).sum();

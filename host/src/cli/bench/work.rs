@@ -144,6 +144,13 @@ pub(super) struct Work {
     pub(super) duration: Duration,
 }
 
+/// One event in a call, or what comes in within a millisecond if that is more: a tenth of the limit is worth a call.
+fn rate_limit(rate: u32) -> String {
+    let events = 10 * rate.div_ceil(1000);
+    let micros = u64::from(events) * 1_000_000 / u64::from(rate);
+    format!("rate_limit = {{ events = {events}, per = \"{micros}us\" }}\n")
+}
+
 /// Payloads of one guest call, at most. Unit: bytes. A quarter of what a batch may have.
 const CALL_BYTES: u32 = 1 << 20;
 
@@ -161,7 +168,7 @@ impl Work {
         };
         let (source, relay, sink) =
             (plugin("bench-source", "source"), plugin("double", "relay"), plugin("bench-sink", "sink"));
-        let rate = self.rate.map_or_else(String::new, |rate| format!("rate_limit = {{ events = {rate} }}\n"));
+        let rate = self.rate.map_or_else(String::new, rate_limit);
         let Demand { max, min } = self.demand;
         let mut text = format!(
             "name = \"bench\"\n\
