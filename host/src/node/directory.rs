@@ -28,7 +28,7 @@ pub(crate) struct Directory {
 /// A running stage, to those who want something of it.
 #[derive(Debug)]
 struct Running {
-    callers: mpsc::Sender<Caller>,
+    callers: mpsc::Sender<Box<Caller>>,
     /// If its plugin answers requests.
     requests: Option<mpsc::Sender<StageRequest>>,
     tap: Arc<Tap>,
@@ -82,7 +82,7 @@ impl Directory {
     pub(crate) fn add_stage(
         &self,
         key: StageKey,
-        callers: mpsc::Sender<Caller>,
+        callers: mpsc::Sender<Box<Caller>>,
         requests: Option<mpsc::Sender<StageRequest>>,
         tap: Arc<Tap>,
     ) {
@@ -93,7 +93,7 @@ impl Directory {
         self.entries().stages.remove(key);
     }
 
-    pub(crate) fn stage(&self, key: &StageKey) -> Option<mpsc::Sender<Caller>> {
+    pub(crate) fn stage(&self, key: &StageKey) -> Option<mpsc::Sender<Box<Caller>>> {
         self.entries().stages.get(key).map(|running| running.callers.clone())
     }
 

@@ -41,7 +41,7 @@ impl Core {
             });
         };
         let full = |_| format!("stage `{name}` has too many letters to try already; resend the rest later");
-        running.resends.try_send(Resend { id, letter }).map_err(full)
+        running.resends.try_send(Box::new(Resend { id, letter })).map_err(full)
     }
 
     /// An event of the stage's inbox goes into that again; the letter goes once it is there.

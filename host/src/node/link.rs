@@ -524,9 +524,9 @@ async fn subscribe(
         (Some(_), Err(_)) => (caller, Reason::Unreachable("too many subscriptions wait for their stages".to_owned())),
         (Some(callers), Ok(_)) => {
             drop(opening);
-            match callers.send(caller).await {
+            match callers.send(Box::new(caller)).await {
                 Ok(()) => return,
-                Err(mpsc::error::SendError(caller)) => (caller, Reason::NotOwner),
+                Err(mpsc::error::SendError(caller)) => (*caller, Reason::NotOwner),
             }
         }
         (None, _) => (caller, Reason::NotOwner),

@@ -20,6 +20,7 @@ mod notices;
 mod options;
 mod ordered;
 mod records;
+mod seldom;
 mod tapping;
 mod worker;
 
@@ -58,6 +59,7 @@ use super::{
 use asking::Asking;
 use losses::Losses;
 pub(crate) use records::{NodeRecords, Records, Resend, Start};
+use seldom::{Alarm, News, Seldom};
 use tapping::Tapping;
 use worker::{Return, Workers};
 
@@ -121,8 +123,9 @@ struct Inboxes {
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
     ordered: watch::Receiver<Ordered>,
-    callers: mpsc::Receiver<Caller>,
-    resends: mpsc::Receiver<Resend>,
+    /// Boxed, as the next: a channel has room for 32 from the start.
+    callers: mpsc::Receiver<Box<Caller>>,
+    resends: mpsc::Receiver<Box<Resend>>,
     requests: mpsc::Receiver<StageRequest>,
     tap: Arc<Tap>,
 }
@@ -157,7 +160,7 @@ pub(crate) struct StageHandle {
     /// What people have ordered of it; only the latest counts.
     pub(crate) ordered: watch::Sender<Ordered>,
     /// Dead letters that are to be tried again.
-    pub(crate) resends: mpsc::Sender<Resend>,
+    pub(crate) resends: mpsc::Sender<Box<Resend>>,
     pub(crate) task: task::Id,
 }
 
@@ -181,8 +184,9 @@ impl StageHandle {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let (orders, owners, callers) = (ordered, owned, called);
             let inboxes = Inboxes { orders, owners, ordered: told, callers, resends: resent, requests: requested, tap };
-            let exit = match spec.start().await {
-                Ok(instance) => StageTask::new(spec, instance, inboxes).run().await,
+            let exit = match Box::pin(spec.start()).await {
+                // Boxed: a task of its own keeps as much as its largest step, and these for each time they are moved.
+                Ok(instance) => Box::new(StageTask::new(spec, instance, inboxes)).run().await,
                 Err(exit) => exit,
             };
             directory.remove_stage(&key);
@@ -215,10 +219,10 @@ struct StageTask {
     orders: watch::Receiver<Order>,
     owners: watch::Receiver<Owners>,
     ordered: watch::Receiver<Ordered>,
+    /// Says when these three have changed, too.
+    seldom: Seldom,
+    alarm: Alarm,
     losses: Losses,
-    callers: mpsc::Receiver<Caller>,
-    resends: mpsc::Receiver<Resend>,
-    requests: mpsc::Receiver<StageRequest>,
     asking: Asking,
     /// Letters that are being tried again.
     resent: BTreeMap<(StageName, Epoch, Seq), LetterId>,
@@ -238,7 +242,8 @@ struct StageTask {
 
 impl StageTask {
     fn new(spec: StageSpec, mut instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
-        let Inboxes { orders, owners, ordered, callers, resends, requests, tap } = inboxes;
+        let (orders, owners, ordered) = (inboxes.orders.clone(), inboxes.owners.clone(), inboxes.ordered.clone());
+        let tap = Arc::clone(&inboxes.tap);
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
         let (guest, bytes) = (GuestNo::FIRST, instance.memory_bytes());
@@ -260,9 +265,8 @@ impl StageTask {
             orders,
             owners,
             ordered,
-            callers,
-            resends,
-            requests,
+            seldom: Seldom::new(inboxes),
+            alarm: Alarm::default(),
             asking: Asking::default(),
             resent: BTreeMap::new(),
             inbox,
@@ -277,7 +281,7 @@ impl StageTask {
         }
     }
 
-    async fn run(mut self) -> Exit {
+    async fn run(mut self: Box<Self>) -> Exit {
         self.spec.vitals.start();
         self.report(NodeEvent::Started { stage: self.spec.settings.name.clone() });
         if let Some(trace) = &self.trace {
@@ -395,24 +399,37 @@ impl StageTask {
         let (waits, lost) = (!self.holds(), self.losses.due_at(self.started));
         self.weigh();
         let goes_on = std::mem::take(&mut self.at_once) >= CALLS_IN_A_ROW;
+        let due = timeout.filter(|_| !waits).into_iter().chain(lost).min();
         tokio::select! {
             biased;
-            Ok(()) = self.orders.changed() => self.obey(),
-            Ok(()) = self.ordered.changed() => self.obey_people(),
-            Ok(()) = self.owners.changed() => self.meet_owners(),
+            news = self.seldom.next() => self.learn(news),
             returned = self.workers.next() => self.returned(returned),
             Some(recorded) = self.recording.join_next() => self.recorded(recorded),
-            Some(caller) = self.callers.recv() => self.accept(caller),
-            Some(resend) = self.resends.recv() => self.resend(resend),
-            Some(request) = self.requests.recv() => {
+            Some(input) = self.inbox.recv() => self.hear(input),
+            () = self.spec.tenure.renewed(), if waits => {}
+            () = self.alarm.until(due) => {
+                if lost.is_some_and(|lost| lost <= Instant::now()) {
+                    self.tell_losses();
+                }
+                if timeout.is_some_and(|timeout| timeout <= Instant::now()) && !waits {
+                    self.handle(Input::Timeout);
+                }
+            }
+            () = task::yield_now(), if goes_on => {}
+        }
+    }
+
+    fn learn(&mut self, news: News) {
+        match news {
+            News::Order => self.obey(),
+            News::Ordered => self.obey_people(),
+            News::Owners => self.meet_owners(),
+            News::Caller(caller) => self.accept(*caller),
+            News::Resend(resend) => self.resend(*resend),
+            News::Request(request) => {
                 let input = self.asking.begin(request, self.started);
                 self.handle(input);
             }
-            Some(input) = self.inbox.recv() => self.hear(input),
-            () = self.spec.tenure.renewed(), if waits => {}
-            () = sleep_until(lost), if lost.is_some() => self.tell_losses(),
-            () = sleep_until(timeout), if timeout.is_some() && !waits => self.handle(Input::Timeout),
-            () = task::yield_now(), if goes_on => {}
         }
     }
 
@@ -427,7 +444,7 @@ impl StageTask {
     }
 
     fn obey(&mut self) {
-        let order = self.orders.borrow_and_update().clone();
+        let order = self.orders.borrow().clone();
         match order {
             Order::Run => {}
             Order::Drain(reason) => {
@@ -440,7 +457,7 @@ impl StageTask {
 
     /// The machine takes no notice of what has not changed.
     fn meet_owners(&mut self) {
-        let owners = self.owners.borrow_and_update().clone();
+        let owners = self.owners.borrow().clone();
         let settings = Arc::clone(&self.spec.settings);
         for subscription in &settings.subscribe {
             let owner = owners.get(&subscription.to).cloned();
@@ -561,7 +578,7 @@ impl StageTask {
     }
 
     /// Says goodbye to the guest, unless it is what failed.
-    async fn finish(mut self, reason: Reason) -> Exit {
+    async fn finish(mut self: Box<Self>, reason: Reason) -> Exit {
         self.tell_rest();
         if let Some(failed) = self.failed {
             return Exit::Failed(failed);
@@ -569,11 +586,5 @@ impl StageTask {
         let ordered = !matches!(*self.orders.borrow(), Order::Run);
         self.workers.terminate(&reason.to_string()).await;
         if ordered { Exit::Ordered(reason) } else { Exit::Cancelled(reason) }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    if let Some(at) = at {
-        tokio::time::sleep_until(at).await;
     }
 }

@@ -38,7 +38,7 @@ impl StageTask {
             };
             let (line, end) = Line::local(max_demand, inlet);
             // A full or closed queue drops the producer's end, which the consumer sees as a lost line.
-            let _ = callers.try_send(Caller::Local(end));
+            let _ = callers.try_send(Box::new(Caller::Local(end)));
             return line;
         }
         match directory.peer(node) {

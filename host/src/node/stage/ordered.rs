@@ -9,7 +9,7 @@ impl StageTask {
     /// Brings the state machine to what holds of it: what was ordered, and else what its file says. What its role cannot
     /// obey is left alone: another version of the stage may have another role.
     pub(super) fn obey_people(&mut self) {
-        let ordered = self.ordered.borrow_and_update().clone();
+        let ordered = self.ordered.borrow().clone();
         let now = ordered.in_force(&self.spec.settings);
         let role = self.spec.plugin.role();
         if role != Role::Consumer && now.demand != self.machine.demand_mode() {

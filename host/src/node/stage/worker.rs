@@ -7,7 +7,6 @@
 //! code, which may block its thread.
 
 use std::{
-    collections::BTreeMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -27,8 +26,9 @@ const LAST_CALL_WAIT: Duration = Duration::from_secs(1);
 
 /// All guests. One call of each at a time.
 pub(super) struct Workers {
-    /// Those without a call.
-    idle: BTreeMap<GuestNo, Box<Guest>>,
+    /// Those without a call, in no order. Mostly one or none.
+    #[expect(clippy::vec_box, reason = "they go to and from the futures of their calls")]
+    idle: Vec<Box<Guest>>,
     /// Calls that are out, each with its guest.
     out: JoinSet<(Box<Guest>, Return)>,
     plugin: Arc<dyn Plugin>,
@@ -55,9 +55,9 @@ impl Workers {
         spec: InstanceSpec,
         vitals: Arc<Vitals>,
     ) -> Self {
-        let mut workers = Self { idle: BTreeMap::new(), out: JoinSet::new(), plugin, spec, vitals };
+        let mut workers = Self { idle: Vec::new(), out: JoinSet::new(), plugin, spec, vitals };
         let first = workers.guest(GuestNo::FIRST, Some(instance));
-        workers.idle.insert(GuestNo::FIRST, first);
+        workers.idle.push(first);
         workers
     }
 
@@ -74,7 +74,8 @@ impl Workers {
     ///
     /// The machine has one call of each out at a time.
     pub(super) fn begin(&mut self, no: GuestNo, call: Call) -> Option<Return> {
-        let guest = self.idle.remove(&no).unwrap_or_else(|| self.guest(no, None));
+        let idle = self.idle.iter().position(|guest| guest.no == no);
+        let guest = if let Some(at) = idle { self.idle.swap_remove(at) } else { self.guest(no, None) };
         let gives_way = guest.instance.as_ref().is_some_and(|instance| instance.gives_way());
         let is_at_once = gives_way && self.idle.is_empty() && self.out.is_empty();
         let mut work: Pin<Box<dyn Future<Output = (Box<Guest>, Return)> + Send>> = Box::pin(guest.work(call));
@@ -92,7 +93,7 @@ impl Workers {
     /// A guest without an instance, that is to begin again or was one too many, is made anew when it has a call.
     fn rest(&mut self, (guest, returned): (Box<Guest>, Return)) -> Return {
         if !matches!(returned.returned, Ok(Returned::Retired)) {
-            self.idle.insert(guest.no, guest);
+            self.idle.push(guest);
         }
         returned
     }
@@ -118,7 +119,7 @@ impl Workers {
                 let reason = reason.clone();
                 ends.spawn(async move { guest.terminate(&reason).await });
             };
-            idle.into_values().for_each(&mut end);
+            idle.into_iter().for_each(&mut end);
             // Behind calls in flight.
             while let Some(done) = out.join_next().await {
                 done.into_iter().for_each(|(guest, _)| end(guest));

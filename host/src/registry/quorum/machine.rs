@@ -60,12 +60,12 @@ impl Agreed {
 
     /// Who owns `name`, also by a claim that was granted a moment ago.
     pub(super) fn lookup(&self, name: &GlobalName) -> Option<Claim> {
-        self.table().standing(name)
+        self.table().standing(name).cloned()
     }
 
     /// Whether that claim stands. Known before the node was told of its end.
     pub(super) fn stands(&self, name: &GlobalName, epoch: Epoch) -> bool {
-        self.table().standing(name).is_some_and(|claim| claim.epoch == epoch)
+        self.table().standing(name).map(|claim| claim.epoch) == Some(epoch)
     }
 
     /// The claims of this process.
@@ -73,7 +73,7 @@ impl Agreed {
         let table = self.table();
         let names = table.ledger.names().map(|(name, _)| name).chain(table.granted.keys());
         let claims: BTreeMap<_, _> = names.filter_map(|name| Some((name, table.standing(name)?))).collect();
-        claims.into_values().filter(|claim| self.is_ours(claim)).collect()
+        claims.into_values().filter(|claim| self.is_ours(claim)).cloned().collect()
     }
 
     /// The group has granted this claim.
@@ -126,7 +126,7 @@ impl Agreed {
 
     fn apply(&self, index: u64, proposal: Proposal) -> Outcome {
         let mut table = self.table();
-        let ours = |table: &Table, name: &GlobalName| table.standing(name).filter(|claim| self.is_ours(claim));
+        let ours = |table: &Table, name: &GlobalName| table.standing(name).filter(|claim| self.is_ours(claim)).cloned();
         let is_ingest = matches!(proposal.command, Command::Ingest { .. });
         // Whoever gave a name up knows of it; the others change no owner, and come often.
         let told = matches!(
@@ -178,7 +178,8 @@ impl Agreed {
     fn replace(&self, ledger: Ledger) {
         let mut table = self.table();
         let names: Vec<_> = table.ledger.names().chain(ledger.names()).map(|(name, _)| name.clone()).collect();
-        let before: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), table.standing(&name))).collect();
+        let before: BTreeMap<_, _> =
+            names.into_iter().map(|name| (name.clone(), table.standing(&name).cloned())).collect();
         let former = std::mem::replace(&mut table.ledger, ledger);
         table.tell_orders(former.ordered());
         for (name, before) in before {
@@ -208,11 +209,11 @@ impl Agreed {
 }
 
 impl Table {
-    fn standing(&self, name: &GlobalName) -> Option<Claim> {
+    fn standing(&self, name: &GlobalName) -> Option<&Claim> {
         let record = self.ledger.record(name);
         let last = record.map(Record::last_epoch).unwrap_or_default();
         let granted = self.granted.get(name).filter(|claim| claim.epoch > last);
-        granted.or_else(|| record?.claim()).cloned()
+        granted.or_else(|| record?.claim())
     }
 
     /// Whether the ledger has come to know of this claim and has another, or none, by now. A claim that
