@@ -28,8 +28,10 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// limit before others feel it. Demand keeps far below it; it bounds what a hostile member can make us hold.
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 20;
 
-/// Bytes of ours that are sent and not acknowledged, all channels of a connection together.
-const SEND_WINDOW_BYTES: u64 = 16 << 20;
+/// Bytes of ours that are written and not acknowledged, all channels of a connection together: as many as a peer of ours
+/// takes. What does not fit waits in the channels' own queues, so that less would save nothing; and of channels that
+/// wait for room in the window quinn wakes the last first, so that of 1,000 consumers on one node some starved.
+const SEND_WINDOW_BYTES: u64 = CONNECTION_WINDOW_BYTES as u64;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
