@@ -191,8 +191,9 @@ mod tests {
             let mut limiter = limiter(events, millis(per));
             let (mut now, mut handled) = (Duration::ZERO, 0);
             while now < millis(10_000) {
-                handled += limiter.allowed(now, 5000).unwrap_or_default();
-                limiter.count(now, limiter.allowed(now, 5000).unwrap_or_default());
+                let allowed = limiter.allowed(now, 5000).unwrap_or_default();
+                limiter.count(now, allowed);
+                handled += allowed;
                 // At the end of the next millisecond, and a little later.
                 let at = limiter.allowed_at(5000).max(now);
                 now = millis(u64::try_from(at.as_micros() / 1000).unwrap() + 1) + Duration::from_micros(130);

@@ -127,7 +127,6 @@ struct Inboxes {
     callers: mpsc::Receiver<Box<Caller>>,
     resends: mpsc::Receiver<Box<Resend>>,
     requests: mpsc::Receiver<StageRequest>,
-    tap: Arc<Tap>,
 }
 
 /// What the node wants of a stage.
@@ -183,10 +182,10 @@ impl StageHandle {
         let task = tasks.spawn(async move {
             let (directory, key) = (Arc::clone(&spec.directory), spec.key());
             let (orders, owners, callers) = (ordered, owned, called);
-            let inboxes = Inboxes { orders, owners, ordered: told, callers, resends: resent, requests: requested, tap };
+            let inboxes = Inboxes { orders, owners, ordered: told, callers, resends: resent, requests: requested };
             let exit = match Box::pin(spec.start()).await {
                 // Boxed: a task of its own keeps as much as its largest step, and these for each time they are moved.
-                Ok(instance) => Box::new(StageTask::new(spec, instance, inboxes)).run().await,
+                Ok(instance) => Box::new(StageTask::new(spec, instance, inboxes, tap)).run().await,
                 Err(exit) => exit,
             };
             directory.remove_stage(&key);
@@ -241,9 +240,8 @@ struct StageTask {
 }
 
 impl StageTask {
-    fn new(spec: StageSpec, mut instance: Box<dyn Instance>, inboxes: Inboxes) -> Self {
+    fn new(spec: StageSpec, mut instance: Box<dyn Instance>, inboxes: Inboxes, tap: Arc<Tap>) -> Self {
         let (orders, owners, ordered) = (inboxes.orders.clone(), inboxes.owners.clone(), inboxes.ordered.clone());
-        let tap = Arc::clone(&inboxes.tap);
         let (inlet, inbox) = mpsc::channel(INBOX_LEN);
         let mut machine = Stage::new(spec.options());
         let (guest, bytes) = (GuestNo::FIRST, instance.memory_bytes());
@@ -399,7 +397,8 @@ impl StageTask {
         let (waits, lost) = (!self.holds(), self.losses.due_at(self.started));
         self.weigh();
         let goes_on = std::mem::take(&mut self.at_once) >= CALLS_IN_A_ROW;
-        let due = timeout.filter(|_| !waits).into_iter().chain(lost).min();
+        let timeout = timeout.filter(|_| !waits);
+        let due = timeout.into_iter().chain(lost).min();
         tokio::select! {
             biased;
             news = self.seldom.next() => self.learn(news),
@@ -408,10 +407,11 @@ impl StageTask {
             Some(input) = self.inbox.recv() => self.hear(input),
             () = self.spec.tenure.renewed(), if waits => {}
             () = self.alarm.until(due) => {
-                if lost.is_some_and(|lost| lost <= Instant::now()) {
+                let now = Instant::now();
+                if lost.is_some_and(|at| at <= now) {
                     self.tell_losses();
                 }
-                if timeout.is_some_and(|timeout| timeout <= Instant::now()) && !waits {
+                if timeout.is_some_and(|at| at <= now) {
                     self.handle(Input::Timeout);
                 }
             }

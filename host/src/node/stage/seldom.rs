@@ -1,8 +1,8 @@
 //! What a stage hears seldom beside its events, and when it is to look at the time.
 //!
 //! It waits for both between any two batches, so that waiting must cost little: what comes seldom is waited for by one future
-//! that is looked at only when something has come, and the timer is moved only when it would be late. Of a round trip of
-//! 5 events a tenth of the processor time went into registering with each and leaving it again.
+//! that is looked at only when something has come, instead of registering with each and leaving it again; and the timer is
+//! moved only when it would be late.
 
 use std::{
     pin::Pin,
@@ -13,14 +13,10 @@ use futures_util::{
     future::BoxFuture,
     stream::{FuturesUnordered, Stream as _},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 
-use super::{Inboxes, Order, Owners, Resend, StageRequest};
+use super::{Inboxes, Resend, StageRequest};
 use crate::node::line::Caller;
-use forebay_proto::orders::Ordered;
 
 /// Something that comes seldom.
 pub(super) enum News {
@@ -35,16 +31,7 @@ pub(super) enum News {
     Request(StageRequest),
 }
 
-struct Desk {
-    orders: watch::Receiver<Order>,
-    ordered: watch::Receiver<Ordered>,
-    owners: watch::Receiver<Owners>,
-    callers: mpsc::Receiver<Box<Caller>>,
-    resends: mpsc::Receiver<Box<Resend>>,
-    requests: mpsc::Receiver<StageRequest>,
-}
-
-impl Desk {
+impl Inboxes {
     async fn next(mut self) -> (Self, News) {
         let news = tokio::select! {
             biased;
@@ -64,14 +51,12 @@ impl Desk {
 /// What comes seldom, in the order in which it is looked at.
 pub(super) struct Seldom {
     /// One, which is woken apart from the stage's task.
-    next: FuturesUnordered<BoxFuture<'static, (Desk, News)>>,
+    next: FuturesUnordered<BoxFuture<'static, (Inboxes, News)>>,
 }
 
 impl Seldom {
     pub(super) fn new(inboxes: Inboxes) -> Self {
-        let Inboxes { orders, owners, ordered, callers, resends, requests, tap: _ } = inboxes;
-        let desk = Desk { orders, ordered, owners, callers, resends, requests };
-        Self { next: FuturesUnordered::from_iter([Box::pin(desk.next()) as BoxFuture<'static, _>]) }
+        Self { next: FuturesUnordered::from_iter([Box::pin(inboxes.next()) as BoxFuture<'static, _>]) }
     }
 
     /// The next that comes.
@@ -80,8 +65,10 @@ impl Seldom {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> News {
         std::future::poll_fn(|context| {
-            let Some((desk, news)) = ready!(Pin::new(&mut self.next).poll_next(context)) else { return Poll::Pending };
-            self.next.push(Box::pin(desk.next()));
+            let Some((inboxes, news)) = ready!(Pin::new(&mut self.next).poll_next(context)) else {
+                return Poll::Pending;
+            };
+            self.next.push(Box::pin(inboxes.next()));
             Poll::Ready(news)
         })
         .await
