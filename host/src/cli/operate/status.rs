@@ -103,6 +103,9 @@ pub(super) fn robustness(group: &Group) -> String {
     if group.id.is_none() {
         return "nothing is agreed on before this node belongs to a group".to_owned();
     }
+    if group.members.is_empty() {
+        return "the members of the group are not known here yet".to_owned();
+    }
     if !group.has_majority {
         return "too few voters are connected: no new claims until more of them are".to_owned();
     }

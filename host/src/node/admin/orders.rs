@@ -30,11 +30,7 @@ impl Desk {
         if let (None, Some(waits_for)) = (report.group, &report.waits_for) {
             return Err(format!("this node belongs to no group yet; it waits for {waits_for}"));
         }
-        let found = report.members.iter().find(|member| member.node.as_str() == node);
-        found.map(|member| member.node.clone()).ok_or_else(|| {
-            let known: Vec<_> = report.members.iter().map(|member| member.node.as_str()).collect();
-            format!("there is no node `{node}` in this group; its members are {}", known.join(", "))
-        })
+        member(&report, node)
     }
 
     fn report(&self) -> Result<QuorumReport, String> {
@@ -50,6 +46,19 @@ impl Desk {
             None => Err("this node runs in islands mode".to_owned()),
         }
     }
+}
+
+fn member(report: &QuorumReport, node: &str) -> Result<NodeName, String> {
+    if let Some(found) = report.members.iter().find(|member| member.node.as_str() == node) {
+        return Ok(found.node.clone());
+    }
+    let known: Vec<_> = report.members.iter().map(|member| member.node.as_str()).collect();
+    Err(match known.is_empty() {
+        true => {
+            "this node has only just come to its group and does not know the members yet; ask again in a second".into()
+        }
+        false => format!("there is no node `{node}` in this group; its members are {}", known.join(", ")),
+    })
 }
 
 /// Why an order came to nothing, in terms of the group if that is why.
@@ -125,6 +134,15 @@ mod tests {
         let told = unreached(&cut_off, why());
         assert!(told.ends_with("1 of 3 voters are connected, and 2 are needed to agree on anything"), "{told}");
         assert_eq!(unreached(&report(&[("a", true, true)]), why()), why());
+    }
+
+    #[test]
+    fn a_node_that_is_not_found_is_told_with_those_that_are() {
+        let none = member(&report(&[]), "a").unwrap_err();
+        assert!(none.ends_with("does not know the members yet; ask again in a second"), "{none}");
+        let two = report(&[("a", true, true), ("b", true, true)]);
+        assert_eq!(member(&two, "c"), Err("there is no node `c` in this group; its members are a, b".to_owned()));
+        assert_eq!(member(&two, "b"), Ok("b".parse().unwrap()));
     }
 
     #[test]
