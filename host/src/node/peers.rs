@@ -47,8 +47,9 @@ impl Core {
             }
             None => {
                 self.tracer.peer_up(&link);
-                self.report(NodeEvent::PeerUp(peer));
                 self.serve(link);
+                // Whoever hears of it may ask for it at once.
+                self.report(NodeEvent::PeerUp(peer));
             }
         }
     }
