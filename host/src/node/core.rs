@@ -35,6 +35,7 @@ use super::{
     letters::LetterDesk,
     link::{self, Link, LinkEvent, LinkShared},
     operators::Operators,
+    peers::Newcomers,
     pipelines::{GAVE_UP_FOR, RunningPipeline, StageState},
     stage::{Exit, NodeRecords, Order, Owners, Records, StageHandle, StageSpec},
     trace::Tracer,
@@ -97,6 +98,7 @@ pub(super) struct Core {
     /// Further links to the same peers, made at the same time. Closing one would break what it
     /// carries already.
     pub(super) spare: Vec<Link>,
+    pub(super) newcomers: Newcomers,
     link_events: mpsc::Receiver<LinkEvent>,
     pub(super) dialler: Dialler,
     accept: JoinSet<()>,
@@ -173,6 +175,7 @@ impl Core {
             task_of: HashMap::new(),
             links: BTreeMap::new(),
             spare: Vec::new(),
+            newcomers: Newcomers::default(),
             link_events,
             dialler,
             accept: JoinSet::new(),
@@ -252,7 +255,8 @@ impl Core {
         // A node that ends claims nothing, so nothing is due.
         let placed = self.placement.timeout().filter(|_| self.may_claim()).map(|at| self.started + at);
         let stages = self.pipelines.iter().flat_map(|pipeline| pipeline.stages.values());
-        let due = stages.filter_map(StageState::due).chain(placed).chain(self.starts_by).min();
+        let told = self.newcomers.due();
+        let due = stages.filter_map(StageState::due).chain(placed).chain(self.starts_by).chain(told).min();
         // Waking once a minute for nothing costs nothing and needs no second kind of select.
         due.unwrap_or_else(|| Instant::now() + Duration::from_secs(60))
     }
@@ -457,6 +461,9 @@ impl Core {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.starts_by) {
             self.start_node_stages();
+        }
+        if due(self.newcomers.due()) {
+            self.tell_newcomers();
         }
         let mut restart = Vec::new();
         for pipeline in &mut self.pipelines {

@@ -1,11 +1,12 @@
 //! Peers of this node: links that come and go, what is heard on them, and who is known by hearsay.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use forebay_proto::{
     ids::{BootId, NodeName},
     wire::{Checkpoint, Frame, Member, Names},
 };
+use tokio::time::Instant;
 
 use super::{
     core::{Core, HEARSAY_WAIT},
@@ -14,6 +15,46 @@ use super::{
     link::{Link, LinkEvent, LinkId},
 };
 use crate::{runtime::SNAPSHOT_BYTES_MAX, transport::CloseCode};
+
+/// How long a newcomer may wait for others to be told of in the same frame, for each peer there is. Where n nodes start
+/// together each would tell each of each: n^2 frames, which are n.
+const GATHER_PER_PEER: Duration = Duration::from_millis(1);
+
+/// However many peers there are, one hears of another within this and what the network takes.
+const GATHER_MAX: Duration = Duration::from_millis(100);
+
+/// Peers that the others have not been told of yet.
+#[derive(Debug, Default)]
+pub(super) struct Newcomers {
+    peers: BTreeSet<NodeName>,
+    due: Option<Instant>,
+}
+
+impl Newcomers {
+    /// `others`: how many there are to tell.
+    fn add(&mut self, peer: &NodeName, others: usize) {
+        if others == 0 {
+            return;
+        }
+        let wait = GATHER_PER_PEER.saturating_mul(u32::try_from(others).unwrap_or(u32::MAX)).min(GATHER_MAX);
+        self.due.get_or_insert_with(|| Instant::now() + wait);
+        self.peers.insert(peer.clone());
+    }
+
+    fn take(&mut self) -> BTreeSet<NodeName> {
+        self.due = None;
+        std::mem::take(&mut self.peers)
+    }
+
+    /// When they are to be told of.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+fn member(link: &Link) -> Member {
+    Member { node: link.peer.clone(), addr: link.addr }
+}
 
 impl Core {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
@@ -70,13 +111,22 @@ impl Core {
         for checkpoint in self.registry.own().iter().filter_map(|claim| self.registry.shared_checkpoint(&claim.name)) {
             link.offer(Frame::Checkpoint(checkpoint));
         }
-        let member = |link: &Link| Member { node: link.peer.clone(), addr: link.addr };
         link.send(Frame::Members(self.links.values().map(member).collect()));
-        let joined = Frame::Members(vec![member(&link)]);
-        self.links.values().for_each(|other| other.send(joined.clone()));
         let peer = link.peer.clone();
+        self.newcomers.add(&peer, self.links.len());
         self.links.insert(peer.clone(), link);
         self.review_owners(&peer);
+    }
+
+    /// Tells all peers of those that have come since the last time. Who has come last has heard of the others.
+    pub(super) fn tell_newcomers(&mut self) {
+        let newcomers = self.newcomers.take();
+        let newcomers: Vec<_> = newcomers.iter().filter_map(|peer| self.links.get(peer)).map(member).collect();
+        if newcomers.is_empty() {
+            return;
+        }
+        let told = Frame::Members(newcomers);
+        self.links.values().for_each(|link| link.send(told.clone()));
     }
 
     /// Who is at the other end of a link, of a spare one, too: the peer may take that for the one that serves, for a
@@ -160,5 +210,30 @@ impl Core {
             let now = self.now();
             self.placement.settle(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newcomers_are_told_of_together_soon_after_the_first() {
+        let mut newcomers = Newcomers::default();
+        let peer = |name: &str| name.parse::<NodeName>().unwrap();
+        newcomers.add(&peer("a"), 0);
+        assert_eq!((newcomers.due(), newcomers.take()), (None, BTreeSet::new()), "there is nobody to tell");
+        let began = Instant::now();
+        newcomers.add(&peer("b"), 2);
+        let due = newcomers.due().unwrap();
+        assert!(due >= began + 2 * GATHER_PER_PEER && due <= Instant::now() + 2 * GATHER_PER_PEER);
+        for name in ["c", "d", "c"] {
+            newcomers.add(&peer(name), 200);
+        }
+        assert_eq!(newcomers.due(), Some(due), "who comes later does not put it off");
+        assert_eq!(newcomers.take(), ["b", "c", "d"].map(peer).into());
+        assert_eq!((newcomers.due(), newcomers.take()), (None, BTreeSet::new()), "once");
+        newcomers.add(&peer("e"), usize::MAX);
+        assert!(newcomers.due().unwrap() <= Instant::now() + GATHER_MAX);
     }
 }
