@@ -139,7 +139,11 @@ impl Report<'_> {
             Some(rate) => format!("{}, {} events/s\n", self.work.title(), grouped(f64::from(rate))),
         };
         for (way, runs) in self.ways {
-            let line = if self.work.rate.is_some() { self.ages(runs) } else { self.throughput(*way, runs) };
+            let mut line = if self.work.rate.is_some() { self.ages(runs) } else { self.throughput(*way, runs) };
+            let least = runs.median(|found| found.least_share);
+            if *way != Way::Raw && least < 0.95 {
+                line += &format!("  least share {least:.2}");
+            }
             text += &format!("  {:<7}{line}\n", way.name());
         }
         text
@@ -159,10 +163,6 @@ impl Report<'_> {
             if let Some(ratio) = self.ratio(way, to) {
                 line += &format!("  {ratio:.2} of {}", to.name());
             }
-        }
-        let least = runs.median(|found| found.least_share);
-        if way != Way::Raw && least < 0.95 {
-            line += &format!("  least share {least:.2}");
         }
         line
     }
